@@ -1,0 +1,311 @@
+// Package memstore keeps the store port in memory: for tests and for simulation, where it stands in for a durable store
+// because the process that owns it never dies. It refuses whatever DynamoDB refuses.
+package memstore
+
+import (
+	"context"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// Options of a Store. The zero value feeds nothing and reads strongly everywhere.
+type Options struct {
+	// Feed selects the items whose changes RunFeed delivers; nil selects none.
+	Feed func(store.Key) bool
+	// StaleReads makes Eventual reads answer from the state before the newest commit of the item's partition, which is
+	// the worst that a caller has to live with.
+	StaleReads bool
+}
+
+// Store is a store.Store, a store.Feed and a store.Dumper. It is safe for concurrent use.
+type Store struct {
+	opts Options
+
+	mu         sync.Mutex
+	partitions map[partitionKey]*partition
+	seq        uint64 // of the last commit
+	changes    []store.Change
+	cursors    map[string]int
+	fed        chan struct{} // closed and replaced when changes grew
+}
+
+type partitionKey struct{ table, pk string }
+
+// A partition keeps its items in the order of their sort keys.
+type partition struct {
+	rows   []row
+	before []row // what rows was before the newest commit, for StaleReads
+}
+
+type row struct {
+	sk      string
+	item    store.Item
+	version uint64
+}
+
+var (
+	_ store.Store  = (*Store)(nil)
+	_ store.Feed   = (*Store)(nil)
+	_ store.Dumper = (*Store)(nil)
+)
+
+// New returns an empty store.
+func New(opts Options) *Store {
+	return &Store{
+		opts:       opts,
+		partitions: make(map[partitionKey]*partition),
+		cursors:    make(map[string]int),
+		fed:        make(chan struct{}),
+	}
+}
+
+// Get returns the item, or nil.
+func (s *Store) Get(ctx context.Context, key store.Key, c store.Consistency) (store.Item, error) {
+	if err := check(ctx, key); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, _ := find(s.rows(key.Table, key.PK, c), key.SK)
+	return it, nil
+}
+
+// GetMany returns the items in the order of their keys, nil for each that is absent.
+func (s *Store) GetMany(ctx context.Context, keys []store.Key, c store.Consistency) ([]store.Item, error) {
+	if len(keys) > store.MaxGetMany {
+		return nil, fault.New(fault.Internal, "store: GetMany of %d keys, at most %d", len(keys), store.MaxGetMany)
+	}
+	items := make([]store.Item, len(keys))
+	for i, key := range keys {
+		it, err := s.Get(ctx, key, c)
+		if err != nil {
+			return nil, err
+		}
+		items[i] = it
+	}
+	return items, nil
+}
+
+// Range returns the items of one partition that q selects.
+func (s *Store) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	if err := check(ctx, store.Key{Table: q.Table, PK: q.PK}); err != nil {
+		return nil, err
+	}
+	limit, err := q.Bound()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows := s.rows(q.Table, q.PK, q.Consistency)
+	var out []store.Entry
+	for i := range rows {
+		r := rows[i]
+		if q.Reverse {
+			r = rows[len(rows)-1-i]
+		}
+		if len(out) == limit {
+			break
+		}
+		if q.Selects(r.sk) {
+			out = append(out, store.Entry{Key: store.Key{Table: q.Table, PK: q.PK, SK: r.sk}, Item: r.item})
+		}
+	}
+	return out, nil
+}
+
+// Update runs fn and commits what it staged.
+func (s *Store) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	for range store.MaxReruns + 1 {
+		tx := store.NewTx(func(key store.Key) (store.Item, uint64, error) {
+			if err := check(ctx, key); err != nil {
+				return nil, 0, err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			it, version := find(s.rows(key.Table, key.PK, store.Strong), key.SK)
+			return it, version, nil
+		})
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if err := tx.Err(); err != nil {
+			return fault.Wrap(fault.Internal, err, "a transaction that no store takes")
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if done, err := s.commit(tx); done {
+			return err
+		}
+	}
+	return fault.New(fault.Transient, "store: the transaction lost %d conflicts in a row", store.MaxReruns+1)
+}
+
+// commit applies the transaction. It reports false if a recorded read has changed, so that the function has to run again.
+func (s *Store) commit(tx *store.Tx) (done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range tx.Reads() {
+		it, version := find(s.rows(r.Key.Table, r.Key.PK, store.Strong), r.Key.SK)
+		if (it != nil) != r.Exists || version != r.Version {
+			return false, nil
+		}
+	}
+	after := make([]store.Item, len(tx.Ops()))
+	for i, op := range tx.Ops() {
+		it, _ := find(s.rows(op.Key.Table, op.Key.PK, store.Strong), op.Key.SK)
+		next, ok := op.Apply(it)
+		if !ok {
+			return true, &store.Refusal{Key: op.Key, Item: it}
+		}
+		after[i] = next
+	}
+	s.seq++
+	for i, op := range tx.Ops() {
+		if op.Kind != store.OpCheck {
+			s.write(op, after[i])
+		}
+	}
+	return true, nil
+}
+
+func (s *Store) write(op store.Op, it store.Item) {
+	pk := partitionKey{op.Key.Table, op.Key.PK}
+	p := s.partitions[pk]
+	if p == nil {
+		p = &partition{}
+		s.partitions[pk] = p
+	}
+	if s.opts.StaleReads {
+		p.before = append([]row(nil), p.rows...)
+	}
+	i := sort.Search(len(p.rows), func(i int) bool { return p.rows[i].sk >= op.Key.SK })
+	there := i < len(p.rows) && p.rows[i].sk == op.Key.SK
+	switch {
+	case it == nil && !there:
+		return
+	case it == nil:
+		p.rows = append(p.rows[:i], p.rows[i+1:]...)
+	case there:
+		p.rows[i].item = it
+		if op.Kind == store.OpPut {
+			p.rows[i].version = s.seq
+		}
+	default:
+		r := row{sk: op.Key.SK, item: it}
+		if op.Kind == store.OpPut {
+			r.version = s.seq
+		}
+		p.rows = append(p.rows, row{})
+		copy(p.rows[i+1:], p.rows[i:])
+		p.rows[i] = r
+	}
+	if s.opts.Feed != nil && s.opts.Feed(op.Key) {
+		s.changes = append(s.changes, store.Change{Seq: s.seq, Key: op.Key, Item: it, Deleted: it == nil})
+		close(s.fed)
+		s.fed = make(chan struct{})
+	}
+}
+
+// RunFeed delivers the selected changes to handle until ctx ends.
+func (s *Store) RunFeed(ctx context.Context, name string, handle store.FeedHandler) error {
+	s.mu.Lock()
+	if _, ok := s.cursors[name]; !ok {
+		s.cursors[name] = len(s.changes)
+	}
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		from := s.cursors[name]
+		batch := s.changes[from:len(s.changes):len(s.changes)]
+		more := s.fed
+		s.mu.Unlock()
+		if len(batch) == 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-more:
+			}
+			continue
+		}
+		if err := handle(ctx, batch); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.cursors[name] = from + len(batch)
+		s.mu.Unlock()
+	}
+}
+
+// Dump calls fn for each item, ordered by table, partition and sort key, as of the moment of the call.
+func (s *Store) Dump(ctx context.Context, fn func(store.Entry) error) error {
+	s.mu.Lock()
+	var all []store.Entry
+	for pk, p := range s.partitions {
+		for _, r := range p.rows {
+			all = append(all, store.Entry{Key: store.Key{Table: pk.table, PK: pk.pk, SK: r.sk}, Item: r.item})
+		}
+	}
+	s.mu.Unlock()
+	sort.Slice(all, func(i, j int) bool {
+		a, b := all[i].Key, all[j].Key
+		if c := strings.Compare(a.Table, b.Table); c != 0 {
+			return c < 0
+		}
+		if c := strings.Compare(a.PK, b.PK); c != 0 {
+			return c < 0
+		}
+		return a.SK < b.SK
+	})
+	for _, e := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commits is how many transactions were applied: tests compare it before and after.
+func (s *Store) Commits() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
+}
+
+func (s *Store) rows(table, pk string, c store.Consistency) []row {
+	p := s.partitions[partitionKey{table, pk}]
+	switch {
+	case p == nil:
+		return nil
+	case s.opts.StaleReads && c == store.Eventual:
+		return p.before
+	default:
+		return p.rows
+	}
+}
+
+func find(rows []row, sk string) (store.Item, uint64) {
+	i := sort.Search(len(rows), func(i int) bool { return rows[i].sk >= sk })
+	if i < len(rows) && rows[i].sk == sk {
+		return rows[i].item, rows[i].version
+	}
+	return nil, 0
+}
+
+func check(ctx context.Context, key store.Key) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := store.CheckKey(key); err != nil {
+		return fault.Wrap(fault.Internal, err, "read")
+	}
+	return nil
+}
