@@ -13,6 +13,9 @@ type Effect struct {
 	// Refused turns a refusal of the commit into the business error, such as InsufficientStock. nil, or a nil
 	// error, leaves the refusal as it is: an internal error.
 	Refused func(r *Refusal) error
+	// Committed is called once the commit is durable, at most once and not at all after a crash: for logs, metrics
+	// and waking those who wait, never for work that must be done.
+	Committed func()
 	// After is an at-least-once send that follows the commit (AWS); nil locally, where queue sends are staged.
 	After func(ctx context.Context) error
 }
@@ -29,6 +32,9 @@ func Commit(ctx context.Context, s Store, e Effect) (any, error) {
 		if err != nil {
 			return nil, e.Refusal(err)
 		}
+	}
+	if e.Committed != nil {
+		e.Committed()
 	}
 	if e.After != nil {
 		if err := e.After(ctx); err != nil {
