@@ -1,0 +1,176 @@
+// Package archtest holds the walls of the house: who may import whom. It reads the import clauses of every file, so a wall
+// that falls is a failing test and not a review comment.
+package archtest
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/utkarsh698/cloudflow/"
+
+var (
+	services = []string{"order", "inventory", "payment", "notification"}
+	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "provider", "sender"}
+	// foundations are what a service may build on; each of them stands on those before it.
+	foundations = []string{"fault", "jcs", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "observe"}
+)
+
+// imports maps each package of the root module, by its path from the root, to what its files import: production code
+// and tests apart.
+func imports(t *testing.T) (production, tests map[string][]string) {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	production, tests = map[string][]string{}, map[string][]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != root && (strings.HasPrefix(d.Name(), ".") || nestedModule(path) || d.Name() == "testdata") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		into := production
+		if strings.HasSuffix(path, "_test.go") {
+			into = tests
+		}
+		pkg = filepath.ToSlash(pkg)
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(into[pkg], imported) {
+				into[pkg] = append(into[pkg], imported)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(production) < 10 {
+		t.Fatalf("found %d packages only: is this the root of the module?", len(production))
+	}
+	return production, tests
+}
+
+func nestedModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
+// room is the path of one of our packages from internal/, "" for anything else.
+func room(imported string) string {
+	rest, ok := strings.CutPrefix(imported, module+"internal/")
+	if !ok {
+		return ""
+	}
+	return rest
+}
+
+func standard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
+
+func TestWalls(t *testing.T) {
+	production, _ := imports(t)
+
+	each := func(rule string, packages []string, allowed func(imported string) bool) {
+		t.Run(rule, func(t *testing.T) {
+			for _, p := range packages {
+				for _, imported := range production[p] {
+					if !allowed(imported) {
+						t.Errorf("%s imports %s", p, imported)
+					}
+				}
+			}
+		})
+	}
+	internal := func(rooms ...string) []string {
+		var out []string
+		for _, r := range rooms {
+			if _, ok := production["internal/"+r]; ok {
+				out = append(out, "internal/"+r)
+			}
+		}
+		return out
+	}
+
+	each("asl imports the standard library alone, and nothing that acts", []string{"asl"}, func(imported string) bool {
+		return standard(imported) && !slices.Contains([]string{"net", "net/http", "os", "sync", "math/rand"}, imported)
+	})
+	each("a service imports foundations and the standard library, never net/http, an SDK, an adapter or another service",
+		internal(services...), func(imported string) bool {
+			if imported == "net/http" {
+				return false
+			}
+			return standard(imported) || slices.Contains(foundations, room(imported))
+		})
+	each("a foundation stands on foundations", internal(foundations...), func(imported string) bool {
+		return standard(imported) || slices.Contains(foundations, room(imported))
+	})
+	each("fault and jcs stand on nothing", internal("fault", "jcs"), standard)
+	each("the store port knows fault alone", internal("store"), func(imported string) bool {
+		return standard(imported) || room(imported) == "fault"
+	})
+	each("flow knows asl and store, never the order saga", internal("flow"), func(imported string) bool {
+		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "store"}, room(imported))
+	})
+	for _, adapter := range adapters {
+		// provider and sender implement a port that stands in its consumer, and name that consumer's types.
+		port := map[string]string{"provider": "payment", "sender": "notification"}[adapter]
+		each(adapter+" knows its port and its SDK", internal(adapter), func(imported string) bool {
+			r := room(imported)
+			return r == "" && !strings.HasPrefix(imported, module) || slices.Contains(foundations, r) || r == port
+		})
+	}
+
+	t.Run("production code imports no test or simulation package", func(t *testing.T) {
+		for p, list := range production {
+			if simulation(p) {
+				continue
+			}
+			for _, imported := range list {
+				if strings.HasPrefix(imported, module) && simulation(imported) || imported == "testing" {
+					t.Errorf("%s imports %s", p, imported)
+				}
+			}
+		}
+	})
+	t.Run("the root module imports neither infra nor bench", func(t *testing.T) {
+		for p, list := range production {
+			for _, imported := range list {
+				if strings.HasPrefix(imported, module+"infra") || strings.HasPrefix(imported, module+"bench") {
+					t.Errorf("%s imports %s", p, imported)
+				}
+			}
+		}
+	})
+}
+
+func simulation(path string) bool {
+	last := path[strings.LastIndex(path, "/")+1:]
+	return strings.HasSuffix(last, "test") || last == "simworld"
+}
