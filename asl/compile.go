@@ -1,0 +1,413 @@
+package asl
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits that AWS sets.
+const (
+	maxDefinition = 1 << 20  // bytes of a definition
+	maxName       = 80       // characters of a state's name
+	maxSeconds    = 99999999 // of an interval, a timeout, a wait, and the most attempts
+	maxDelay      = 31622399 // seconds of MaxDelaySeconds
+)
+
+// compiler turns the decoded definition into a machine and gathers everything that is wrong on the way.
+type compiler struct {
+	problems []Problem
+	states   map[string]*state // of the flow being compiled
+	targets  []target          // of the flow being compiled
+	partial  bool              // a state could not be compiled: what is reached from it is not known
+}
+
+// target is a state's name that some field goes to.
+type target struct{ ptr, name string }
+
+func (c *compiler) problem(ptr, message string) {
+	c.problems = append(c.problems, Problem{cmp.Or(ptr, "/"), message})
+}
+
+func compile(definition []byte) (*Machine, []Problem) {
+	c := &compiler{}
+	if len(definition) > maxDefinition {
+		c.problem("", fmt.Sprintf("the definition has %d bytes, more than %d", len(definition), maxDefinition))
+		return nil, c.problems
+	}
+	d := decoder{onDuplicate: func(pointer []string) {
+		ptr := ""
+		for _, name := range pointer {
+			ptr += "/" + escapePointer(name)
+		}
+		c.problem(ptr, "the field is given twice")
+	}}
+	v, err := d.decode(definition)
+	if err != nil {
+		c.problem("", strings.TrimPrefix(err.Error(), "asl: "))
+		return nil, c.problems
+	}
+	o := c.fields("", v)
+	if o == nil {
+		return nil, c.problems
+	}
+	o.text("Comment")
+	if v := o.text("Version"); o.has("Version") && v != "1.0" {
+		o.problem("Version", "only version 1.0 is known")
+	}
+	c.queryLanguage(o)
+	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
+	m.flow = c.flow(o)
+	o.done()
+	slices.SortStableFunc(c.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return m, c.problems
+}
+
+func (c *compiler) queryLanguage(o *fields) {
+	switch language := o.text("QueryLanguage"); language {
+	case "JSONPath", "":
+	case "JSONata":
+		o.problem("QueryLanguage", "JSONata is not supported yet")
+	default:
+		o.problem("QueryLanguage", "the query language is not known: "+language)
+	}
+}
+
+// flow compiles StartAt and States.
+func (c *compiler) flow(o *fields) *flow {
+	f := &flow{states: make(map[string]*state)}
+	c.states, c.targets = f.states, nil
+	startAt := o.target("StartAt", true)
+	if !o.has("States") {
+		o.problem("States", "The field 'States' is required but was missing")
+		return f
+	}
+	states := o.object("States")
+	if states == nil {
+		return f
+	}
+	if len(states.m) == 0 {
+		o.problem("States", "Value cannot be empty")
+	}
+	for name := range states.m {
+		f.states[name] = &state{name: name}
+	}
+	for _, name := range sortedNames(states.m) {
+		if n := utf8.RuneCountInString(name); n == 0 || n > maxName {
+			states.problem(name, fmt.Sprintf("a state's name has from 1 to %d characters, this one has %d", maxName, n))
+		}
+		if s := states.object(name); s != nil {
+			c.state(f.states[name], s)
+		}
+	}
+	for _, t := range c.targets {
+		if f.states[t.name] == nil {
+			c.partial = true
+			field := t.ptr[strings.LastIndexByte(t.ptr, '/')+1:]
+			c.problem(t.ptr, "Missing '"+field+"' target: "+t.name)
+		}
+	}
+	if f.start = f.states[startAt]; f.start != nil {
+		f.walk()
+		c.reachable(f, o.at("States"))
+	}
+	return f
+}
+
+// walk puts the states in the order in which they are reached from the start.
+func (f *flow) walk() {
+	f.order = []string{f.start.name}
+	reached := map[string]bool{f.start.name: true}
+	for i := 0; i < len(f.order); i++ {
+		s := f.states[f.order[i]]
+		for _, name := range append(s.targets(), s.catchTargets()...) {
+			if !reached[name] {
+				reached[name] = true
+				f.order = append(f.order, name)
+			}
+		}
+	}
+}
+
+func (c *compiler) reachable(f *flow, ptr string) {
+	if c.partial {
+		return
+	}
+	ends := false
+	for name, s := range f.states {
+		if !slices.Contains(f.order, name) {
+			c.problem(ptr+"/"+escapePointer(name), "State \""+name+"\" is not reachable.")
+		}
+		ends = ends || s.terminal()
+	}
+	if !ends {
+		c.problem(ptr, "no state ends the execution")
+	}
+}
+
+// state compiles one state into s, which others may point to already.
+func (c *compiler) state(s *state, o *fields) {
+	s.kind = kind(o.requiredText("Type"))
+	o.text("Comment")
+	c.queryLanguage(o)
+	if s.kind != kindFail {
+		s.inputPath = c.selection(o, "InputPath")
+		s.outputPath = c.selection(o, "OutputPath")
+	}
+	switch s.kind {
+	case kindTask:
+		c.task(s, o)
+	case kindChoice:
+		c.choice(s, o)
+	case kindPass:
+		c.pass(s, o)
+	case kindWait:
+		c.wait(s, o)
+	case kindSucceed:
+		o.unsupported("Output")
+	case kindFail:
+		c.fail(s, o)
+	case "Parallel", "Map":
+		o.problem("Type", string(s.kind)+" is not supported yet")
+		c.partial = true
+		return
+	default:
+		if s.kind != "" {
+			o.problem("Type", "the type is not known: "+string(s.kind))
+		}
+		c.partial = true
+		return
+	}
+	o.done()
+}
+
+// next compiles Next and End, of which a state has one.
+func (c *compiler) next(o *fields) *state {
+	switch end := o.boolean("End"); {
+	case end && o.has("Next"):
+		o.problem("Next", "Next does not go with End")
+		o.ignore("Next")
+	case !end && !o.has("Next"):
+		c.problem(o.ptr, "Next or End is required")
+	case !end:
+		return c.states[o.target("Next", true)]
+	}
+	return nil
+}
+
+func (c *compiler) selection(o *fields, name string) selection {
+	if v := o.value(name); o.has(name) && v == nil {
+		return selection{none: true}
+	}
+	p := o.path(name, false)
+	if p != nil && p.isRoot() {
+		p = nil
+	}
+	return selection{path: p}
+}
+
+func (c *compiler) placement(o *fields) placement {
+	const name = "ResultPath"
+	if v := o.value(name); o.has(name) && v == nil {
+		return placement{discard: true}
+	}
+	p := o.path(name, false)
+	if p == nil || p.isRoot() {
+		return placement{}
+	}
+	if p.context {
+		o.problem(name, "a result cannot be put into the context object")
+	}
+	for _, s := range p.steps {
+		if s.isIndex && s.index < 0 {
+			o.problem(name, "a Reference Path has no negative index")
+		}
+	}
+	return placement{path: p}
+}
+
+// payload compiles Parameters or ResultSelector.
+func (c *compiler) payload(o *fields, name string) expr {
+	v := o.value(name)
+	if !o.has(name) {
+		return nil
+	}
+	return c.template(o.at(name), v)
+}
+
+func (c *compiler) pass(s *state, o *fields) {
+	s.next = c.next(o)
+	s.parameters = c.payload(o, "Parameters")
+	s.resultPath = c.placement(o)
+	v := o.value("Result")
+	s.pass = &pass{o.has("Result"), constant{v, sizeOf(v, maxPayload)}}
+	o.unsupported("Assign", "Output")
+}
+
+func (c *compiler) choice(s *state, o *fields) {
+	s.choice = &choice{}
+	for _, each := range o.objects("Choices", true) {
+		r := topRule{rule: c.rule(each, true)}
+		r.next = c.states[each.text("Next")]
+		s.choice.rules = append(s.choice.rules, r)
+	}
+	s.choice.fallback = c.states[o.target("Default", false)]
+	o.unsupported("Assign", "Output")
+}
+
+func (c *compiler) wait(s *state, o *fields) {
+	s.next = c.next(o)
+	s.wait = &wait{}
+	if o.atMostOne("Seconds", "SecondsPath", "Timestamp", "TimestampPath") == 0 {
+		c.problem(o.ptr, "one of Seconds, SecondsPath, Timestamp, TimestampPath is required")
+	}
+	if o.has("Seconds") {
+		n := o.integer("Seconds", 0, maxSeconds, 0)
+		s.wait.seconds = &n
+	}
+	if o.has("Timestamp") {
+		t, ok := parseTimestamp(o.text("Timestamp"))
+		if !ok {
+			o.problem("Timestamp", "String does not match RFC3339 timestamp")
+		}
+		s.wait.timestamp = &t
+	}
+	s.wait.secondsAt = o.path("SecondsPath", false)
+	s.wait.timeAt = o.path("TimestampPath", false)
+	o.unsupported("Assign", "Output")
+}
+
+func (c *compiler) fail(s *state, o *fields) {
+	o.atMostOne("Error", "ErrorPath")
+	o.atMostOne("Cause", "CausePath")
+	s.fail = &fail{
+		err: text{o.text("Error"), o.has("Error")}, cause: text{o.text("Cause"), o.has("Cause")},
+		errorAt: o.path("ErrorPath", false), causeAt: o.path("CausePath", false),
+	}
+}
+
+func (c *compiler) task(s *state, o *fields) {
+	s.next = c.next(o)
+	s.parameters = c.payload(o, "Parameters")
+	s.selector = c.payload(o, "ResultSelector")
+	s.resultPath = c.placement(o)
+	t := &task{resource: o.requiredText("Resource")}
+	s.task = t
+	c.resource(o, t)
+	t.timeout = c.seconds(o, "TimeoutSeconds")
+	t.heartbeat = c.seconds(o, "HeartbeatSeconds")
+	if t.timeout.fixed > 0 && t.heartbeat.fixed >= t.timeout.fixed {
+		o.problem("HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds")
+	}
+	t.retry = c.retriers(o)
+	t.catch = c.catchers(o)
+	o.unsupported("Credentials", "Assign", "Arguments", "Output")
+}
+
+// resource says how AWS names the resource's events, and refuses the integration patterns that wait outside.
+func (c *compiler) resource(o *fields, t *task) {
+	r := t.resource
+	switch {
+	case strings.Count(r, "${") != strings.Count(r, "}"):
+		o.problem("Resource", "a substitution ${...} is not closed")
+	case strings.HasSuffix(r, ".waitForTaskToken"):
+		o.problem("Resource", ".waitForTaskToken is not supported yet")
+	case strings.HasSuffix(r, ".sync"), strings.HasSuffix(r, ".sync:2"):
+		o.problem("Resource", ".sync is not supported yet")
+	}
+	parts := strings.Split(r, ":")
+	t.prefix, t.short = "Task", r
+	switch {
+	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":
+		t.prefix = "LambdaFunction"
+	case len(parts) >= 7 && parts[2] == "states" && parts[5] == "activity":
+		t.prefix = "Activity"
+	case len(parts) >= 6 && parts[2] == "states":
+		t.short = parts[5]
+	}
+}
+
+func (c *compiler) seconds(o *fields, name string) seconds {
+	o.atMostOne(name, name+"Path")
+	return seconds{
+		fixed: time.Duration(o.integer(name, 1, maxSeconds, 0)) * time.Second,
+		field: name + "Path",
+		path:  o.path(name+"Path", false),
+	}
+}
+
+func (c *compiler) retriers(o *fields) []retrier {
+	var list []retrier
+	all := o.objects("Retry", false)
+	for i, each := range all {
+		r := retrier{
+			errors:      c.errorNames(each, i == len(all)-1),
+			interval:    time.Duration(each.integer("IntervalSeconds", 1, maxSeconds, 1)) * time.Second,
+			backoff:     each.number("BackoffRate", 1, 2),
+			maxAttempts: int(each.integer("MaxAttempts", 0, maxSeconds, 3)),
+			maxDelay:    time.Duration(each.integer("MaxDelaySeconds", 1, maxDelay, 0)) * time.Second,
+		}
+		if r.maxDelay > 0 && r.maxDelay <= r.interval {
+			each.problem("MaxDelaySeconds", "MaxDelaySeconds must be greater than IntervalSeconds")
+		}
+		switch strategy := each.text("JitterStrategy"); strategy {
+		case "FULL":
+			r.fullJitter = true
+		case "NONE":
+		default:
+			if each.has("JitterStrategy") {
+				each.problem("JitterStrategy", "FULL or NONE is expected")
+			}
+		}
+		each.text("Comment")
+		each.done()
+		list = append(list, r)
+	}
+	return list
+}
+
+func (c *compiler) catchers(o *fields) []catcher {
+	var list []catcher
+	all := o.objects("Catch", false)
+	for i, each := range all {
+		k := catcher{errors: c.errorNames(each, i == len(all)-1), resultPath: c.placement(each)}
+		k.next = c.states[each.target("Next", true)]
+		each.text("Comment")
+		each.unsupported("Assign", "Output")
+		each.done()
+		list = append(list, k)
+	}
+	return list
+}
+
+// errorNames compiles ErrorEquals. States.ALL stands alone, in the last Retrier or Catcher.
+func (c *compiler) errorNames(o *fields, last bool) names {
+	const name = "ErrorEquals"
+	v := o.value(name)
+	a, ok := v.([]any)
+	switch {
+	case !o.has(name):
+		o.problem(name, "The field 'ErrorEquals' is required but was missing")
+	case !ok:
+		o.problem(name, "an array of strings is expected, not "+typeName(v))
+	case len(a) == 0:
+		o.problem(name, "Value cannot be empty")
+	}
+	var list names
+	for i, each := range a {
+		s, isText := each.(string)
+		switch {
+		case !isText:
+			o.problem(name, fmt.Sprintf("element %d: a string is expected, not %s", i, typeName(each)))
+		case s == errAll && len(a) > 1:
+			o.problem(name, "States.ALL must appear alone")
+		case s == errAll && !last:
+			o.problem(name, "States.ALL must appear in the last Retrier or Catcher")
+		}
+		list = append(list, s)
+	}
+	return list
+}

@@ -1,0 +1,30 @@
+package asl
+
+import (
+	"encoding/json"
+	"strconv"
+)
+
+// context is the context object ($$) as the state in sc sees it, and a bound of its size. It is built when a path asks
+// for it: most states never do.
+func (x *Execution) context(sc *scope) (any, int) {
+	if x.outer == nil {
+		x.outer = map[string]any{
+			"Execution": map[string]any{
+				"Id": x.start.ID, "Name": x.start.Name, "RoleArn": x.start.RoleARN, "Input": x.start.Input,
+				"StartTime": formatTimestamp(x.start.Time), "RedriveCount": json.Number("0"),
+			},
+			"StateMachine": map[string]any{"Id": x.start.MachineID, "Name": x.start.Machine},
+		}
+		x.outerSize = sizeOf(x.outer, 2*maxPayload)
+	}
+	if sc.context == nil {
+		s := map[string]any{"Name": sc.state.name, "EnteredTime": formatTimestamp(sc.enteredAt)}
+		if sc.state.kind == kindTask {
+			s["RetryCount"] = json.Number(strconv.Itoa(sc.attempt))
+		}
+		sc.context = map[string]any{"Execution": x.outer["Execution"], "StateMachine": x.outer["StateMachine"], "State": s}
+	}
+	const ofState = len(`,"State":{"EnteredTime":"2006-01-02T15:04:05.000Z","Name":,"RetryCount":99999999}`)
+	return sc.context, x.outerSize + ofState + stringSize(sc.state.name)
+}

@@ -1,0 +1,279 @@
+package asl
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// maxPayload is AWS's limit of a state's input, output and result, as JSON in bytes of UTF-8.
+const maxPayload = 262144
+
+// ErrStale answers an event whose command is not open: a late answer, a timer of a state that was left, anything after
+// the end. The execution is unchanged.
+var ErrStale = errors.New("asl: no open command of that ID")
+
+// Status is the status of an execution.
+type Status string
+
+// The statuses, as AWS names them.
+const (
+	StatusRunning   Status = "RUNNING"
+	StatusSucceeded Status = "SUCCEEDED"
+	StatusFailed    Status = "FAILED"
+	StatusTimedOut  Status = "TIMED_OUT" // the machine's own TimeoutSeconds
+	StatusAborted   Status = "ABORTED"
+)
+
+// CommandKind says what a Command asks its driver for.
+type CommandKind string
+
+// The commands. The end of an execution makes all its open commands void.
+const (
+	RunTask    CommandKind = "RunTask"    // answered by TaskSucceeded, TaskFailed or TaskTimedOut
+	StartTimer CommandKind = "StartTimer" // answered by TimerFired, not before At
+	Cancel     CommandKind = "Cancel"     // the command of this ID is void: no answer. Nothing makes one yet.
+)
+
+// Command is what the driver is to do. IDs count 1, 2, 3...: the same events give the same commands.
+type Command struct {
+	Kind      CommandKind
+	ID        int64
+	State     string
+	Resource  string        // RunTask
+	Input     any           // RunTask: after InputPath and Parameters
+	Attempt   int           // RunTask: 0-based retry count of this state entry
+	Timeout   time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
+	Heartbeat time.Duration // RunTask: 0 is none. The longest time between two signs of life
+	At        time.Time     // StartTimer
+}
+
+// EventKind says what happened.
+type EventKind string
+
+// The events.
+const (
+	TaskSucceeded EventKind = "TaskSucceeded" // Output is the result
+	TaskFailed    EventKind = "TaskFailed"    // Error and Cause as the task gave them
+	TaskTimedOut  EventKind = "TaskTimedOut"  // becomes States.Timeout. Error States.HeartbeatTimeout says that no heartbeat came
+	TimerFired    EventKind = "TimerFired"
+	Aborted       EventKind = "Aborted" // ends the execution, whatever it waits for; ID is not looked at
+)
+
+// Event answers a command.
+type Event struct {
+	Kind         EventKind
+	ID           int64     // of the command that it answers
+	Time         time.Time // never before the previous event's: an earlier one counts as that
+	Seed         uint64    // all chance of this step derives from it
+	Output       any       // TaskSucceeded
+	Error, Cause string    // TaskFailed, Aborted
+	// NoError and NoCause tell a missing member of a failure from an empty one: null in a Catch's error output.
+	NoError, NoCause bool
+}
+
+// Start is what an execution begins with. Its fields but Seed and Observe are what the context object shows.
+type Start struct {
+	Input     any
+	Name      string    // $$.Execution.Name
+	ID        string    // $$.Execution.Id
+	RoleARN   string    // $$.Execution.RoleArn
+	Machine   string    // $$.StateMachine.Name
+	MachineID string    // $$.StateMachine.Id
+	Time      time.Time // $$.Execution.StartTime
+	Seed      uint64    // chance of this step
+	// Observe, if not nil, is called for each history event in GetExecutionHistory's order. It must not call the Execution.
+	Observe func(HistoryEvent)
+}
+
+// Execution is one run of a machine: a pure function of the definition, its Start and the Events so far. It is not safe
+// for concurrent use.
+type Execution struct {
+	machine *Machine
+	start   Start
+	status  Status
+	output  any
+	failure failure
+
+	now      time.Time
+	seed     uint64 // of the running step
+	events   int64  // history events so far
+	lastID   int64  // of the last command
+	root     *scope
+	open     []openCommand // a handful; a search in order is the fastest there is
+	commands []Command     // of the running step
+
+	outer     map[string]any // the context object's part that never changes
+	outerSize int
+}
+
+// openCommand waits for its answer.
+type openCommand struct {
+	id    int64
+	kind  CommandKind
+	scope *scope // nil: the execution's own deadline
+}
+
+// scope is one line of control: the machine's own, and later one for each branch and each iteration, with the scope
+// that waits for them as their parent. It holds the frame of the state that is being executed.
+type scope struct {
+	parent    *scope
+	flow      *flow
+	lastEvent int64
+
+	state     *state
+	input     any
+	inputSize int   // a bound of the input's size
+	entered   int64 // the ...StateEntered event
+	enteredAt time.Time
+	attempt   int   // retries of this entry
+	retries   []int // of this entry, by retrier
+	context   map[string]any
+}
+
+// Start begins an execution. It may be over at once: look at its Status. The input is checked like any payload.
+func (m *Machine) Start(s Start) (*Execution, []Command) {
+	x := &Execution{machine: m, start: s, status: StatusRunning, now: s.Time, seed: s.Seed}
+	x.root = &scope{flow: m.flow}
+	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input})
+	x.root.lastEvent = 0
+	size := sizeOf(s.Input, maxPayload)
+	if size > maxPayload {
+		x.root.state, x.root.input = m.flow.start, s.Input
+		x.end(StatusFailed, failure{err: text{errDataLimit, true}, cause: text{"The execution's input is larger than the limit of 262144 bytes.", true}})
+		return x, nil
+	}
+	if m.timeout > 0 {
+		x.command(Command{Kind: StartTimer, At: x.Deadline()}, nil)
+	}
+	x.run(x.root, m.flow.start, s.Input, size)
+	return x, x.take()
+}
+
+// Step goes on with what happened, as far as it goes without another answer. ErrStale leaves the execution unchanged, and
+// so does the error for an event of a kind that does not answer its command.
+func (x *Execution) Step(ev Event) ([]Command, error) {
+	if x.status != StatusRunning {
+		return nil, ErrStale
+	}
+	if ev.Kind == Aborted {
+		x.clock(ev)
+		x.end(StatusAborted, failure{err: text{ev.Error, ev.Error != ""}, cause: text{ev.Cause, ev.Cause != ""}})
+		return nil, nil
+	}
+	i := 0
+	for i < len(x.open) && x.open[i].id != ev.ID {
+		i++
+	}
+	if i == len(x.open) {
+		return nil, ErrStale
+	}
+	o := x.open[i]
+	if err := o.answeredBy(ev.Kind); err != nil {
+		return nil, err
+	}
+	x.clock(ev)
+	x.open = append(x.open[:i], x.open[i+1:]...)
+	switch {
+	case o.scope == nil:
+		x.end(StatusTimedOut, failure{err: text{errTimeout, true}})
+	case o.kind == RunTask:
+		x.taskAnswered(o.scope, ev)
+	default:
+		x.timerFired(o.scope)
+	}
+	return x.take(), nil
+}
+
+func (o openCommand) answeredBy(k EventKind) error {
+	switch {
+	case o.kind == RunTask && (k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut), o.kind == StartTimer && k == TimerFired:
+		return nil
+	}
+	return fmt.Errorf("asl: %s does not answer command %d, a %s", k, o.id, o.kind)
+}
+
+func (x *Execution) clock(ev Event) {
+	x.seed = ev.Seed
+	if ev.Time.After(x.now) {
+		x.now = ev.Time
+	}
+}
+
+// command opens a command for the scope.
+func (x *Execution) command(c Command, sc *scope) int64 {
+	x.lastID++
+	c.ID = x.lastID
+	x.commands = append(x.commands, c)
+	x.open = append(x.open, openCommand{c.ID, c.Kind, sc})
+	return c.ID
+}
+
+func (x *Execution) take() []Command {
+	c := x.commands
+	x.commands = nil
+	return c
+}
+
+// end ends the execution.
+func (x *Execution) end(s Status, f failure) {
+	x.status, x.failure = s, f
+	x.open, x.commands, x.root.context = nil, nil, nil
+	e := HistoryEvent{Error: f.err.s, Cause: f.cause.s}
+	switch s {
+	case StatusFailed:
+		e.Type = "ExecutionFailed"
+	case StatusTimedOut:
+		e.Type = "ExecutionTimedOut"
+	case StatusAborted:
+		e.Type = "ExecutionAborted"
+	default:
+		e.Type, e.Output = "ExecutionSucceeded", x.output
+	}
+	x.event(x.root, e)
+}
+
+// Status is RUNNING until the execution ends.
+func (x *Execution) Status() Status { return x.status }
+
+// Output is the output of a SUCCEEDED execution, else nil.
+func (x *Execution) Output() any { return x.output }
+
+// Failure is why an execution did not succeed. Either is empty where AWS has none; FailureJSON tells absent from empty.
+func (x *Execution) Failure() (err, cause string) { return x.failure.err.s, x.failure.cause.s }
+
+// FailureJSON is Failure as JSON values: a string, or nil for what is absent.
+func (x *Execution) FailureJSON() (err, cause any) {
+	return x.failure.err.value(), x.failure.cause.value()
+}
+
+// Current is the state being executed, or the last one, in which the execution ended, and its input before InputPath.
+func (x *Execution) Current() (state string, input any) { return x.root.state.name, x.root.input }
+
+// Deadline is when the machine's TimeoutSeconds end the execution; zero: never. A StartTimer says the same.
+func (x *Execution) Deadline() time.Time {
+	if x.machine.timeout == 0 {
+		return time.Time{}
+	}
+	return x.start.Time.Add(x.machine.timeout)
+}
+
+// Clone is a copy that can be stepped on its own: a driver steps it to learn what a commit must hold, and keeps it when
+// the commit succeeded. It shows its events to the same Observe.
+func (x *Execution) Clone() *Execution {
+	c := *x
+	c.root = x.root.clone()
+	c.open = append([]openCommand(nil), x.open...)
+	for i := range c.open {
+		if c.open[i].scope != nil {
+			c.open[i].scope = c.root
+		}
+	}
+	return &c
+}
+
+func (sc *scope) clone() *scope {
+	c := *sc
+	c.retries = append([]int(nil), sc.retries...)
+	return &c
+}

@@ -1,0 +1,222 @@
+package asl
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// fields reads one JSON object of a definition. Each getter checks shape and range, writes down what is wrong and
+// remembers the field; whatever is never asked for is unknown, which done reports.
+type fields struct {
+	c    *compiler
+	ptr  string
+	m    map[string]any
+	seen map[string]bool
+}
+
+func (c *compiler) fields(ptr string, v any) *fields {
+	m, ok := v.(map[string]any)
+	if !ok {
+		c.problem(ptr, "an object is expected, not "+typeName(v))
+		return nil
+	}
+	return &fields{c, ptr, m, make(map[string]bool, len(m))}
+}
+
+func (o *fields) at(name string) string { return o.ptr + "/" + escapePointer(name) }
+
+func escapePointer(name string) string {
+	if !strings.ContainsAny(name, "~/") {
+		return name
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+func (o *fields) problem(name, message string) { o.c.problem(o.at(name), message) }
+
+func (o *fields) has(name string) bool {
+	_, ok := o.m[name]
+	return ok
+}
+
+func (o *fields) value(name string) any {
+	o.seen[name] = true
+	return o.m[name]
+}
+
+func (o *fields) ignore(names ...string) {
+	for _, name := range names {
+		o.seen[name] = true
+	}
+}
+
+// done reports the fields that nobody asked for.
+func (o *fields) done() {
+	for _, name := range sortedNames(o.m) {
+		if !o.seen[name] {
+			o.problem(name, "Field is not supported")
+		}
+	}
+}
+
+// unsupported refuses, by name, what the language has and this package does not yet.
+func (o *fields) unsupported(names ...string) {
+	for _, name := range names {
+		if o.has(name) {
+			o.seen[name] = true
+			o.problem(name, name+" is not supported yet")
+		}
+	}
+}
+
+func (o *fields) forbid(name, why string) {
+	if o.has(name) {
+		o.seen[name] = true
+		o.problem(name, why)
+	}
+}
+
+// atMostOne refuses fields that exclude one another, and reports how many there are.
+func (o *fields) atMostOne(names ...string) (n int) {
+	for _, name := range names {
+		if o.has(name) {
+			if n++; n > 1 {
+				o.problem(name, "only one of "+strings.Join(names, ", ")+" may be given")
+			}
+		}
+	}
+	return n
+}
+
+func (o *fields) text(name string) string {
+	v := o.value(name)
+	if !o.has(name) {
+		return ""
+	}
+	s, ok := v.(string)
+	if !ok {
+		o.problem(name, "a string is expected, not "+typeName(v))
+	}
+	return s
+}
+
+func (o *fields) requiredText(name string) string {
+	if !o.has(name) {
+		o.seen[name] = true
+		o.problem(name, "The field '"+name+"' is required but was missing")
+		return ""
+	}
+	s := o.text(name)
+	if _, isText := o.m[name].(string); isText && s == "" {
+		o.problem(name, "the value cannot be empty")
+	}
+	return s
+}
+
+func (o *fields) boolean(name string) bool {
+	v := o.value(name)
+	b, ok := v.(bool)
+	if o.has(name) && !ok {
+		o.problem(name, "a boolean is expected, not "+typeName(v))
+	}
+	return b
+}
+
+// integer reads an integer from low to high; absent is def.
+func (o *fields) integer(name string, low, high, def int64) int64 {
+	v := o.value(name)
+	if !o.has(name) {
+		return def
+	}
+	number, ok := v.(json.Number)
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	if !ok || err != nil || n < low || n > high {
+		o.problem(name, "an integer from "+strconv.FormatInt(low, 10)+" to "+strconv.FormatInt(high, 10)+" is expected")
+		return def
+	}
+	return n
+}
+
+// number reads a number that is at least low; absent is def.
+func (o *fields) number(name string, low, def float64) float64 {
+	v := o.value(name)
+	if !o.has(name) {
+		return def
+	}
+	number, ok := v.(json.Number)
+	f, err := strconv.ParseFloat(string(number), 64)
+	if !ok || err != nil || f < low {
+		o.problem(name, "a number of at least "+strconv.FormatFloat(low, 'g', -1, 64)+" is expected")
+		return def
+	}
+	return f
+}
+
+// path reads a JSONPath; absent is nil.
+func (o *fields) path(name string, required bool) *path {
+	v := o.value(name)
+	if !o.has(name) {
+		if required {
+			o.problem(name, "The field '"+name+"' is required but was missing")
+		}
+		return nil
+	}
+	text, ok := v.(string)
+	if !ok {
+		o.problem(name, "a JSONPath is expected, not "+typeName(v))
+		return nil
+	}
+	if function, _, isCall := strings.Cut(text, "("); isCall && strings.HasPrefix(text, "States.") {
+		o.problem(name, "the intrinsic function "+function+" is not supported yet")
+		return nil
+	}
+	p, err := compilePath(text)
+	if err != nil {
+		o.problem(name, "The value for the field '"+name+"' must be a valid JSONPath: "+err.Error())
+		return nil
+	}
+	return p
+}
+
+// target reads the name of a state to go to. It is resolved when all states are known.
+func (o *fields) target(name string, required bool) string {
+	if !o.has(name) && !required {
+		return ""
+	}
+	s := o.requiredText(name)
+	if s != "" {
+		o.c.targets = append(o.c.targets, target{o.at(name), s})
+	}
+	return s
+}
+
+func (o *fields) object(name string) *fields {
+	return o.c.fields(o.at(name), o.value(name))
+}
+
+// objects reads an array of objects.
+func (o *fields) objects(name string, filled bool) []*fields {
+	v := o.value(name)
+	if !o.has(name) {
+		if filled {
+			o.problem(name, "The field '"+name+"' is required but was missing")
+		}
+		return nil
+	}
+	a, ok := v.([]any)
+	if !ok {
+		o.problem(name, "an array is expected, not "+typeName(v))
+		return nil
+	}
+	if filled && len(a) == 0 {
+		o.problem(name, "Value cannot be empty")
+	}
+	list := make([]*fields, 0, len(a))
+	for i, each := range a {
+		if f := o.c.fields(o.at(name)+"/"+strconv.Itoa(i), each); f != nil {
+			list = append(list, f)
+		}
+	}
+	return list
+}

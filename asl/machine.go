@@ -1,0 +1,209 @@
+package asl
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// Machine is a compiled definition. It is immutable and safe for concurrent use; any number of executions share it.
+type Machine struct {
+	hash    string
+	flow    *flow
+	timeout time.Duration // of the whole execution; 0: none
+}
+
+// flow is a set of states with a start: the machine's own, and later that of each branch and each Map's processor.
+type flow struct {
+	start  *state
+	states map[string]*state
+	order  []string
+}
+
+// kind is a state's Type.
+type kind string
+
+const (
+	kindTask    kind = "Task"
+	kindChoice  kind = "Choice"
+	kindPass    kind = "Pass"
+	kindWait    kind = "Wait"
+	kindSucceed kind = "Succeed"
+	kindFail    kind = "Fail"
+)
+
+// state is one compiled state. What only one type has stands behind that type's pointer.
+type state struct {
+	name string
+	kind kind
+	next *state // nil: the flow ends here
+
+	inputPath  selection
+	outputPath selection
+	parameters expr // nil: the input as it is
+	selector   expr // ResultSelector; nil: the result as it is
+	resultPath placement
+
+	task   *task
+	choice *choice
+	wait   *wait
+	pass   *pass
+	fail   *fail
+}
+
+// selection is InputPath or OutputPath: absent (the whole), null (an empty object) or a path.
+type selection struct {
+	none bool
+	path *path // nil: the whole
+}
+
+// placement is ResultPath: absent or "$" (the result alone), null (the input alone) or a path.
+type placement struct {
+	discard bool
+	path    *path // nil: the result alone
+}
+
+type task struct {
+	resource  string
+	short     string // how AWS names the resource in DataLimitExceeded
+	prefix    string // of its history events: Task, LambdaFunction or Activity
+	timeout   seconds
+	heartbeat seconds
+	retry     []retrier
+	catch     []catcher
+}
+
+// seconds is a duration given in seconds, or the path to one. Zero: none.
+type seconds struct {
+	fixed time.Duration
+	field string
+	path  *path
+}
+
+type pass struct {
+	hasResult bool
+	result    constant
+}
+
+type wait struct {
+	seconds   *int64
+	timestamp *time.Time
+	secondsAt *path
+	timeAt    *path
+}
+
+type fail struct {
+	err, cause       text
+	errorAt, causeAt *path
+}
+
+// text is a string that may be absent: the history of AWS tells the two apart.
+type text struct {
+	s     string
+	given bool
+}
+
+// Problem is one thing wrong with a definition. Pointer is a JSON pointer such as /States/X/Next, "/" for the
+// definition as a whole, as AWS writes it.
+type Problem struct{ Pointer, Message string }
+
+// InvalidError refuses a definition with all its problems.
+type InvalidError struct{ Problems []Problem }
+
+func (e *InvalidError) Error() string {
+	var b strings.Builder
+	b.WriteString("asl: invalid definition: ")
+	for i, p := range e.Problems {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(p.Pointer + ": " + p.Message)
+	}
+	return b.String()
+}
+
+// Parse compiles a definition: no path and no template is parsed again after it. The error is an *InvalidError with all
+// problems, among them what the language has and this package does not support yet, by name.
+func Parse(definition []byte) (*Machine, error) {
+	m, problems := compile(definition)
+	if len(problems) > 0 {
+		return nil, &InvalidError{problems}
+	}
+	sum := sha256.Sum256(definition)
+	m.hash = hex.EncodeToString(sum[:])
+	return m, nil
+}
+
+// Validate returns all problems of a definition at once, none if Parse accepts it.
+func Validate(definition []byte) []Problem {
+	_, problems := compile(definition)
+	return problems
+}
+
+// Hash is the hex SHA-256 of the definition's bytes. An execution must go on with the definition it started with.
+func (m *Machine) Hash() string { return m.hash }
+
+// States are the names of the states, the start first, the others as they are reached from it.
+func (m *Machine) States() []string { return append([]string(nil), m.flow.order...) }
+
+// StateInfo describes a state to whoever draws the machine.
+type StateInfo struct {
+	Name     string
+	Type     string
+	Resource string   // Task
+	Next     []string // where it goes when all is well: Next, or each choice and the Default
+	Catch    []string // where its catchers go
+	End      bool     // the execution ends with it
+}
+
+// State describes the named state; ok is false if there is none.
+func (m *Machine) State(name string) (info StateInfo, ok bool) {
+	s := m.flow.states[name]
+	if s == nil {
+		return StateInfo{}, false
+	}
+	info = StateInfo{Name: s.name, Type: string(s.kind), Next: s.targets(), End: s.terminal()}
+	if s.task != nil {
+		info.Resource = s.task.resource
+		info.Catch = s.catchTargets()
+	}
+	return info, true
+}
+
+func (s *state) targets() (names []string) {
+	switch {
+	case s.next != nil:
+		names = append(names, s.next.name)
+	case s.choice != nil:
+		for _, r := range s.choice.rules {
+			names = appendOnce(names, r.next)
+		}
+		names = appendOnce(names, s.choice.fallback)
+	}
+	return names
+}
+
+func (s *state) catchTargets() (names []string) {
+	if s.task == nil {
+		return nil
+	}
+	for _, c := range s.task.catch {
+		names = appendOnce(names, c.next)
+	}
+	return names
+}
+
+func (s *state) terminal() bool { return s.next == nil && s.kind != kindChoice }
+
+func appendOnce(names []string, s *state) []string {
+	if s == nil {
+		return names
+	}
+	for _, name := range names {
+		if name == s.name {
+			return names
+		}
+	}
+	return append(names, s.name)
+}

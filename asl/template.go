@@ -1,0 +1,164 @@
+package asl
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// expr is what a definition says about a value: compiled once, evaluated at each entry. A payload template is one; the
+// expressions of another query language would be others.
+type expr interface {
+	// eval is the value, and a bound of its size as JSON in bytes: never less than the size.
+	eval(e *env) (v any, bound int, f *failure)
+}
+
+// env is what an expression sees. The context object is built only when an expression asks for it.
+type env struct {
+	x     *Execution
+	scope *scope
+	input any
+	bound int // of input
+}
+
+// constant is a part of a template without paths. Its value is shared by all executions.
+type constant struct {
+	value any
+	size  int
+}
+
+func (c *constant) eval(*env) (any, int, *failure) { return c.value, c.size, nil }
+
+// reference is a template's member whose name ends in ".$".
+type reference struct {
+	field string // with its ".$", as AWS's error names it
+	path  *path
+}
+
+func (r *reference) eval(e *env) (any, int, *failure) {
+	root, bound := e.input, e.bound
+	if r.path.context {
+		root, bound = e.x.context(e.scope)
+	}
+	v, steps := r.path.get(root)
+	if steps == len(r.path.steps) {
+		return v, bound, nil
+	}
+	if root == nil {
+		return nil, 0, runtimeFailure("Unable to apply Path transformation to null or empty input.")
+	}
+	return nil, 0, runtimeFailure(fmt.Sprintf("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
+		r.path.text, r.field, AppendJSON(nil, e.input)))
+}
+
+type objectTemplate struct {
+	members []memberTemplate // by name, so that of two bad paths the same one is named each time
+	size    int              // of names and punctuation
+}
+
+type memberTemplate struct {
+	name  string
+	value expr
+}
+
+func (t *objectTemplate) eval(e *env) (any, int, *failure) {
+	m, bound := make(map[string]any, len(t.members)), t.size
+	for i := range t.members {
+		v, n, f := t.members[i].value.eval(e)
+		if f != nil {
+			return nil, 0, f
+		}
+		m[t.members[i].name] = v
+		bound += n
+	}
+	return m, bound, nil
+}
+
+type arrayTemplate []expr
+
+func (t arrayTemplate) eval(e *env) (any, int, *failure) {
+	a, bound := make([]any, len(t)), len(t)+2
+	for i, element := range t {
+		v, n, f := element.eval(e)
+		if f != nil {
+			return nil, 0, f
+		}
+		a[i] = v
+		bound += n
+	}
+	return a, bound, nil
+}
+
+// template compiles a payload template: Parameters or ResultSelector.
+func (c *compiler) template(ptr string, v any) expr {
+	switch v := v.(type) {
+	case map[string]any:
+		return c.objectTemplate(ptr, v)
+	case []any:
+		t, static := make(arrayTemplate, len(v)), true
+		for i, element := range v {
+			t[i] = c.template(fmt.Sprintf("%s/%d", ptr, i), element)
+			_, isConstant := t[i].(*constant)
+			static = static && isConstant
+		}
+		if !static {
+			return t
+		}
+	}
+	return &constant{v, sizeOf(v, maxPayload)}
+}
+
+func (c *compiler) objectTemplate(ptr string, m map[string]any) expr {
+	t, static := &objectTemplate{size: 2}, true
+	for _, name := range sortedNames(m) {
+		at := ptr + "/" + escapePointer(name)
+		bare, dynamic := strings.CutSuffix(name, ".$")
+		member := memberTemplate{name: bare}
+		if !dynamic {
+			member.value = c.template(at, m[name])
+			_, isConstant := member.value.(*constant)
+			static = static && isConstant
+		} else {
+			static = false
+			if _, twice := m[bare]; twice {
+				c.problem(at, "the field '"+bare+"' is given twice: with and without '.$'")
+			}
+			if member.value = c.reference(at, name, m[name]); member.value == nil {
+				continue
+			}
+		}
+		t.members = append(t.members, member)
+		t.size += stringSize(bare) + 2
+	}
+	if static {
+		return &constant{m, sizeOf(m, maxPayload)}
+	}
+	return t
+}
+
+func (c *compiler) reference(ptr, field string, v any) expr {
+	text, ok := v.(string)
+	if !ok {
+		c.problem(ptr, "The value for the field '"+field+"' must be a STRING that contains a JSONPath but was "+typeName(v))
+		return nil
+	}
+	if name, _, isCall := strings.Cut(text, "("); isCall && strings.HasPrefix(text, "States.") {
+		c.problem(ptr, "the intrinsic function "+name+" is not supported yet")
+		return nil
+	}
+	p, err := compilePath(text)
+	if err != nil {
+		c.problem(ptr, "The value for the field '"+field+"' must be a valid JSONPath: "+err.Error())
+		return nil
+	}
+	return &reference{field, p}
+}
+
+func sortedNames(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
