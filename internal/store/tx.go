@@ -16,7 +16,8 @@ type Tx struct {
 	err   error
 }
 
-// A Read is what Tx.Get saw: the item's version, and whether it was there at all. Only Put and Delete change the version.
+// A Read is what Tx.Get saw: the item's version, and whether it was there at all. Put and Delete change the version; Add
+// does not, unless it is what brings the item into being.
 type Read struct {
 	Key     Key
 	Exists  bool
@@ -43,7 +44,7 @@ type Op struct {
 	Conds  []Cond
 }
 
-// A Delta moves one integer attribute by By. With a floor the result may not be below it, and the attribute must be
+// A Delta moves one integer attribute by By. A sum beyond 64 bits is refused. With a floor the result may not be below it, and the attribute must be
 // there; without one, an absent attribute, or an absent item, begins at 0.
 type Delta struct {
 	Name     string
@@ -174,6 +175,16 @@ func (tx *Tx) Add(key Key, deltas []Delta, conds ...Cond) {
 	if len(deltas) == 0 || len(deltas) > 10 {
 		tx.fail("an add to %s of %d attributes", key, len(deltas))
 	}
+	for i, d := range deltas {
+		if reserved(d.Name) {
+			tx.fail("an add to %s: attribute name %q is reserved", key, d.Name)
+		}
+		for _, e := range deltas[:i] {
+			if d.Name == e.Name {
+				tx.fail("an add to %s moves %q twice", key, d.Name)
+			}
+		}
+	}
 	tx.stage(Op{Kind: OpAdd, Key: key, Deltas: deltas, Conds: conds})
 }
 
@@ -255,7 +266,7 @@ func CheckItem(it Item) error {
 		return fmt.Errorf("an item of %d bytes, at most %d", n, MaxItemBytes)
 	}
 	for i, a := range it {
-		if a.Name == "" || a.Name[0] == '_' || a.Name == "pk" || a.Name == "sk" {
+		if reserved(a.Name) {
 			return fmt.Errorf("attribute name %q is reserved", a.Name)
 		}
 		for _, b := range it[:i] {
@@ -265,6 +276,10 @@ func CheckItem(it Item) error {
 		}
 	}
 	return nil
+}
+
+func reserved(name string) bool {
+	return name == "" || name[0] == '_' || name == "pk" || name == "sk"
 }
 
 // Apply evaluates the operation on the item that stands at its key, nil if none does. It returns the item after the
@@ -303,8 +318,9 @@ func applyDeltas(it Item, deltas []Delta) (Item, bool) {
 		case out[i].Value.kind != KindInt:
 			return nil, false
 		default:
-			sum := out[i].Value.num + d.By
-			if d.HasFloor && sum < d.Floor {
+			n := out[i].Value.num
+			sum := n + d.By
+			if overflows := (sum > n) != (d.By > 0); overflows || d.HasFloor && sum < d.Floor {
 				return nil, false
 			}
 			out[i].Value.num = sum

@@ -37,8 +37,9 @@ type partitionKey struct{ table, pk string }
 
 // A partition keeps its items in the order of their sort keys.
 type partition struct {
-	rows   []row
-	before []row // what rows was before the newest commit, for StaleReads
+	rows    []row
+	before  []row  // what rows was before the newest commit, for StaleReads
+	changed uint64 // the commit that before is from
 }
 
 type row struct {
@@ -181,8 +182,9 @@ func (s *Store) write(op store.Op, it store.Item) {
 		p = &partition{}
 		s.partitions[pk] = p
 	}
-	if s.opts.StaleReads {
+	if s.opts.StaleReads && p.changed != s.seq {
 		p.before = append([]row(nil), p.rows...)
+		p.changed = s.seq
 	}
 	i := sort.Search(len(p.rows), func(i int) bool { return p.rows[i].sk >= op.Key.SK })
 	there := i < len(p.rows) && p.rows[i].sk == op.Key.SK
@@ -197,10 +199,7 @@ func (s *Store) write(op store.Op, it store.Item) {
 			p.rows[i].version = s.seq
 		}
 	default:
-		r := row{sk: op.Key.SK, item: it}
-		if op.Kind == store.OpPut {
-			r.version = s.seq
-		}
+		r := row{sk: op.Key.SK, item: it, version: s.seq}
 		p.rows = append(p.rows, row{})
 		copy(p.rows[i+1:], p.rows[i:])
 		p.rows[i] = r
@@ -212,7 +211,7 @@ func (s *Store) write(op store.Op, it store.Item) {
 	}
 }
 
-// RunFeed delivers the selected changes to handle until ctx ends.
+// RunFeed delivers the selected changes to handle until ctx ends. A handler that fails gets the same changes again.
 func (s *Store) RunFeed(ctx context.Context, name string, handle store.FeedHandler) error {
 	s.mu.Lock()
 	if _, ok := s.cursors[name]; !ok {
@@ -233,7 +232,7 @@ func (s *Store) RunFeed(ctx context.Context, name string, handle store.FeedHandl
 			}
 			continue
 		}
-		if err := handle(ctx, batch); err != nil {
+		if err := store.Deliver(ctx, handle, batch); err != nil {
 			return err
 		}
 		s.mu.Lock()

@@ -1,0 +1,268 @@
+package pebblestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+const (
+	// queueLength is how many transactions wait for the committer, beside those that it is writing. A caller waits until
+	// it is answered, so the queue bounds nothing but the goroutines that wait here rather than at the entrance; it is
+	// several groups long, so that the next group is complete when a sync ends.
+	queueLength = 1024
+	// A group is so long that it shares its sync among all who would wait for it, and so short that its first one does
+	// not wait noticeably for the last: 512 small commits are decided and written in a few milliseconds.
+	maxGroupCommits = 512
+	// Large items end a group sooner: Pebble keeps the whole batch in memory, and again in the table.
+	maxGroupBytes = 8 << 20
+)
+
+// errConflict answers a commit whose recorded read has changed: its function runs again.
+var errConflict = errors.New("a read item has changed")
+
+// A commit is one run of a transaction on its way through the committer.
+type commit struct {
+	ctx    context.Context
+	reads  []store.Read
+	ops    []store.Op
+	answer chan error // takes one: the committer never waits for a caller that has left
+}
+
+// Update runs fn and commits what it staged. Each run reads one synced state. An fn that stages nothing does not
+// go through the committer. If ctx ends before the transaction is in the queue, ctx's error is returned and
+// nothing was written; if it ends later, fault.Transient: the outcome is unknown.
+func (s *Store) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	for range store.MaxReruns + 1 {
+		if err := s.attempt(ctx, fn); !errors.Is(err, errConflict) {
+			return err
+		}
+		s.stats.conflicts.Add(1)
+	}
+	return fault.New(fault.Transient, "store: the transaction lost %d conflicts in a row", store.MaxReruns+1)
+}
+
+func (s *Store) attempt(ctx context.Context, fn func(*store.Tx) error) error {
+	tx, err := s.run(ctx, fn)
+	if err != nil {
+		return err
+	}
+	if len(tx.Ops()) == 0 {
+		return s.verify(tx.Reads())
+	}
+	c := &commit{ctx: ctx, reads: tx.Reads(), ops: tx.Ops(), answer: make(chan error, 1)}
+	if err := s.enter(c); err != nil {
+		return err
+	}
+	select {
+	case err := <-c.answer:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-c.answer: // both were ready
+		return err
+	default:
+		return fault.Wrap(fault.Transient, ctx.Err(), "store: gave up waiting; the transaction may be applied or not")
+	}
+}
+
+// run is one run of fn, on the current view.
+func (s *Store) run(ctx context.Context, fn func(*store.Tx) error) (*store.Tx, error) {
+	v, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	tx := store.NewTx(func(key store.Key) (store.Item, uint64, error) {
+		if err := check(ctx, key); err != nil {
+			return nil, 0, err
+		}
+		return v.get(key)
+	})
+	if err := fn(tx); err != nil {
+		return nil, err
+	}
+	if err := tx.Err(); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "a transaction that no store takes")
+	}
+	return tx, ctx.Err()
+}
+
+// verify is the commit of a transaction that writes nothing: what it read still stands, by what is synced now.
+func (s *Store) verify(reads []store.Read) error {
+	v, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer v.release()
+	for _, r := range reads {
+		exists, version, err := v.version(r.Key)
+		if err != nil {
+			return err
+		}
+		if exists != r.Exists || version != r.Version {
+			return errConflict
+		}
+	}
+	return nil
+}
+
+// enter puts the commit into the queue, unless ctx ends or the store is closed first.
+func (s *Store) enter(c *commit) error {
+	s.entrance.RLock()
+	defer s.entrance.RUnlock()
+	if s.closing || s.dead.Load() {
+		return closedError()
+	}
+	select {
+	case s.queue <- c:
+		return nil
+	default:
+	}
+	select {
+	case s.queue <- c:
+		return nil
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+}
+
+// A committer is the one goroutine that writes items.
+type committer struct {
+	s       *Store
+	group   group
+	trimmer trimmer
+	seq     uint64 // of the last commit
+}
+
+func newCommitter(s *Store, seq uint64) *committer {
+	return &committer{s: s, seq: seq, group: newGroup(s.db, s.opts.Feed), trimmer: trimmer{retention: s.opts.FeedRetention}}
+}
+
+// run decides and writes one group after the other until the queue is closed and empty.
+func (c *committer) run() {
+	defer close(c.s.committed)
+	defer func() {
+		// Pebble panics where it cannot write its log. No answer may leave after that, as after any other bug here.
+		if r := recover(); r != nil {
+			c.s.fatal(fmt.Errorf("pebblestore: the committer failed: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	var waiting []*commit
+	for first := range c.s.queue {
+		waiting = c.fill(append(waiting[:0], first))
+		if err := c.commit(waiting); err != nil {
+			c.s.fatal(err)
+		}
+		if c.s.dead.Load() {
+			return
+		}
+		clear(waiting)
+	}
+}
+
+// fill takes what waits already, as far as a group goes. It does not wait for more: a commit that is alone is written at once.
+func (c *committer) fill(waiting []*commit) []*commit {
+	bytes := 0
+	for len(waiting) < maxGroupCommits && bytes < maxGroupBytes {
+		select {
+		case next, ok := <-c.s.queue:
+			if !ok {
+				return waiting
+			}
+			for i := range next.ops {
+				bytes += next.ops[i].Item.Size()
+			}
+			waiting = append(waiting, next)
+		default:
+			return waiting
+		}
+	}
+	return waiting
+}
+
+// commit decides the transactions in order, writes what they changed, syncs it, shows it to readers, and only then
+// answers them. An error means that the disk's state is unknown, and none was answered.
+func (c *committer) commit(waiting []*commit) error {
+	s, now := c.s, c.s.opts.Now()
+	answers := make([]error, len(waiting))
+	if err := s.space.refuse(now); err != nil {
+		for i := range answers {
+			answers[i] = err
+		}
+		answer(waiting, answers)
+		return nil
+	}
+	before := c.seq
+	c.group.begin()
+	for i, w := range waiting {
+		answers[i] = c.decide(w)
+	}
+	if c.seq > before {
+		if err := c.write(before+1, now); err != nil {
+			return err
+		}
+		s.publish(c.seq)
+		if c.group.fed {
+			s.fed.wake()
+		}
+		s.stats.commits.Add(c.seq - before)
+	}
+	answer(waiting, answers)
+	return nil
+}
+
+func answer(waiting []*commit, answers []error) {
+	for i, w := range waiting {
+		w.answer <- answers[i]
+	}
+}
+
+// decide applies one transaction to the group, or says why not.
+func (c *committer) decide(w *commit) error {
+	if err := w.ctx.Err(); err != nil {
+		return err // its caller has left
+	}
+	err := c.group.apply(w.reads, w.ops, c.seq+1)
+	if err != nil {
+		if store.RefusalOf(err) != nil {
+			c.s.stats.refusals.Add(1)
+		}
+		return err
+	}
+	c.seq++
+	return nil
+}
+
+// write puts the changes of the group, which begins with commit number first, into one batch and syncs it.
+func (c *committer) write(first uint64, now time.Time) (err error) {
+	batch, err := c.group.flush(c.seq)
+	defer func() { err = errors.Join(err, batch.Close()) }()
+	if err != nil {
+		return err
+	}
+	if c.group.fed {
+		if err := c.trimmer.tidy(c.s.db, batch, first, now); err != nil {
+			return err
+		}
+	}
+	bytes, began := uint64(batch.Len()), c.s.opts.Now()
+	if err := c.s.db.Apply(batch, pebble.Sync); err != nil {
+		return fmt.Errorf("pebblestore: commit: %w", err)
+	}
+	if c.s.dead.Load() {
+		return errors.New("pebblestore: commit failed") // Pebble has told its logger, not us
+	}
+	c.s.stats.groups.Add(1)
+	c.s.stats.bytes.Add(bytes)
+	c.s.stats.syncNanos.Add(uint64(c.s.opts.Now().Sub(began)))
+	return nil
+}
