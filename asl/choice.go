@@ -254,14 +254,11 @@ func (c *compiler) rule(o *fields, top bool) rule {
 	}
 	o.text("Comment")
 	o.unsupported("Assign", "Output")
-	if o.has("Condition") {
-		c.problem(o.at("Condition"), "the field is for JSONata, which is not supported yet")
-	}
 	operators := slices.DeleteFunc(sortedNames(o.m), func(name string) bool {
 		switch name {
 		case "Next":
 			return top
-		case "Variable", "Comment", "Assign", "Output", "Condition":
+		case "Variable", "Comment", "Assign", "Output":
 			return true
 		}
 		return false

@@ -58,7 +58,9 @@ func compile(definition []byte) (*Machine, []Problem) {
 	if v := o.text("Version"); o.has("Version") && v != "1.0" {
 		o.problem("Version", "only version 1.0 is known")
 	}
-	c.queryLanguage(o)
+	if !c.isJSONPath(o) {
+		return nil, c.problems
+	}
 	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
 	m.flow = c.flow(o)
 	o.done()
@@ -66,14 +68,18 @@ func compile(definition []byte) (*Machine, []Problem) {
 	return m, c.problems
 }
 
-func (c *compiler) queryLanguage(o *fields) {
-	switch language := o.text("QueryLanguage"); language {
-	case "JSONPath", "":
-	case "JSONata":
+// isJSONPath reports whether the machine or the state speaks JSONPath; what speaks another language is not looked at.
+func (c *compiler) isJSONPath(o *fields) bool {
+	switch language := o.text("QueryLanguage"); {
+	case language == "JSONPath" || !o.has("QueryLanguage"):
+		return true
+	case language == "JSONata":
 		o.problem("QueryLanguage", "JSONata is not supported yet")
 	default:
-		o.problem("QueryLanguage", "the query language is not known: "+language)
+		o.problem("QueryLanguage", "JSONPath is expected")
 	}
+	c.partial = true
+	return false
 }
 
 // flow compiles StartAt and States.
@@ -150,9 +156,11 @@ func (c *compiler) reachable(f *flow, ptr string) {
 
 // state compiles one state into s, which others may point to already.
 func (c *compiler) state(s *state, o *fields) {
+	if !c.isJSONPath(o) {
+		return
+	}
 	s.kind = kind(o.requiredText("Type"))
 	o.text("Comment")
-	c.queryLanguage(o)
 	if s.kind != kindFail {
 		s.inputPath = c.selection(o, "InputPath")
 		s.outputPath = c.selection(o, "OutputPath")
@@ -287,127 +295,4 @@ func (c *compiler) fail(s *state, o *fields) {
 		err: text{o.text("Error"), o.has("Error")}, cause: text{o.text("Cause"), o.has("Cause")},
 		errorAt: o.path("ErrorPath", false), causeAt: o.path("CausePath", false),
 	}
-}
-
-func (c *compiler) task(s *state, o *fields) {
-	s.next = c.next(o)
-	s.parameters = c.payload(o, "Parameters")
-	s.selector = c.payload(o, "ResultSelector")
-	s.resultPath = c.placement(o)
-	t := &task{resource: o.requiredText("Resource")}
-	s.task = t
-	c.resource(o, t)
-	t.timeout = c.seconds(o, "TimeoutSeconds")
-	t.heartbeat = c.seconds(o, "HeartbeatSeconds")
-	if t.timeout.fixed > 0 && t.heartbeat.fixed >= t.timeout.fixed {
-		o.problem("HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds")
-	}
-	t.retry = c.retriers(o)
-	t.catch = c.catchers(o)
-	o.unsupported("Credentials", "Assign", "Arguments", "Output")
-}
-
-// resource says how AWS names the resource's events, and refuses the integration patterns that wait outside.
-func (c *compiler) resource(o *fields, t *task) {
-	r := t.resource
-	switch {
-	case strings.Count(r, "${") != strings.Count(r, "}"):
-		o.problem("Resource", "a substitution ${...} is not closed")
-	case strings.HasSuffix(r, ".waitForTaskToken"):
-		o.problem("Resource", ".waitForTaskToken is not supported yet")
-	case strings.HasSuffix(r, ".sync"), strings.HasSuffix(r, ".sync:2"):
-		o.problem("Resource", ".sync is not supported yet")
-	}
-	parts := strings.Split(r, ":")
-	t.prefix, t.short = "Task", r
-	switch {
-	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":
-		t.prefix = "LambdaFunction"
-	case len(parts) >= 7 && parts[2] == "states" && parts[5] == "activity":
-		t.prefix = "Activity"
-	case len(parts) >= 6 && parts[2] == "states":
-		t.short = parts[5]
-	}
-}
-
-func (c *compiler) seconds(o *fields, name string) seconds {
-	o.atMostOne(name, name+"Path")
-	return seconds{
-		fixed: time.Duration(o.integer(name, 1, maxSeconds, 0)) * time.Second,
-		field: name + "Path",
-		path:  o.path(name+"Path", false),
-	}
-}
-
-func (c *compiler) retriers(o *fields) []retrier {
-	var list []retrier
-	all := o.objects("Retry", false)
-	for i, each := range all {
-		r := retrier{
-			errors:      c.errorNames(each, i == len(all)-1),
-			interval:    time.Duration(each.integer("IntervalSeconds", 1, maxSeconds, 1)) * time.Second,
-			backoff:     each.number("BackoffRate", 1, 2),
-			maxAttempts: int(each.integer("MaxAttempts", 0, maxSeconds, 3)),
-			maxDelay:    time.Duration(each.integer("MaxDelaySeconds", 1, maxDelay, 0)) * time.Second,
-		}
-		if r.maxDelay > 0 && r.maxDelay <= r.interval {
-			each.problem("MaxDelaySeconds", "MaxDelaySeconds must be greater than IntervalSeconds")
-		}
-		switch strategy := each.text("JitterStrategy"); strategy {
-		case "FULL":
-			r.fullJitter = true
-		case "NONE":
-		default:
-			if each.has("JitterStrategy") {
-				each.problem("JitterStrategy", "FULL or NONE is expected")
-			}
-		}
-		each.text("Comment")
-		each.done()
-		list = append(list, r)
-	}
-	return list
-}
-
-func (c *compiler) catchers(o *fields) []catcher {
-	var list []catcher
-	all := o.objects("Catch", false)
-	for i, each := range all {
-		k := catcher{errors: c.errorNames(each, i == len(all)-1), resultPath: c.placement(each)}
-		k.next = c.states[each.target("Next", true)]
-		each.text("Comment")
-		each.unsupported("Assign", "Output")
-		each.done()
-		list = append(list, k)
-	}
-	return list
-}
-
-// errorNames compiles ErrorEquals. States.ALL stands alone, in the last Retrier or Catcher.
-func (c *compiler) errorNames(o *fields, last bool) names {
-	const name = "ErrorEquals"
-	v := o.value(name)
-	a, ok := v.([]any)
-	switch {
-	case !o.has(name):
-		o.problem(name, "The field 'ErrorEquals' is required but was missing")
-	case !ok:
-		o.problem(name, "an array of strings is expected, not "+typeName(v))
-	case len(a) == 0:
-		o.problem(name, "Value cannot be empty")
-	}
-	var list names
-	for i, each := range a {
-		s, isText := each.(string)
-		switch {
-		case !isText:
-			o.problem(name, fmt.Sprintf("element %d: a string is expected, not %s", i, typeName(each)))
-		case s == errAll && len(a) > 1:
-			o.problem(name, "States.ALL must appear alone")
-		case s == errAll && !last:
-			o.problem(name, "States.ALL must appear in the last Retrier or Catcher")
-		}
-		list = append(list, s)
-	}
-	return list
 }

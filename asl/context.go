@@ -2,12 +2,16 @@ package asl
 
 import (
 	"encoding/json"
+	"maps"
 	"strconv"
 )
 
 // context is the context object ($$) as the state in sc sees it, and a bound of its size. It is built when a path asks
 // for it: most states never do.
 func (x *Execution) context(sc *scope) (any, int) {
+	if x.outer == nil {
+		x.outer = x.start.Context
+	}
 	if x.outer == nil {
 		x.outer = map[string]any{
 			"Execution": map[string]any{
@@ -16,6 +20,8 @@ func (x *Execution) context(sc *scope) (any, int) {
 			},
 			"StateMachine": map[string]any{"Id": x.start.MachineID, "Name": x.start.Machine},
 		}
+	}
+	if x.outerSize == 0 {
 		x.outerSize = sizeOf(x.outer, 2*maxPayload)
 	}
 	if sc.context == nil {
@@ -23,7 +29,8 @@ func (x *Execution) context(sc *scope) (any, int) {
 		if sc.state.kind == kindTask {
 			s["RetryCount"] = json.Number(strconv.Itoa(sc.attempt))
 		}
-		sc.context = map[string]any{"Execution": x.outer["Execution"], "StateMachine": x.outer["StateMachine"], "State": s}
+		sc.context = maps.Clone(x.outer)
+		sc.context["State"] = s
 	}
 	const ofState = len(`,"State":{"EnteredTime":"2006-01-02T15:04:05.000Z","Name":,"RetryCount":99999999}`)
 	return sc.context, x.outerSize + ofState + stringSize(sc.state.name)

@@ -82,6 +82,8 @@ type Start struct {
 	MachineID string    // $$.StateMachine.Id
 	Time      time.Time // $$.Execution.StartTime
 	Seed      uint64    // chance of this step
+	// Context, if not nil, is the context object but for its State, in place of what the fields above make.
+	Context map[string]any
 	// Observe, if not nil, is called for each history event in GetExecutionHistory's order. It must not call the Execution.
 	Observe func(HistoryEvent)
 }
