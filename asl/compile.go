@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ const (
 	maxName       = 80       // characters of a state's name
 	maxSeconds    = 99999999 // of an interval, a timeout, a wait, and the most attempts
 	maxDelay      = 31622399 // seconds of MaxDelaySeconds
+	maxProblems   = 100      // that are reported: a definition made to hurt has one at each byte
 )
 
 // compiler turns the decoded definition into a machine and gathers everything that is wrong on the way.
@@ -26,31 +26,36 @@ type compiler struct {
 }
 
 // target is a state's name that some field goes to.
-type target struct{ ptr, name string }
+type target struct {
+	ptr  *pointer
+	name string
+}
 
-func (c *compiler) problem(ptr, message string) {
-	c.problems = append(c.problems, Problem{cmp.Or(ptr, "/"), message})
+func (c *compiler) problem(ptr *pointer, message string) {
+	if len(c.problems) < maxProblems {
+		c.problems = append(c.problems, Problem{ptr.String(), message})
+	}
 }
 
 func compile(definition []byte) (*Machine, []Problem) {
 	c := &compiler{}
 	if len(definition) > maxDefinition {
-		c.problem("", fmt.Sprintf("the definition has %d bytes, more than %d", len(definition), maxDefinition))
+		c.problem(nil, fmt.Sprintf("the definition has %d bytes, more than %d", len(definition), maxDefinition))
 		return nil, c.problems
 	}
-	d := decoder{onDuplicate: func(pointer []string) {
-		ptr := ""
-		for _, name := range pointer {
-			ptr += "/" + escapePointer(name)
+	d := decoder{onDuplicate: func(names []string) {
+		var ptr *pointer
+		for _, name := range names {
+			ptr = ptr.to(name)
 		}
 		c.problem(ptr, "the field is given twice")
 	}}
 	v, err := d.decode(definition)
 	if err != nil {
-		c.problem("", strings.TrimPrefix(err.Error(), "asl: "))
+		c.problem(nil, strings.TrimPrefix(err.Error(), "asl: "))
 		return nil, c.problems
 	}
-	o := c.fields("", v)
+	o := c.fields(nil, v)
 	if o == nil {
 		return nil, c.problems
 	}
@@ -112,13 +117,12 @@ func (c *compiler) flow(o *fields) *flow {
 	for _, t := range c.targets {
 		if f.states[t.name] == nil {
 			c.partial = true
-			field := t.ptr[strings.LastIndexByte(t.ptr, '/')+1:]
-			c.problem(t.ptr, "Missing '"+field+"' target: "+t.name)
+			c.problem(t.ptr, "Missing '"+t.ptr.name+"' target: "+t.name)
 		}
 	}
 	if f.start = f.states[startAt]; f.start != nil {
 		f.walk()
-		c.reachable(f, o.at("States"))
+		c.reachable(f, states)
 	}
 	return f
 }
@@ -126,31 +130,31 @@ func (c *compiler) flow(o *fields) *flow {
 // walk puts the states in the order in which they are reached from the start.
 func (f *flow) walk() {
 	f.order = []string{f.start.name}
-	reached := map[string]bool{f.start.name: true}
+	f.reached = map[string]bool{f.start.name: true}
 	for i := 0; i < len(f.order); i++ {
 		s := f.states[f.order[i]]
 		for _, name := range append(s.targets(), s.catchTargets()...) {
-			if !reached[name] {
-				reached[name] = true
+			if !f.reached[name] {
+				f.reached[name] = true
 				f.order = append(f.order, name)
 			}
 		}
 	}
 }
 
-func (c *compiler) reachable(f *flow, ptr string) {
+func (c *compiler) reachable(f *flow, o *fields) {
 	if c.partial {
 		return
 	}
 	ends := false
-	for name, s := range f.states {
-		if !slices.Contains(f.order, name) {
-			c.problem(ptr+"/"+escapePointer(name), "State \""+name+"\" is not reachable.")
+	for _, name := range sortedNames(o.m) {
+		if !f.reached[name] {
+			o.problem(name, "State \""+name+"\" is not reachable.")
 		}
-		ends = ends || s.terminal()
+		ends = ends || f.states[name].terminal()
 	}
 	if !ends {
-		c.problem(ptr, "no state ends the execution")
+		c.problem(o.ptr, "no state ends the execution")
 	}
 }
 

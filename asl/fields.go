@@ -2,6 +2,7 @@ package asl
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,12 +11,12 @@ import (
 // remembers the field; whatever is never asked for is unknown, which done reports.
 type fields struct {
 	c    *compiler
-	ptr  string
+	ptr  *pointer
 	m    map[string]any
 	seen map[string]bool
 }
 
-func (c *compiler) fields(ptr string, v any) *fields {
+func (c *compiler) fields(ptr *pointer, v any) *fields {
 	m, ok := v.(map[string]any)
 	if !ok {
 		c.problem(ptr, "an object is expected, not "+typeName(v))
@@ -24,7 +25,28 @@ func (c *compiler) fields(ptr string, v any) *fields {
 	return &fields{c, ptr, m, make(map[string]bool, len(m))}
 }
 
-func (o *fields) at(name string) string { return o.ptr + "/" + escapePointer(name) }
+func (o *fields) at(name string) *pointer { return o.ptr.to(name) }
+
+// pointer is where in the definition something stands. It is written out only for a problem: a definition may have
+// long names and many fields below them.
+type pointer struct {
+	parent *pointer // nil: the definition as a whole
+	name   string
+}
+
+func (p *pointer) to(name string) *pointer { return &pointer{p, name} }
+
+func (p *pointer) index(i int) *pointer { return p.to(strconv.Itoa(i)) }
+
+// String is the JSON pointer (RFC 6901), but "/" for the whole, as AWS writes it.
+func (p *pointer) String() string {
+	var names []string
+	for ; p != nil; p = p.parent {
+		names = append(names, escapePointer(p.name))
+	}
+	slices.Reverse(names)
+	return "/" + strings.Join(names, "/")
+}
 
 func escapePointer(name string) string {
 	if !strings.ContainsAny(name, "~/") {
@@ -214,7 +236,7 @@ func (o *fields) objects(name string, filled bool) []*fields {
 	}
 	list := make([]*fields, 0, len(a))
 	for i, each := range a {
-		if f := o.c.fields(o.at(name)+"/"+strconv.Itoa(i), each); f != nil {
+		if f := o.c.fields(o.at(name).index(i), each); f != nil {
 			list = append(list, f)
 		}
 	}

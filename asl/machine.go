@@ -16,9 +16,10 @@ type Machine struct {
 
 // flow is a set of states with a start: the machine's own, and later that of each branch and each Map's processor.
 type flow struct {
-	start  *state
-	states map[string]*state
-	order  []string
+	start   *state
+	states  map[string]*state
+	order   []string // as reached from the start
+	reached map[string]bool
 }
 
 // kind is a state's Type.

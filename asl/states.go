@@ -61,7 +61,7 @@ func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size i
 	if o.failure == nil && !o.waiting && !o.caught {
 		o.output, o.size, o.failure = x.selected(sc, sc.state.outputPath, o.output, o.size)
 		if o.failure == nil {
-			o.size, o.failure = payloadSize(o.output, o.size)
+			o.size, o.failure = x.payloadSize(sc, o.output, o.size)
 		}
 	}
 	if o.failure != nil {
@@ -90,7 +90,7 @@ func (x *Execution) handle(sc *scope, f *failure) outcome {
 				out, size := f.output()
 				out, size, bad := place(c.resultPath, sc.input, sc.inputSize, out, size)
 				if bad == nil {
-					size, bad = payloadSize(out, size)
+					size, bad = x.payloadSize(sc, out, size)
 				}
 				if bad != nil {
 					f = bad
@@ -125,7 +125,7 @@ func (x *Execution) effective(sc *scope) (any, int, *failure) {
 func (x *Execution) evaluated(sc *scope, t expr, input any, bound int) (any, int, *failure) {
 	v, size, f := t.eval(&env{x, sc, input, bound})
 	if f == nil {
-		size, f = payloadSize(v, size)
+		size, f = x.payloadSize(sc, v, size)
 	}
 	return v, size, f
 }
@@ -173,14 +173,14 @@ func place(p placement, raw any, rawSize int, result any, size int) (any, int, *
 }
 
 // payloadSize makes of a bound a size that is within the limit. It walks the value only when the bound is over it.
-func payloadSize(v any, bound int) (int, *failure) {
+func (x *Execution) payloadSize(sc *scope, v any, bound int) (int, *failure) {
 	if bound <= maxPayload {
 		return bound, nil
 	}
 	if bound = sizeOf(v, maxPayload); bound <= maxPayload {
 		return bound, nil
 	}
-	f := engineFailure(errDataLimit, "The state's payload exceeds the maximum number of bytes service limit.")
+	f := engineFailure(errDataLimit, "The state/task '"+sc.state.name+"' returned a result with a size exceeding the maximum number of bytes service limit.")
 	f.terminal, f.located = true, true
 	return 0, f
 }

@@ -90,14 +90,14 @@ func (t arrayTemplate) eval(e *env) (any, int, *failure) {
 }
 
 // template compiles a payload template: Parameters or ResultSelector.
-func (c *compiler) template(ptr string, v any) expr {
+func (c *compiler) template(ptr *pointer, v any) expr {
 	switch v := v.(type) {
 	case map[string]any:
 		return c.objectTemplate(ptr, v)
 	case []any:
 		t, static := make(arrayTemplate, len(v)), true
 		for i, element := range v {
-			t[i] = c.template(fmt.Sprintf("%s/%d", ptr, i), element)
+			t[i] = c.template(ptr.index(i), element)
 			_, isConstant := t[i].(*constant)
 			static = static && isConstant
 		}
@@ -108,10 +108,10 @@ func (c *compiler) template(ptr string, v any) expr {
 	return &constant{v, sizeOf(v, maxPayload)}
 }
 
-func (c *compiler) objectTemplate(ptr string, m map[string]any) expr {
+func (c *compiler) objectTemplate(ptr *pointer, m map[string]any) expr {
 	t, static := &objectTemplate{size: 2}, true
 	for _, name := range sortedNames(m) {
-		at := ptr + "/" + escapePointer(name)
+		at := ptr.to(name)
 		bare, dynamic := strings.CutSuffix(name, ".$")
 		member := memberTemplate{name: bare}
 		if !dynamic {
@@ -136,7 +136,7 @@ func (c *compiler) objectTemplate(ptr string, m map[string]any) expr {
 	return t
 }
 
-func (c *compiler) reference(ptr, field string, v any) expr {
+func (c *compiler) reference(ptr *pointer, field string, v any) expr {
 	text, ok := v.(string)
 	if !ok {
 		c.problem(ptr, "The value for the field '"+field+"' must be a STRING that contains a JSONPath but was "+typeName(v))
