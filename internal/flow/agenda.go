@@ -1,0 +1,192 @@
+package flow
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// A run is an open execution in memory. While it is being advanced it belongs to one goroutine, else to the agenda.
+type run struct {
+	name string
+
+	// What the journal says; x is nil until it is read, and again when more may stand there: after a commit whose outcome is unknown.
+	x       *asl.Execution
+	machine *asl.Machine
+	head    store.Item
+	seq     int // journal entries
+	last    time.Time
+	open    []asl.Command // not answered yet, in the order of their IDs
+
+	answer *answer // to one of them, not committed yet
+	tries  int     // failures in a row that are not the execution's
+
+	at    time.Time // when it wakes
+	order uint64    // of going to sleep: who wakes first of two with one time
+}
+
+// An answer is what is to be committed next for a run: to a command, or the end of a machine that ended without one.
+type answer struct {
+	kind         asl.EventKind
+	id           int64
+	effect       store.Effect // of TaskSucceeded
+	name, cause  string       // of TaskFailed; of TaskTimedOut when it was the heartbeat's
+	state        string
+	attempt      string
+	endedAtStart bool
+}
+
+// forget drops what is loaded; the next step reads the journal again.
+func (r *run) forget() {
+	r.x, r.machine, r.head, r.open = nil, nil, nil, nil
+}
+
+// command returns the open command of that ID.
+func (r *run) command(id int64) (asl.Command, bool) {
+	for _, c := range r.open {
+		if c.ID == id {
+			return c, true
+		}
+	}
+	return asl.Command{}, false
+}
+
+// next is the command to carry out: a timer that is due, else the first task, else the timer that is due first. One command at
+// a time is all that a machine without Parallel and Map asks for; its only timer beside a task is the execution's own deadline.
+func (r *run) next(now time.Time) (asl.Command, bool) {
+	timer, ticking := r.timer()
+	if ticking && !timer.At.After(now) {
+		return timer, true
+	}
+	for _, c := range r.open {
+		if c.Kind == asl.RunTask {
+			return c, true
+		}
+	}
+	return timer, ticking
+}
+
+// timer is the open timer that is due first.
+func (r *run) timer() (first asl.Command, ok bool) {
+	for _, c := range r.open {
+		if c.Kind == asl.StartTimer && (!ok || c.At.Before(first.At)) {
+			first, ok = c, true
+		}
+	}
+	return first, ok
+}
+
+// answered removes the command that the event answered and adds those that followed.
+func answered(open []asl.Command, id int64, followed []asl.Command) []asl.Command {
+	open = without(open, id)
+	for _, c := range followed {
+		if c.Kind == asl.Cancel {
+			open = without(open, c.ID)
+		} else {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+func without(open []asl.Command, id int64) []asl.Command {
+	for i, c := range open {
+		if c.ID == id {
+			return append(open[:i], open[i+1:]...)
+		}
+	}
+	return open
+}
+
+// An agenda knows all open executions: those that are ready, in order, and those that sleep. It is not safe for concurrent use.
+type agenda struct {
+	runs   map[string]*run
+	ready  []*run // from first on
+	first  int
+	asleep sleepers
+	slept  uint64
+}
+
+func newAgenda() agenda { return agenda{runs: make(map[string]*run)} }
+
+// add makes a run that is ready, and reports false if there is one of that name.
+func (a *agenda) add(name string) bool {
+	if _, ok := a.runs[name]; ok {
+		return false
+	}
+	r := &run{name: name}
+	a.runs[name] = r
+	a.push(r)
+	return true
+}
+
+func (a *agenda) remove(r *run) { delete(a.runs, r.name) }
+
+func (a *agenda) push(r *run) { a.ready = append(a.ready, r) }
+
+// pop takes the first run that is ready, nil if none is.
+func (a *agenda) pop() *run {
+	if a.first == len(a.ready) {
+		return nil
+	}
+	r := a.ready[a.first]
+	a.ready[a.first] = nil
+	a.first++
+	switch {
+	case a.first == len(a.ready):
+		a.ready, a.first = a.ready[:0], 0
+	case a.first >= 1024 && a.first*2 >= len(a.ready):
+		a.ready, a.first = append(a.ready[:0], a.ready[a.first:]...), 0
+	}
+	return r
+}
+
+func (a *agenda) pending() int { return len(a.ready) - a.first }
+
+// sleep lets r sleep until r.at, and reports whether it is now the first to wake.
+func (a *agenda) sleep(r *run) bool {
+	a.slept++
+	r.order = a.slept
+	heap.Push(&a.asleep, r)
+	return a.asleep[0] == r
+}
+
+// wake moves the runs that are due to the ready ones and returns when the next wakes, zero if none sleeps.
+func (a *agenda) wake(now time.Time) time.Time {
+	for len(a.asleep) > 0 && !a.asleep[0].at.After(now) {
+		r, _ := heap.Pop(&a.asleep).(*run)
+		a.push(r)
+	}
+	if len(a.asleep) == 0 {
+		return time.Time{}
+	}
+	return a.asleep[0].at
+}
+
+// sleepers is a heap of runs, the first to wake at its root.
+type sleepers []*run
+
+func (s sleepers) Len() int { return len(s) }
+func (s sleepers) Less(i, j int) bool {
+	if s[i].at.Equal(s[j].at) {
+		return s[i].order < s[j].order
+	}
+	return s[i].at.Before(s[j].at)
+}
+func (s sleepers) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+
+func (s *sleepers) Push(x any) {
+	if r, ok := x.(*run); ok {
+		*s = append(*s, r)
+	}
+}
+
+func (s *sleepers) Pop() any {
+	last := len(*s) - 1
+	r := (*s)[last]
+	(*s)[last] = nil
+	*s = (*s)[:last]
+	return r
+}

@@ -1,0 +1,83 @@
+// Package flow is the durable driver of asl: asl decides, flow acts. It runs executions of one machine over the store
+// port, keeps their journal and their timers, calls their tasks, and goes on after a crash where it stood.
+//
+//	Stage (in the caller's commit)          ┌────────── Engine ──────────┐
+//	head + index ──────────────► Begin ───► │ ready ──► worker (512)     │      ┌───────┐
+//	                                        │   ▲         │  replay?     │ ───► │ task  │ a function
+//	index of open executions ─► recovery ─► │   │         │  RunTask     │ ◄─── │       │ its last commit
+//	                                        │ asleep ◄────┤  StartTimer  │      └───────┘ is a value
+//	                                        │ (one heap)  │              │
+//	                                        └─────────────┼──────────────┘
+//	                                                      ▼
+//	                      one commit: the task's writes + the journal entry (+ the end, + OnFailed)
+//
+// # What it promises
+//
+//   - An execution whose start was committed comes to its end, whatever crashes in between, as long as the process is
+//     started again.
+//   - A task is called at least once for each attempt; its Effect takes place exactly once for each attempt that the journal
+//     calls succeeded: the two are one commit. That is one synced commit a task. The start rides in the caller's commit,
+//     the end in that of the last task.
+//   - Persist before act: what follows from an answer (the next task, a timer) begins when the answer is durable. So an attempt's
+//     name, "<execution>/<command>.<n>", is the same when it runs again after a crash.
+//   - An execution goes on with the definition that it started with. Definitions are kept under their hash.
+//   - OnFailed's writes are committed together with the end that is not SUCCEEDED.
+//
+// It refuses: a second execution of one name, ever (a refusal of the caller's commit); inputs and results over 256 KiB; a task whose
+// effect has an After (a send is staged here).
+//
+// # What it keeps
+//
+// Table "flow". An execution's partition is its name: "head" (status, input, the definition's hash, start, seed), then one
+// entry for each answer, "j#0000000001" and on: its kind, the command's ID, the time, the seed of the step, and the task's result or
+// its error. Inputs of tasks are not kept, nor is the history: asl is a pure function of the head and the entries, so both are
+// rendered by replaying. The index has an item for each open execution in one of 16 partitions, "open#00" and on, written with the start,
+// deleted with the end.
+//
+// What a task returns is turned into JSON and read back before the machine sees it, so that the process which ran
+// the task and one which only reads the journal can not differ. For the same reason times are cut to milliseconds.
+//
+// # Why there is no epoch
+//
+// Each entry is a Put at the next number with the condition that nothing stands there. Whoever answers a command that was answered
+// already, by another engine on the same store or by itself before a lost reply, is refused, drops what it holds, and reads the journal.
+// An epoch on the head would cost an operation in each commit and would protect nothing more: it would stop the stale engine a
+// step earlier, but not from calling the task twice, which tasks have to bear anyway.
+//
+// # What happens on failure
+//
+//   - The process dies: at the next start the index is read, a page at a time, and the journals as workers come to them. A task that was
+//     in flight runs again as the same attempt. A timer that is overdue fires.
+//   - A task fails, or its Stage does: its writes are dropped and the failure alone is committed: the error is the fault's
+//     kind, the cause {"errorType", "errorMessage"} as Lambda has it. The text of an internal error stays in the log. Unavailable is
+//     Transient: a machine knows one name for "try again".
+//   - A condition or floor of the task's writes does not hold: the same, with the error that Effect.Refused makes of it.
+//   - A task panics: Transient, with the stack in the log of whoever looks at the error. (In a simulation, a panic with a value that has
+//     a method SimulatedCrash() is the death of the process and passes through RunOne.)
+//   - A task takes longer than its timeout: it runs in a goroutine of its own, its context ends, its execution goes on with
+//     States.Timeout, and what it returns later is dropped. Functions send no heartbeats, so HeartbeatSeconds is a second timeout. The
+//     machine's own TimeoutSeconds end a running task in the same way.
+//   - The store does not answer, or answers that it does not know (fault.Transient, fault.Unavailable): the answer is kept in memory, the
+//     execution sleeps, from 20 ms doubling to 10 s, half of it by chance, for as long as it takes, and holds no worker. Then the
+//     journal is read: either the answer is in it, or the same effect is staged again. The task is not called again.
+//   - OnFailed fails, a journal cannot be read, a task of an older definition is missing in this build: the execution
+//     sleeps in the same way, with an error in the log at each try. It is never given up: all three are mended by another build.
+//   - The clock is set back: the journal's times stand still until it has caught up.
+//   - ctx of Run ends: no task is started; those in flight have Grace to finish and commit, then their context is
+//     cancelled and they run again at the next start. Who ignores even that for 5 s is left behind, and its commit is not made.
+//
+// # Limits
+//
+//   - 512 executions are advanced at once. A worker is held while a task runs, and the slowest waits 12 s for a payment provider:
+//     at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take a millisecond and four would do. It also bounds
+//     the commits that wait for one sync.
+//   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
+//     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
+//   - Open executions are limited by memory: one that is running has about 4 KB, one that sleeps for more than a minute has
+//     dropped all but its name and its time, about 300 bytes, and reads its journal when it wakes. There is no limit at which a Begin
+//     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them.
+//   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
+//     25,000 history events for an execution: asl's, for the same reason.
+//   - One command at a time for each execution: the machines have no Parallel and no Map yet.
+//   - Ended executions stay in the store: they are the orders' record of what was done.
+package flow

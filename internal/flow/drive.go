@@ -1,0 +1,245 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+const (
+	stuckWait  = 5 * time.Second // for tasks whose context was cancelled after the grace time
+	timerCheck = time.Minute     // the longest sleep of the timers: the wall clock may be set
+)
+
+// Run recovers the open executions and advances all of them until ctx ends. Then no task is started any more; those in flight have
+// Options.Grace to finish and to be committed, then their context is cancelled. What is open stays open for the next start.
+// It returns nil after a drain, and fault.Internal if tasks ignored their cancelled context: their results will be dropped.
+func (e *Engine) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	kick := make(chan struct{}, 1)
+	if !e.begin(work, kick) {
+		return fault.New(fault.Internal, "flow: this engine is driven already")
+	}
+	var keepers sync.WaitGroup
+	keepers.Go(func() { e.keepTimers(ctx, kick) })
+	keepers.Go(func() { e.keepRecovering(ctx) })
+	<-ctx.Done()
+	e.draining.Store(true)
+	keepers.Wait()
+	drained := make(chan struct{})
+	go func() {
+		e.active.Wait()
+		close(drained)
+	}()
+	if waitFor(drained, e.o.Grace) {
+		return nil
+	}
+	cancel()
+	if waitFor(drained, stuckWait) {
+		return nil
+	}
+	return fault.New(fault.Internal, "flow: tasks ignore that their context was cancelled")
+}
+
+// begin lets workers start.
+func (e *Engine) begin(work context.Context, kick chan struct{}) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.work != nil || e.recovered {
+		return false
+	}
+	e.work, e.kick = work, kick
+	for range e.agenda.pending() {
+		e.spawn()
+	}
+	return true
+}
+
+// spawn starts a worker if one is needed and allowed. The caller holds mu.
+func (e *Engine) spawn() {
+	if e.work == nil || e.draining.Load() || e.workers >= e.o.Workers || e.agenda.pending() == 0 {
+		return
+	}
+	e.workers++
+	e.active.Add(1)
+	go e.advance(e.work)
+}
+
+// advance is a worker: it takes one ready run after another and advances each until it waits.
+func (e *Engine) advance(ctx context.Context) {
+	defer e.active.Done()
+	for r := e.take(nil, again); r != nil; {
+		out := e.step(ctx, r)
+		for out == again && (!e.draining.Load() || r.answer != nil) {
+			out = e.step(ctx, r)
+		}
+		r = e.take(r, out)
+	}
+}
+
+// take puts down the run that a worker had, if any, and gives it the next; nil ends the worker.
+func (e *Engine) take(had *run, out outcome) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if had != nil {
+		e.settle(had, out)
+	}
+	if !e.draining.Load() {
+		if r := e.agenda.pop(); r != nil {
+			return r
+		}
+	}
+	e.workers--
+	return nil
+}
+
+// settle puts a run where its last step left it. The caller holds mu.
+func (e *Engine) settle(r *run, out outcome) {
+	switch out {
+	case again, stopped:
+		e.agenda.push(r)
+	case gone:
+		e.agenda.remove(r)
+	case asleep:
+		if e.agenda.sleep(r) && e.kick != nil {
+			select {
+			case e.kick <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// keepTimers wakes the runs that sleep, until ctx ends. Executions that wait hold no goroutine: this is the only one.
+func (e *Engine) keepTimers(ctx context.Context, kick <-chan struct{}) {
+	timer := time.NewTimer(timerCheck)
+	defer timer.Stop()
+	for {
+		e.mu.Lock()
+		next := e.agenda.wake(e.o.Now())
+		for range min(e.agenda.pending(), e.o.Workers) {
+			e.spawn()
+		}
+		e.mu.Unlock()
+		sleep := timerCheck
+		if !next.IsZero() {
+			sleep = min(max(next.Sub(e.o.Now()), time.Millisecond), timerCheck)
+		}
+		timer.Reset(sleep)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-kick:
+		}
+	}
+}
+
+// keepRecovering reads the index of open executions once, however long the store is away.
+func (e *Engine) keepRecovering(ctx context.Context) {
+	for n := 0; ; n++ {
+		found, err := e.recover(ctx)
+		if err == nil {
+			e.o.Log.LogAttrs(ctx, slog.LevelInfo, "flow: recovered", slog.Int("open", found))
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		e.o.Log.LogAttrs(ctx, slog.LevelError, "flow: cannot recover yet", slog.Any("error", err))
+		timer := time.NewTimer(backoff(n, e.o.Seed()))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// recover stores the current definition and adds all executions of the index to the agenda.
+func (e *Engine) recover(ctx context.Context) (found int, err error) {
+	if err := e.storeDefinition(ctx); err != nil {
+		return 0, fmt.Errorf("flow: store the definition: %w", err)
+	}
+	for _, pk := range openPartitions {
+		q := store.Query{Table: table, PK: pk}
+		for {
+			page, err := e.o.Store.Range(ctx, q)
+			if err != nil {
+				return found, fmt.Errorf("flow: read the open executions: %w", err)
+			}
+			for _, entry := range page {
+				e.Begin(entry.Key.SK)
+			}
+			found += len(page)
+			if len(page) < store.MaxRangeLimit {
+				break
+			}
+			q.After = page[len(page)-1].Key.SK
+		}
+	}
+	return found, nil
+}
+
+// RunOne drives the engine for a simulation: on its first call it recovers, then each call does one due thing (a task with its commit,
+// or a timer) on the caller's goroutine, executions taking turns. ran is false if nothing is due before wake; a zero wake
+// means that nothing will be due at all. A failure of the store is not an error here, it only lets the execution wait; err is the
+// recovery's, or ctx's.
+//
+// A panic whose value has a method SimulatedCrash() passes through: see simulatedCrash. RunOne is neither used beside Run nor
+// concurrently.
+func (e *Engine) RunOne(ctx context.Context) (ran bool, wake time.Time, err error) {
+	if !e.recovered {
+		if _, err := e.recover(ctx); err != nil {
+			return false, time.Time{}, err
+		}
+		e.recovered = true
+	}
+	e.mu.Lock()
+	wake = e.agenda.wake(e.o.Now())
+	r := e.agenda.pop()
+	e.mu.Unlock()
+	if r == nil {
+		return false, wake, ctx.Err()
+	}
+	out := e.step(ctx, r)
+	e.mu.Lock()
+	e.settle(r, out)
+	e.mu.Unlock()
+	if out == stopped {
+		return false, time.Time{}, ctx.Err()
+	}
+	return true, time.Time{}, nil
+}
+
+func waitFor(done <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func levelOf(err error) slog.Level {
+	if fault.Retryable(err) {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
+func attrs(execution, what string, delay time.Duration, err error) []slog.Attr {
+	return []slog.Attr{
+		slog.String("execution", execution), slog.String("during", what),
+		slog.Duration("retry_in", delay), slog.Any("error", err),
+	}
+}

@@ -1,0 +1,241 @@
+package flow
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// The limits; doc.go says why each is what it is.
+const (
+	DefaultWorkers = 512
+	DefaultGrace   = 15 * time.Second
+
+	maxNameBytes  = 80        // of an execution's name, as on Step Functions
+	maxValueBytes = 256 << 10 // of an execution's input and of a task's result, as on Step Functions
+)
+
+// A Call is one attempt at a task.
+type Call struct {
+	Execution string // its name
+	State     string // the Task state
+	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
+	Input     any    // an asl value, after InputPath and Parameters; shared, not to be changed
+}
+
+// A Task does one attempt up to its last commit, which it returns as a value: flow makes that commit together with the journal
+// entry. It is called at least once for each attempt, and its effect takes place at most once.
+type Task func(ctx context.Context, c Call) (store.Effect, error)
+
+// Ended tells OnFailed how an execution ended.
+type Ended struct {
+	Execution    string
+	Status       asl.Status // FAILED, TIMED_OUT or ABORTED
+	Error, Cause string
+	State        string // in which it ended
+	At           time.Time
+}
+
+// Options of an Engine. Store, Definition and Tasks are required.
+type Options struct {
+	Store      store.Store
+	Definition []byte          // what new executions run; stored, so that they go on with it when it has changed
+	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
+	Tasks      map[string]Task // by Resource
+	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
+
+	Workers int           // executions being advanced at once; 0 means DefaultWorkers
+	Grace   time.Duration // what tasks in flight get when Run's context ends; 0 means DefaultGrace
+
+	Now  func() time.Time // time.Now if nil; timers are waited for on the runtime's clock
+	Seed func() uint64    // chance; safe for concurrent use; math/rand/v2 if nil
+	Log  *slog.Logger     // discarded if nil
+
+	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED. It may run several
+	// times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.
+	OnFailed func(tx *store.Tx, e Ended) error
+}
+
+// An Engine runs executions of one machine (and, until they have ended, of the machines that came before it) over one
+// store. Its methods are safe for concurrent use, except RunOne. One engine either Runs or is driven by RunOne.
+type Engine struct {
+	o      Options
+	stored atomic.Bool // the definition is known to stand in the store
+
+	draining atomic.Bool
+	active   sync.WaitGroup      // workers and the tasks that they have started
+	late     atomic.Int64        // tasks that outlived their timeout and have not returned yet
+	crashed  atomic.Pointer[any] // a simulated crash of one of them
+
+	recovered bool // of RunOne
+
+	mu       sync.Mutex
+	machines map[string]*asl.Machine // by hash, without the current one
+	agenda   agenda
+	work     context.Context // of the workers, while Run runs
+	workers  int             // that are running now
+	kick     chan struct{}   // wakes the timers
+}
+
+// New checks the options. It neither reads nor writes the store. Its errors are fault.Internal: the program is wired wrongly.
+func New(o Options) (*Engine, error) {
+	if o.Store == nil {
+		return nil, fault.New(fault.Internal, "flow: a store is required")
+	}
+	if n := len(o.Definition); n > store.MaxItemBytes-1000 {
+		return nil, fault.New(fault.Internal, "flow: a definition of %d bytes does not fit into one item", n)
+	}
+	m, err := asl.Parse(o.Definition)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "flow: the definition")
+	}
+	if o.Machine != nil && o.Machine.Hash() != m.Hash() {
+		return nil, fault.New(fault.Internal, "flow: the machine is not of this definition")
+	}
+	o.Machine = m
+	if missing := missingTasks(o.Machine, o.Tasks); len(missing) > 0 {
+		return nil, fault.New(fault.Internal, "flow: no task for %s", strings.Join(missing, ", "))
+	}
+	if o.Name == "" {
+		o.Name = "cloudflow"
+	}
+	if o.Workers <= 0 {
+		o.Workers = DefaultWorkers
+	}
+	if o.Grace <= 0 {
+		o.Grace = DefaultGrace
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Seed == nil {
+		o.Seed = rand.Uint64
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
+}
+
+func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
+	var missing []string
+	for _, name := range m.States() {
+		if s, ok := m.State(name); ok && s.Type == "Task" && tasks[s.Resource] == nil {
+			missing = append(missing, s.Resource+" (state "+name+")")
+		}
+	}
+	return missing
+}
+
+// Stage stages the start of an execution into the caller's commit: the head and its entry in the index of open executions,
+// two operations (three until Run has stored the definition). If an execution of that name exists already the commit is refused;
+// what a repeated start means is the caller's business. input is what json.Marshal takes.
+//
+// fault.BadRequest: no possible name; fault.PayloadTooLarge: an input over 256 KiB.
+func (e *Engine) Stage(tx *store.Tx, name string, input any) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	_, text, err := encode(input)
+	if err != nil {
+		return fault.Wrap(fault.BadRequest, err, "flow: the input is no JSON value")
+	}
+	if len(text) > maxValueBytes {
+		return fault.New(fault.PayloadTooLarge, "an execution's input of %d bytes, at most %d", len(text), maxValueBytes)
+	}
+	if !e.stored.Load() {
+		e.stageDefinition(tx)
+	}
+	now := e.now()
+	tx.Put(headKey(name), newHead(e.o.Machine.Hash(), e.o.Name, text, now, e.o.Seed()), store.Absent())
+	tx.Put(openKey(name), store.Item{store.N("started_ms", now.UnixMilli())})
+	return nil
+}
+
+// Begin tells the engine that an execution's start was committed. It is cheap and never blocks, and a repeated call does nothing. An
+// execution whose Begin was lost is found by the recovery at the next start.
+func (e *Engine) Begin(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.draining.Load() || !e.agenda.add(name) {
+		return
+	}
+	e.spawn()
+}
+
+// Open is the number of open executions that the engine knows.
+func (e *Engine) Open() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.agenda.runs)
+}
+
+// now has the journal's precision, so that a replay sees the same times.
+func (e *Engine) now() time.Time { return e.o.Now().UTC().Truncate(time.Millisecond) }
+
+// machine returns the machine of that hash: the current one, or an older one from the store.
+func (e *Engine) machine(ctx context.Context, hash string) (*asl.Machine, error) {
+	if hash == e.o.Machine.Hash() {
+		return e.o.Machine, nil
+	}
+	e.mu.Lock()
+	m := e.machines[hash]
+	e.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	it, err := e.o.Store.Get(ctx, definitionKey(hash), store.Strong)
+	if err != nil {
+		return nil, err
+	}
+	if it == nil {
+		return nil, fault.New(fault.Internal, "flow: the definition %s is not in the store", hash)
+	}
+	m, err = asl.Parse(it.Bytes("definition"))
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "flow: the definition %s", hash)
+	}
+	e.mu.Lock()
+	e.machines[hash] = m
+	e.mu.Unlock()
+	return m, nil
+}
+
+func (e *Engine) stageDefinition(tx *store.Tx) {
+	tx.Put(definitionKey(e.o.Machine.Hash()), store.Item{store.B("definition", e.o.Definition)})
+}
+
+func (e *Engine) storeDefinition(ctx context.Context) error {
+	if e.stored.Load() {
+		return nil
+	}
+	err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
+		e.stageDefinition(tx)
+		return nil
+	})
+	if err == nil {
+		e.stored.Store(true)
+	}
+	return err
+}
+
+// checkName refuses what Step Functions would refuse, and what would collide with flow's own partitions.
+func checkName(name string) error {
+	if name == "" || len(name) > maxNameBytes {
+		return fault.New(fault.BadRequest, "an execution's name has 1 to %d bytes", maxNameBytes)
+	}
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`<>{}[]?*"#%\^|~`+"`$&,;:/", c) >= 0 {
+			return fault.New(fault.BadRequest, "an execution's name may not hold %q", c)
+		}
+	}
+	return nil
+}

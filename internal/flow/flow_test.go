@@ -1,0 +1,396 @@
+package flow_test
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+func TestAnExecutionCostsOneCommitPerTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &unreliable{Store: newStore()}
+		e := engine(t, flow.Options{Store: s, Definition: []byte(steps("a", "b", "c")), Tasks: map[string]flow.Task{
+			arn("a"): counted, arn("b"): counted, arn("c"): counted,
+		}})
+		settle(t, e) // stores the definition
+		start(t, e, s, "o-1", map[string]any{"order": "o-1"})
+		settle(t, e)
+		// Ops: the definition; head and index; then each task's own operation and the journal; with the last task head and index.
+		if want := []int{1, 2, 2, 2, 4}; !slices.Equal(s.ops, want) {
+			t.Errorf("operations of the commits = %v, want %v", s.ops, want)
+		}
+		d := describe(t, e, "o-1")
+		if d.Status != "SUCCEEDED" || !reflect.DeepEqual(d.Output, map[string]any{"order": "o-1"}) {
+			t.Errorf("ended %s with %v", d.Status, d.Output)
+		}
+		if e.Open() != 0 {
+			t.Errorf("%d executions open", e.Open())
+		}
+		for _, state := range []string{"a", "b", "c"} {
+			if n := effects(t, s, "o-1", state); n != 1 {
+				t.Errorf("%s took effect %d times", state, n)
+			}
+		}
+	})
+}
+
+func TestATaskSeesItsCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		var calls []flow.Call
+		e := engine(t, flow.Options{Store: s,
+			Definition: []byte(one(`,"Retry":[{"ErrorEquals":["Transient"],"IntervalSeconds":1}]`)),
+			Tasks: map[string]flow.Task{arn("undo"): counted,
+				arn("work"): func(_ context.Context, c flow.Call) (store.Effect, error) {
+					calls = append(calls, c)
+					if len(calls) == 1 {
+						return store.Effect{}, fault.New(fault.Transient, "not now")
+					}
+					return store.Effect{Result: struct {
+						Cents int `json:"cents"`
+					}{1250}}, nil
+				}}})
+		start(t, e, s, "o-1", map[string]any{"n": 1})
+		settle(t, e)
+		want := []flow.Call{
+			{Execution: "o-1", State: "Work", Attempt: "o-1/1.0", Input: map[string]any{"n": json.Number("1")}},
+			{Execution: "o-1", State: "Work", Attempt: "o-1/3.1", Input: map[string]any{"n": json.Number("1")}},
+		}
+		if !reflect.DeepEqual(calls, want) {
+			t.Errorf("calls = %+v\nwant    %+v", calls, want)
+		}
+		if out := describe(t, e, "o-1").Output; !reflect.DeepEqual(out, map[string]any{"cents": json.Number("1250")}) {
+			t.Errorf("output = %v", out)
+		}
+	})
+}
+
+func TestRetryWaitsAsTheMachineSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		var at []time.Duration
+		begin := time.Now()
+		e := engine(t, flow.Options{Store: s,
+			Definition: []byte(one(`,"Retry":[{"ErrorEquals":["Transient"],"IntervalSeconds":1,"BackoffRate":2,"MaxAttempts":8}]`)),
+			Tasks: map[string]flow.Task{arn("undo"): counted,
+				arn("work"): func(context.Context, flow.Call) (store.Effect, error) {
+					at = append(at, time.Since(begin))
+					if len(at) < 9 {
+						return store.Effect{}, fault.New(fault.Transient, "not now")
+					}
+					return store.Effect{}, nil
+				}}})
+		start(t, e, s, "o-1", nil)
+		settle(t, e)
+		want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 127, 255}
+		for i := range want {
+			want[i] *= time.Second
+		}
+		if !slices.Equal(at, want) {
+			t.Errorf("attempts at %v, want %v", at, want)
+		}
+		if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
+			t.Errorf("ended %s", d.Status)
+		}
+	})
+}
+
+func TestFailures(t *testing.T) {
+	const catchAll = `,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.error","Next":"Put back"}]`
+	floor := func(_ context.Context, c flow.Call) (store.Effect, error) {
+		return store.Effect{
+			Stage: func(tx *store.Tx) (any, error) {
+				tx.Add(effectKey(c.Execution, c.State), []store.Delta{store.Inc("n", 1)})
+				tx.Add(store.Key{Table: "stock", PK: "p"}, []store.Delta{store.Take("available", 1)})
+				return nil, nil
+			},
+			Refused: func(*store.Refusal) error { return fault.New(fault.InsufficientStock, "nothing left") },
+		}, nil
+	}
+	cases := []struct {
+		rule    string
+		members string
+		work    flow.Task
+		status  string
+		err     string // what Catch or the end sees
+		cause   string
+	}{
+		{"a business error is caught by its name", `,"Catch":[{"ErrorEquals":["PaymentDeclined"],"ResultPath":"$.error","Next":"Put back"}]`,
+			always(nil, fault.New(fault.PaymentDeclined, "no funds")), "SUCCEEDED", "PaymentDeclined", "no funds"},
+		{"an error that nothing catches fails the execution", ``,
+			always(nil, fault.New(fault.OrderState, "too late")), "FAILED", "OrderState", "too late"},
+		{"a refused commit is the task's business error", catchAll, floor, "SUCCEEDED", "InsufficientStock", "nothing left"},
+		{"a refused commit that the effect does not explain is internal", catchAll,
+			func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				effect, err := floor(ctx, c)
+				effect.Refused = nil
+				return effect, err
+			}, "SUCCEEDED", "Internal", "an internal error"},
+		{"an error of Stage stages nothing", catchAll,
+			func(_ context.Context, c flow.Call) (store.Effect, error) {
+				return store.Effect{Stage: func(tx *store.Tx) (any, error) {
+					tx.Add(effectKey(c.Execution, c.State), []store.Delta{store.Inc("n", 1)})
+					return nil, fault.New(fault.OrderCancelled, "the customer came first")
+				}}, nil
+			}, "SUCCEEDED", "OrderCancelled", "came first"},
+		{"an unknown error is Internal and keeps its text to the log", catchAll, always(nil, errBoom), "SUCCEEDED", "Internal", "an internal error"},
+		{"a store that is away is Transient for the machine", catchAll,
+			always(nil, fault.New(fault.Unavailable, "disk full")), "SUCCEEDED", "Transient", "disk full"},
+		{"a panic of a task is Transient", catchAll,
+			func(context.Context, flow.Call) (store.Effect, error) { panic("nil map") }, "SUCCEEDED", "Transient", "a panic"},
+		{"a panic of Stage is Transient", catchAll,
+			func(context.Context, flow.Call) (store.Effect, error) {
+				return store.Effect{Stage: func(*store.Tx) (any, error) { panic("nil map") }}, nil
+			}, "SUCCEEDED", "Transient", "a panic"},
+		{"a panic of Refused is Transient", catchAll,
+			func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				effect, err := floor(ctx, c)
+				effect.Refused = func(*store.Refusal) error { panic("nil map") }
+				return effect, err
+			}, "SUCCEEDED", "Transient", "a panic"},
+		{"a result that is no JSON fails the task", catchAll, always(func() {}, nil), "SUCCEEDED", "Internal", "no JSON"},
+		{"a result over 256 KiB fails the task", catchAll, always(strings.Repeat("x", 256<<10), nil),
+			"SUCCEEDED", "States.DataLimitExceeded", "256 KiB"},
+		{"a transaction that no store takes fails the task", catchAll,
+			func(_ context.Context, c flow.Call) (store.Effect, error) {
+				return store.Effect{Stage: func(tx *store.Tx) (any, error) {
+					tx.Delete(effectKey(c.Execution, c.State))
+					tx.Delete(effectKey(c.Execution, c.State))
+					return nil, nil
+				}}, nil
+			}, "SUCCEEDED", "Internal", "no store takes"},
+		{"an effect with a send after the commit is a mistake here", catchAll,
+			func(context.Context, flow.Call) (store.Effect, error) {
+				return store.Effect{After: func(context.Context) error { return nil }}, nil
+			}, "SUCCEEDED", "Internal", "staged"},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore()
+				e := engine(t, flow.Options{Store: s, Definition: []byte(one(c.members)),
+					Tasks: map[string]flow.Task{arn("work"): c.work, arn("undo"): counted}})
+				start(t, e, s, "o-1", map[string]any{})
+				settle(t, e)
+				d := describe(t, e, "o-1")
+				if string(d.Status) != c.status {
+					t.Fatalf("ended %s (%s: %s), want %s", d.Status, d.Error, d.Cause, c.status)
+				}
+				name, cause := d.Error, d.Cause
+				if c.status == "SUCCEEDED" {
+					out, _ := d.Output.(map[string]any)
+					caught, _ := out["error"].(map[string]any)
+					name, _ = caught["Error"].(string)
+					cause, _ = caught["Cause"].(string)
+				}
+				var shape struct{ ErrorType, ErrorMessage string }
+				if err := json.Unmarshal([]byte(cause), &shape); err != nil {
+					t.Fatalf("cause %q: %v", cause, err)
+				}
+				if name != c.err || shape.ErrorType != c.err || !strings.Contains(shape.ErrorMessage, c.cause) {
+					t.Errorf("failed with %s, cause %s; want %s, %s", name, cause, c.err, c.cause)
+				}
+				if strings.Contains(cause, "secret") {
+					t.Error("the text of an internal error left the log")
+				}
+				if n := effects(t, s, "o-1", "Work"); n != 0 {
+					t.Errorf("a failed task took effect %d times", n)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	const limited = `,"TimeoutSeconds":5,"Retry":[{"ErrorEquals":["States.Timeout"],"IntervalSeconds":1,"MaxAttempts":1}],
+		"Catch":[{"ErrorEquals":["States.Timeout"],"ResultPath":"$.error","Next":"Put back"}]`
+	cases := []struct {
+		rule string
+		work func(hang <-chan struct{}) flow.Task
+	}{
+		{"a task that heeds its context times out", func(<-chan struct{}) flow.Task {
+			return func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				<-ctx.Done()
+				return store.Effect{}, ctx.Err()
+			}
+		}},
+		{"a task that ignores its context does not block the execution", func(hang <-chan struct{}) flow.Task {
+			return func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				<-hang
+				return counted(ctx, c)
+			}
+		}},
+		{"a success after the deadline is dropped", func(<-chan struct{}) flow.Task {
+			return func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				<-ctx.Done()
+				return counted(ctx, c)
+			}
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, hang, begin := newStore(), make(chan struct{}), time.Now()
+				defer close(hang)
+				e := engine(t, flow.Options{Store: s, Definition: []byte(one(limited)),
+					Tasks: map[string]flow.Task{arn("work"): c.work(hang), arn("undo"): counted}})
+				start(t, e, s, "o-1", map[string]any{})
+				settle(t, e)
+				if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
+					t.Fatalf("ended %s", d.Status)
+				}
+				if took := time.Since(begin); took != 11*time.Second {
+					t.Errorf("two attempts of 5 s and a pause of 1 s took %v", took)
+				}
+				if n := effects(t, s, "o-1", "Work"); n != 0 {
+					t.Errorf("late results took effect %d times", n)
+				}
+				if n := effects(t, s, "o-1", "Put back"); n != 1 {
+					t.Errorf("Catch ran %d times", n)
+				}
+			})
+		})
+	}
+	t.Run("a task within its timeout is as any other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			e := engine(t, flow.Options{Store: s, Definition: []byte(one(limited)),
+				Tasks: map[string]flow.Task{arn("work"): counted, arn("undo"): counted}})
+			start(t, e, s, "o-1", map[string]any{})
+			settle(t, e)
+			if n := effects(t, s, "o-1", "Work"); n != 1 {
+				t.Errorf("took effect %d times", n)
+			}
+		})
+	})
+	t.Run("when too many tasks hang no other starts until one returns", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, hang, called := newStore(), make(chan struct{}), 0
+			e := engine(t, flow.Options{Store: s, Workers: 1, Definition: []byte(one(`,"TimeoutSeconds":5`)),
+				Tasks: map[string]flow.Task{arn("undo"): counted, arn("work"): func(context.Context, flow.Call) (store.Effect, error) {
+					called++
+					<-hang
+					return store.Effect{}, nil
+				}}})
+			start(t, e, s, "o-1", nil)
+			start(t, e, s, "o-2", nil)
+			for range 10 {
+				ran, wake, err := e.RunOne(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !ran {
+					<-time.After(time.Until(wake))
+				}
+			}
+			if d := describe(t, e, "o-2"); called != 1 || d.Status != "RUNNING" {
+				t.Errorf("%d calls, o-2 is %s", called, d.Status)
+			}
+			close(hang)
+			settle(t, e)
+			if d := describe(t, e, "o-2"); called != 2 || d.Status != "SUCCEEDED" {
+				t.Errorf("%d calls, o-2 is %s", called, d.Status)
+			}
+		})
+	})
+}
+
+func TestStage(t *testing.T) {
+	s := newStore()
+	e := engine(t, flow.Options{Store: s, Definition: []byte(steps("a")), Tasks: map[string]flow.Task{arn("a"): counted}})
+	stage := func(name string, input any) error {
+		return s.Update(t.Context(), func(tx *store.Tx) error { return e.Stage(tx, name, input) })
+	}
+	t.Run("a second start of one name is refused", func(t *testing.T) {
+		if err := stage("o-1", 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := stage("o-1", 2); store.RefusalOf(err) == nil {
+			t.Errorf("err = %v, want a refusal", err)
+		}
+		if in := describe(t, e, "o-1").Input; in != json.Number("1") {
+			t.Errorf("input = %v", in)
+		}
+	})
+	t.Run("names that Step Functions refuses are refused", func(t *testing.T) {
+		for _, name := range []string{"", "a b", "open#01", "a/b", "a\x00", "ä", strings.Repeat("x", 81)} {
+			if err := stage(name, nil); !fault.Is(err, fault.BadRequest) {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	})
+	t.Run("an input over 256 KiB is refused", func(t *testing.T) {
+		if err := stage("o-2", strings.Repeat("x", 256<<10)); !fault.Is(err, fault.PayloadTooLarge) {
+			t.Errorf("err = %v", err)
+		}
+	})
+	t.Run("a start that was not committed leaves nothing", func(t *testing.T) {
+		e.Begin("o-3")
+		settle(t, e)
+		if _, err := e.Describe(t.Context(), "o-3"); !fault.Is(err, fault.NotFound) || e.Open() != 0 {
+			t.Errorf("err = %v, %d open", err, e.Open())
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
+	other, err := asl.Parse([]byte(steps("b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition, tasks := []byte(steps("a")), map[string]flow.Task{arn("a"): counted}
+	for rule, o := range map[string]flow.Options{
+		"a store is required":                   {Definition: definition, Tasks: tasks},
+		"a definition is required":              {Store: newStore(), Tasks: tasks},
+		"a machine is of the definition":        {Store: newStore(), Definition: definition, Tasks: tasks, Machine: other},
+		"each Task of the definition is served": {Store: newStore(), Definition: definition},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			if _, err := flow.New(o); !fault.Is(err, fault.Internal) {
+				t.Errorf("err = %v", err)
+			}
+		})
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		begin := time.Now().UTC()
+		e := engine(t, flow.Options{Store: s,
+			Definition: []byte(one(`,"ResultPath":"$.r","Retry":[{"ErrorEquals":["Transient"],"IntervalSeconds":60,"MaxAttempts":2}]`)),
+			Tasks:      map[string]flow.Task{arn("undo"): counted, arn("work"): always(nil, fault.New(fault.Transient, "not now"))}})
+		start(t, e, s, "o-1", map[string]any{"a": "b"})
+		input := map[string]any{"a": "b"}
+		if ran, _, err := e.RunOne(t.Context()); !ran || err != nil {
+			t.Fatal(ran, err)
+		}
+		d := describe(t, e, "o-1")
+		if d.Status != "RUNNING" || d.State != "Work" || !reflect.DeepEqual(d.StateInput, input) || !d.Ended.IsZero() || !d.Started.Equal(begin) {
+			t.Errorf("while it runs: %+v", d)
+		}
+		settle(t, e)
+		d = describe(t, e, "o-1")
+		if d.Status != "FAILED" || d.State != "Work" || d.Error != "Transient" || !strings.Contains(d.Cause, "not now") ||
+			!reflect.DeepEqual(d.StateInput, input) || d.Ended.Sub(d.Started) != 180*time.Second {
+			t.Errorf("failed: %+v", d)
+		}
+		if len(d.History) < 5 {
+			t.Fatalf("history: %+v", d.History)
+		}
+		first, last := d.History[0], d.History[len(d.History)-1]
+		if first.Type != "ExecutionStarted" || last.Type != "ExecutionFailed" || !last.Time.Equal(d.Ended) {
+			t.Errorf("history from %+v to %+v", first, last)
+		}
+	})
+}

@@ -1,0 +1,239 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// table holds everything of flow. An execution's partition is its name: "head", then "j#0000000001" and on. Names hold no
+// '#', so the index of open executions and the definitions cannot collide with them.
+const (
+	table       = "flow"
+	headSK      = "head"
+	entryPrefix = "j#"
+	shards      = 16 // of the index: one partition on a distributed store would be hot
+)
+
+// The statuses that flow itself branches on.
+const (
+	running   = asl.StatusRunning
+	succeeded = asl.StatusSucceeded
+)
+
+func headKey(name string) store.Key { return store.Key{Table: table, PK: name, SK: headSK} }
+
+func definitionKey(hash string) store.Key {
+	return store.Key{Table: table, PK: "definition#" + hash}
+}
+
+func entryKey(name string, seq int) store.Key {
+	var sk [len(entryPrefix) + 10]byte
+	copy(sk[:], entryPrefix)
+	for i := len(sk) - 1; i >= len(entryPrefix); i-- {
+		sk[i] = byte('0' + seq%10)
+		seq /= 10
+	}
+	return store.Key{Table: table, PK: name, SK: string(sk[:])}
+}
+
+var openPartitions = func() (pk [shards]string) {
+	for i := range pk {
+		pk[i] = fmt.Sprintf("open#%02d", i)
+	}
+	return pk
+}()
+
+func openKey(name string) store.Key {
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return store.Key{Table: table, PK: openPartitions[h%shards], SK: name}
+}
+
+func newHead(hash, machine string, input []byte, now time.Time, seed uint64) store.Item {
+	return store.Item{
+		store.S("status", string(running)),
+		store.S("input", string(input)),
+		store.S("definition", hash),
+		store.S("machine", machine),
+		store.N("started_ms", now.UnixMilli()),
+		store.N("seed", int64(seed)), //nolint:gosec // the bits are what counts
+	}
+}
+
+// entry is the journal's item for an event; output is its Output as JSON, nil for none.
+func entry(ev asl.Event, output []byte) store.Item {
+	it := make(store.Item, 0, 6)
+	it = append(it,
+		store.S("kind", string(ev.Kind)),
+		store.N("id", ev.ID),
+		store.N("at_ms", ev.Time.UnixMilli()),
+		store.N("seed", int64(ev.Seed))) //nolint:gosec // the bits are what counts
+	if output != nil {
+		it = append(it, store.S("output", string(output)))
+	}
+	if ev.Error != "" {
+		it = append(it, store.S("error", ev.Error))
+	}
+	if ev.Cause != "" {
+		it = append(it, store.S("cause", ev.Cause))
+	}
+	return it
+}
+
+// eventOf reads what entry wrote.
+func eventOf(it store.Item) (asl.Event, error) {
+	ev := asl.Event{
+		Kind:  asl.EventKind(it.Str("kind")),
+		ID:    it.Int("id"),
+		Time:  time.UnixMilli(it.Int("at_ms")).UTC(),
+		Seed:  uint64(it.Int("seed")), //nolint:gosec // the bits are what counts
+		Error: it.Str("error"),
+		Cause: it.Str("cause"),
+	}
+	if text := it.Str("output"); text != "" {
+		var err error
+		if ev.Output, err = asl.DecodeJSON([]byte(text)); err != nil {
+			return asl.Event{}, err
+		}
+	}
+	return ev, nil
+}
+
+// encode makes an asl value of what a task returned, and its JSON, nil for null. The value is decoded from that JSON: what goes
+// on is what a replay will see, never something that only this process could know.
+func encode(v any) (any, []byte, error) {
+	var text []byte
+	switch {
+	case v == nil:
+		return nil, nil, nil
+	case plain(v):
+		text = asl.AppendJSON(nil, v)
+	default:
+		var err error
+		if text, err = json.Marshal(v); err != nil {
+			return nil, nil, err
+		}
+		if string(text) == "null" {
+			return nil, nil, nil
+		}
+	}
+	value, err := asl.DecodeJSON(text)
+	return value, text, err
+}
+
+// plain reports whether v is an asl value already.
+func plain(v any) bool {
+	switch v := v.(type) {
+	case nil, bool, string, json.Number:
+		return true
+	case []any:
+		for _, m := range v {
+			if !plain(m) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		for _, m := range v {
+			if !plain(m) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// replay reads an execution's journal and steps through it. The run's x stays nil if there is no such execution. Errors of the
+// store are returned as they are; a journal that does not fit its definition is fault.Internal.
+func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEvent)) error {
+	r.forget()
+	q := store.Query{Table: table, PK: r.name}
+	page, err := e.o.Store.Range(ctx, q)
+	if err != nil {
+		return err
+	}
+	if len(page) == 0 || page[0].Key.SK != headSK {
+		return nil
+	}
+	head := page[0].Item
+	m, err := e.machine(ctx, head.Str("definition"))
+	if err != nil {
+		return err
+	}
+	start, err := startOf(r.name, head, observe)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "flow: the head of %s", r.name)
+	}
+	x, open := m.Start(start)
+	open = answered(nil, 0, open)
+	seq, last := 0, start.Time
+	for entries := page[1:]; ; entries = page {
+		for _, en := range entries {
+			seq++
+			ev, err := eventOf(en.Item)
+			if err == nil && en.Key != entryKey(r.name, seq) {
+				err = fmt.Errorf("%s stands at number %d", en.Key.SK, seq)
+			}
+			var followed []asl.Command
+			if err == nil {
+				followed, err = x.Step(ev)
+			}
+			if err != nil {
+				return fault.Wrap(fault.Internal, err, "flow: the journal of %s, entry %d", r.name, seq)
+			}
+			open, last = answered(open, ev.ID, followed), ev.Time
+		}
+		if len(page) < store.MaxRangeLimit {
+			break
+		}
+		q.After = page[len(page)-1].Key.SK
+		if page, err = e.o.Store.Range(ctx, q); err != nil {
+			return err
+		}
+	}
+	r.x, r.machine, r.head, r.open, r.seq, r.last = x, m, head, open, seq, last
+	return nil
+}
+
+func startOf(name string, head store.Item, observe func(asl.HistoryEvent)) (asl.Start, error) {
+	var input any
+	if text := head.Str("input"); text != "" {
+		var err error
+		if input, err = asl.DecodeJSON([]byte(text)); err != nil {
+			return asl.Start{}, err
+		}
+	}
+	const arn = "arn:aws:states:local:000000000000:"
+	machine := head.Str("machine")
+	return asl.Start{
+		Input:     input,
+		Name:      name,
+		ID:        arn + "execution:" + machine + ":" + name,
+		RoleARN:   "arn:aws:iam::000000000000:role/" + machine,
+		Machine:   machine,
+		MachineID: arn + "stateMachine:" + machine,
+		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),
+		Seed:      uint64(head.Int("seed")), //nolint:gosec // the bits are what counts
+		Observe:   observe,
+	}, nil
+}
+
+// attemptName names an attempt: a command's ID never comes back, so with the execution's name it is unique for all time.
+func attemptName(name string, c asl.Command) string {
+	b := make([]byte, 0, len(name)+12)
+	b = append(b, name...)
+	b = append(b, '/')
+	b = strconv.AppendInt(b, c.ID, 10)
+	b = append(b, '.')
+	return string(strconv.AppendInt(b, int64(c.Attempt), 10))
+}

@@ -1,0 +1,230 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// An outcome says what becomes of a run after a step.
+type outcome uint8
+
+const (
+	again   outcome = iota // there is more to do now
+	asleep                 // until r.at
+	gone                   // ended, or never there
+	stopped                // the engine is stopping: the next start goes on
+)
+
+const (
+	minBackoff  = 20 * time.Millisecond
+	maxBackoff  = 10 * time.Second
+	shortSleep  = time.Minute // who sleeps longer is forgotten and read again
+	lateBackoff = time.Second // until a task that outlived its timeout may have returned
+)
+
+// step does one thing for a run: it reads the journal if it must, carries out one command, and commits the answer.
+func (e *Engine) step(ctx context.Context, r *run) outcome {
+	if crash := e.crashed.Load(); crash != nil {
+		panic(*crash)
+	}
+	if r.x == nil {
+		if err := e.replay(ctx, r, nil); err != nil {
+			return e.tryLater(ctx, r, "read", err)
+		}
+		if r.x == nil || r.head.Str("status") != string(running) {
+			return gone
+		}
+		if r.answer != nil && !r.expects(r.answer) {
+			r.answer = nil // it was committed after all, or another engine's was
+		}
+	}
+	if r.answer == nil {
+		if out := e.carryOut(ctx, r); r.answer == nil {
+			return out
+		}
+	}
+	if ctx.Err() != nil {
+		return stopped
+	}
+	return e.commit(ctx, r)
+}
+
+// expects reports whether the execution still waits for the answer.
+func (r *run) expects(a *answer) bool {
+	if a.endedAtStart {
+		return true // else the head would say so
+	}
+	_, ok := r.command(a.id)
+	return ok
+}
+
+// carryOut does what the machine wants next, and leaves the answer in r; without one the outcome says why.
+func (e *Engine) carryOut(ctx context.Context, r *run) outcome {
+	if r.x.Status() != running {
+		r.answer = &answer{endedAtStart: true}
+		return again
+	}
+	now := e.now()
+	c, ok := r.next(now)
+	if !ok {
+		return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
+	}
+	if c.Kind != asl.RunTask {
+		if c.At.After(now) {
+			r.at = c.At
+			if c.At.Sub(now) > shortSleep {
+				r.forget()
+			}
+			return asleep
+		}
+		r.answer = &answer{kind: asl.TimerFired, id: c.ID, state: c.State}
+		return again
+	}
+	return e.runTask(ctx, r, c)
+}
+
+// A commit is one attempt to commit a run's answer. Its fields are of the latest run of its function.
+type commit struct {
+	e *Engine
+	r *run
+
+	x        *asl.Execution // as it will be
+	followed []asl.Command  // by the answer
+	at       time.Time
+	taskErr  error // of the task's Stage: nothing was committed
+	hookErr  error
+	taskOps  []store.Op
+}
+
+var errStale = errors.New("flow: this command was answered already")
+
+// commit makes the task's writes, the journal entry and, if the machine ended, the end: all at once.
+func (e *Engine) commit(ctx context.Context, r *run) outcome {
+	c := commit{e: e, r: r}
+	err := e.o.Store.Update(ctx, c.stage)
+	if err == nil {
+		return c.committed()
+	}
+	a, refusal := r.answer, store.RefusalOf(err)
+	switch {
+	case ctx.Err() != nil:
+		r.forget()
+		return stopped
+	case c.taskErr != nil:
+		r.answer = e.failure(r.name, *a, c.taskErr)
+		return again
+	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == table:
+		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
+		return again
+	case refusal != nil && c.ofTask(refusal.Key):
+		r.answer = e.failure(r.name, *a, refused(a.effect, err))
+		return again
+	case refusal == nil && c.hookErr == nil && a.effect.Stage != nil && !fault.Retryable(err):
+		r.answer = e.failure(r.name, *a, err) // such as a transaction that no store takes
+		return again
+	}
+	// The outcome may be unknown. The journal is read before the same answer is tried again: if it is in there, the command
+	// is no longer open.
+	r.forget()
+	return e.tryLater(ctx, r, "commit", err)
+}
+
+// stage is the function of the commit. The store may run it again, and a task's result may then be another, so each run
+// steps a copy: the execution moves when the commit has succeeded, with the result of the run that was committed.
+func (c *commit) stage(tx *store.Tx) error {
+	r, a := c.r, c.r.answer
+	c.x, c.taskErr, c.hookErr, c.taskOps = r.x, nil, nil, nil
+	c.at = c.e.now()
+	if c.at.Before(r.last) {
+		c.at = r.last // the clock was set back; the journal's does not
+	}
+	if !a.endedAtStart {
+		ev := asl.Event{Kind: a.kind, ID: a.id, Time: c.at, Seed: c.e.o.Seed(), Error: a.name, Cause: a.cause}
+		var output []byte
+		if a.kind == asl.TaskSucceeded {
+			if ev.Output, output, c.taskErr = stageTask(tx, a.effect); c.taskErr != nil {
+				return c.taskErr
+			}
+			c.taskOps = tx.Ops()
+		}
+		var err error
+		c.x = r.x.Clone()
+		if c.followed, err = c.x.Step(ev); err != nil {
+			if errors.Is(err, asl.ErrStale) {
+				return errStale
+			}
+			return fault.Wrap(fault.Internal, err, "flow: step")
+		}
+		tx.Put(entryKey(r.name, r.seq+1), entry(ev, output), store.Absent())
+	}
+	if c.x.Status() == running {
+		return nil
+	}
+	return c.stageEnd(tx)
+}
+
+func (c *commit) stageEnd(tx *store.Tx) error {
+	r, status := c.r, c.x.Status()
+	tx.Put(headKey(r.name), r.head.With(
+		store.S("status", string(status)),
+		store.N("ended_ms", c.at.UnixMilli()),
+	), store.Equal(store.S("status", string(running))))
+	tx.Delete(openKey(r.name))
+	if status == succeeded || c.e.o.OnFailed == nil {
+		return nil
+	}
+	ended := Ended{Execution: r.name, Status: status, At: c.at}
+	ended.Error, ended.Cause = c.x.Failure()
+	ended.State, _ = c.x.Current()
+	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, ended) })
+	return c.hookErr
+}
+
+// ofTask reports whether the task itself staged an operation on the key.
+func (c *commit) ofTask(key store.Key) bool {
+	for i := range c.taskOps {
+		if c.taskOps[i].Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *commit) committed() outcome {
+	r, id := c.r, c.r.answer.id
+	r.answer, r.tries = nil, 0
+	if c.x.Status() != running {
+		return gone
+	}
+	r.x, r.last = c.x, c.at
+	r.seq++
+	r.open = answered(r.open, id, c.followed)
+	return again
+}
+
+// tryLater lets a run sleep after a failure that is not the execution's: capped exponential backoff, half of it by chance.
+func (e *Engine) tryLater(ctx context.Context, r *run, what string, err error) outcome {
+	if ctx.Err() != nil {
+		return stopped
+	}
+	delay := backoff(r.tries, e.o.Seed())
+	if r.tries++; r.tries == 1 || !fault.Retryable(err) {
+		e.o.Log.LogAttrs(ctx, levelOf(err), "flow: an execution waits", attrs(r.name, what, delay, err)...)
+	}
+	r.at = e.now().Add(delay)
+	return asleep
+}
+
+// backoff is the pause after the n-th failure in a row, n from 0.
+func backoff(n int, chance uint64) time.Duration {
+	d := maxBackoff
+	if n < 9 { // 20 ms << 9 is over the cap
+		d = min(minBackoff<<n, maxBackoff)
+	}
+	return d/2 + time.Duration(chance%uint64(d/2)) + time.Millisecond //nolint:gosec // below 10 s
+}

@@ -1,0 +1,228 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// What the machine sees of a failure is bounded as on Step Functions: an error's name and its cause, in bytes.
+const (
+	maxErrorBytes = 256
+	maxCauseBytes = 32 << 10
+)
+
+// Names that Step Functions gives: to a result over 256 KiB, and to a task that was silent for too long.
+const (
+	dataLimitExceeded = "States.DataLimitExceeded"
+	heartbeatTimeout  = "States.HeartbeatTimeout"
+)
+
+var errTooLarge = errors.New("the task's result is over 256 KiB")
+
+// runTask calls the task's function and leaves its answer in r.
+func (e *Engine) runTask(ctx context.Context, r *run, c asl.Command) outcome {
+	task := e.o.Tasks[c.Resource]
+	if task == nil { // of an older definition: this build is at fault, not the execution
+		return e.tryLater(ctx, r, "run", fault.New(fault.Internal, "flow: no task for %s", c.Resource))
+	}
+	call := Call{Execution: r.name, State: c.State, Attempt: attemptName(r.name, c), Input: c.Input}
+	a := answer{kind: asl.TaskSucceeded, id: c.ID, state: c.State, attempt: call.Attempt}
+	limit, late := e.limit(r, c, a)
+	var err error
+	if limit <= 0 {
+		a.effect, err = invoke(ctx, task, call)
+	} else {
+		if n := e.late.Load(); n >= int64(e.o.Workers) {
+			e.o.Log.LogAttrs(ctx, slog.LevelError, "flow: no task starts, too many outlived their timeout",
+				slog.Int64("late", n), slog.String("execution", r.name))
+			r.at = e.now().Add(lateBackoff)
+			return asleep
+		}
+		var timedOut bool
+		if a.effect, timedOut, err = e.invokeWithin(ctx, limit, task, call); timedOut {
+			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: a task timed out", slog.String("execution", r.name),
+				slog.String("state", c.State), slog.String("attempt", call.Attempt), slog.Duration("after", limit))
+			a = late
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return stopped // what it says of its end may be ours; the next start runs this attempt again
+	case err != nil:
+		r.answer = e.failure(r.name, a, err)
+	case a.effect.After != nil:
+		r.answer = e.failure(r.name, a, fault.New(fault.Internal, "an effect with After: here a send is staged"))
+	default:
+		r.answer = &a
+	}
+	return again
+}
+
+// limit is how long the task may take, 0 for ever, and the answer if it takes longer. A function sends no heartbeats, so
+// silence is all that it can offer; and the execution's own deadline does not wait for a task.
+func (e *Engine) limit(r *run, c asl.Command, a answer) (time.Duration, answer) {
+	limit := c.Timeout
+	a.kind = asl.TaskTimedOut
+	if c.Heartbeat > 0 && (limit <= 0 || c.Heartbeat < limit) {
+		limit, a.name = c.Heartbeat, heartbeatTimeout
+	}
+	if timer, ok := r.timer(); ok {
+		if left := max(timer.At.Sub(e.now()), time.Millisecond); limit <= 0 || left < limit {
+			limit, a = left, answer{kind: asl.TimerFired, id: timer.ID, state: c.State}
+		}
+	}
+	return limit, a
+}
+
+// invoke calls the task. A panic of it is Transient: whatever broke, the attempt's outcome is unknown.
+func invoke(ctx context.Context, task Task, c Call) (effect store.Effect, err error) {
+	err = guard(func() error {
+		effect, err = task(ctx, c)
+		return err
+	})
+	return effect, err
+}
+
+// A result is what a task in a goroutine of its own came to.
+type result struct {
+	effect store.Effect
+	err    error
+	crash  any // a SimulatedCrash on its way to the driver's goroutine
+}
+
+// invokeWithin calls the task in its own goroutine and waits for it no longer than limit: what comes later is dropped, and
+// the goroutine ends when the task returns. A task that returns after its deadline has timed out, whatever it says.
+func (e *Engine) invokeWithin(ctx context.Context, limit time.Duration, task Task, c Call) (store.Effect, bool, error) {
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	done := make(chan result, 1)
+	e.active.Add(1)
+	go func() {
+		defer e.active.Done()
+		var res result
+		defer func() {
+			res.crash = recover()
+			done <- res
+		}()
+		res.effect, res.err = invoke(within, task, c)
+	}()
+	var res result
+	select {
+	case res = <-done:
+	case <-within.Done():
+		e.late.Add(1)
+		e.active.Add(1)
+		go func() {
+			defer e.active.Done()
+			if res := <-done; res.crash != nil {
+				e.crashed.Store(&res.crash)
+			}
+			e.late.Add(-1)
+		}()
+	}
+	if res.crash != nil {
+		panic(res.crash)
+	}
+	if errors.Is(within.Err(), context.DeadlineExceeded) {
+		return store.Effect{}, true, nil
+	}
+	return res.effect, false, res.err
+}
+
+// stageTask stages the effect's writes and returns its result, as a value and as JSON.
+func stageTask(tx *store.Tx, effect store.Effect) (value any, text []byte, err error) {
+	result := effect.Result
+	if effect.Stage != nil {
+		if err = guard(func() error {
+			result, err = effect.Stage(tx)
+			return err
+		}); err != nil {
+			return nil, nil, err
+		}
+	}
+	if value, text, err = encode(result); err != nil {
+		return nil, nil, fault.Wrap(fault.Internal, err, "the task's result is no JSON value")
+	}
+	if len(text) > maxValueBytes {
+		return nil, nil, errTooLarge
+	}
+	return value, text, nil
+}
+
+// refused is the business error that the effect makes of a refusal.
+func refused(effect store.Effect, err error) error {
+	business := err
+	if panicked := guard(func() error {
+		business = effect.Refusal(err)
+		return nil
+	}); panicked != nil {
+		return panicked
+	}
+	return business
+}
+
+// failure is the answer that the task failed, as Lambda would report it: the kind as the error, the kind and the message as
+// its cause. The text of an internal error stays in the log.
+func (e *Engine) failure(execution string, of answer, err error) *answer {
+	kind, message := fault.KindOf(err), ""
+	var f *fault.Error
+	switch {
+	case errors.Is(err, errTooLarge):
+		kind, message = dataLimitExceeded, err.Error()
+	case errors.As(err, &f):
+		message = f.Message
+	}
+	switch kind {
+	case fault.Unavailable:
+		kind = fault.Transient // the store is away: the machine knows one name for "try again"
+	case fault.Internal, dataLimitExceeded:
+		e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: a task failed", slog.String("execution", execution),
+			slog.String("state", of.state), slog.String("attempt", of.attempt), slog.Any("error", err))
+		if message == "" {
+			message = "an internal error; the log has its text under this attempt: " + of.attempt
+		}
+	}
+	cause := asl.AppendJSON(nil, map[string]any{"errorType": string(kind), "errorMessage": clip(message, maxCauseBytes/8)})
+	return &answer{
+		kind: asl.TaskFailed, id: of.id, state: of.state, attempt: of.attempt,
+		name: clip(string(kind), maxErrorBytes), cause: string(cause),
+	}
+}
+
+// clip cuts a text at a whole character; escaped as JSON, a byte becomes at most six.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+// A simulated crash is the one panic that flow does not recover: where a simulation's store or task panics with a value of this
+// kind, the "process" dies there, on the goroutine that called RunOne. The engine is discarded and a new one made on the same store.
+type simulatedCrash interface{ SimulatedCrash() }
+
+// guard runs code that is not ours. Its panic becomes Transient.
+func guard(fn func() error) (err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if crash, ok := v.(simulatedCrash); ok {
+			panic(crash)
+		}
+		err = fault.Wrap(fault.Transient, fmt.Errorf("%v\n%s", v, debug.Stack()), "a panic")
+	}()
+	return fn()
+}
