@@ -52,7 +52,7 @@
 //     kind, the cause {"errorType", "errorMessage"} as Lambda has it. The text of an internal error stays in the log. Unavailable is
 //     Transient: a machine knows one name for "try again".
 //   - A condition or floor of the task's writes does not hold: the same, with the error that Effect.Refused makes of it.
-//   - A task panics: Transient, with the stack in the log of whoever looks at the error. (In a simulation, a panic with a value that has
+//   - A task panics: Transient, and the stack is in the log. (In a simulation, a panic with a value that has
 //     a method SimulatedCrash() is the death of the process and passes through RunOne.)
 //   - A task takes longer than its timeout: it runs in a goroutine of its own, its context ends, its execution goes on with
 //     States.Timeout, and what it returns later is dropped. Functions send no heartbeats, so HeartbeatSeconds is a second timeout. The
@@ -73,8 +73,8 @@
 //     the commits that wait for one sync.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
-//   - Open executions are limited by memory: one that is running has about 4 KB, one that sleeps for more than a minute has
-//     dropped all but its name and its time, about 300 bytes, and reads its journal when it wakes. There is no limit at which a Begin
+//   - Open executions are limited by memory: one that is running has about 2 KB, one that sleeps for more than a minute has
+//     dropped all but its name and its time, about 220 bytes, and reads its journal when it wakes. There is no limit at which a Begin
 //     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.

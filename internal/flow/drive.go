@@ -30,7 +30,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	keepers.Go(func() { e.keepTimers(ctx, kick) })
 	keepers.Go(func() { e.keepRecovering(ctx) })
 	<-ctx.Done()
+	e.mu.Lock() // no worker starts after this
 	e.draining.Store(true)
+	e.mu.Unlock()
 	keepers.Wait()
 	drained := make(chan struct{})
 	go func() {
@@ -144,7 +146,7 @@ func (e *Engine) keepTimers(ctx context.Context, kick <-chan struct{}) {
 // keepRecovering reads the index of open executions once, however long the store is away.
 func (e *Engine) keepRecovering(ctx context.Context) {
 	for n := 0; ; n++ {
-		found, err := e.recover(ctx)
+		found, err := e.recoverOpen(ctx)
 		if err == nil {
 			e.o.Log.LogAttrs(ctx, slog.LevelInfo, "flow: recovered", slog.Int("open", found))
 			return
@@ -163,8 +165,8 @@ func (e *Engine) keepRecovering(ctx context.Context) {
 	}
 }
 
-// recover stores the current definition and adds all executions of the index to the agenda.
-func (e *Engine) recover(ctx context.Context) (found int, err error) {
+// recoverOpen stores the current definition and adds all executions of the index to the agenda.
+func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {
 	if err := e.storeDefinition(ctx); err != nil {
 		return 0, fmt.Errorf("flow: store the definition: %w", err)
 	}
@@ -197,7 +199,7 @@ func (e *Engine) recover(ctx context.Context) (found int, err error) {
 // concurrently.
 func (e *Engine) RunOne(ctx context.Context) (ran bool, wake time.Time, err error) {
 	if !e.recovered {
-		if _, err := e.recover(ctx); err != nil {
+		if _, err := e.recoverOpen(ctx); err != nil {
 			return false, time.Time{}, err
 		}
 		e.recovered = true

@@ -1,11 +1,14 @@
 package flow_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,10 +95,8 @@ func TestRetryWaitsAsTheMachineSays(t *testing.T) {
 				}}})
 		start(t, e, s, "o-1", nil)
 		settle(t, e)
-		want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 127, 255}
-		for i := range want {
-			want[i] *= time.Second
-		}
+		const second = time.Second
+		want := []time.Duration{0, second, 3 * second, 7 * second, 15 * second, 31 * second, 63 * second, 127 * second, 255 * second}
 		if !slices.Equal(at, want) {
 			t.Errorf("attempts at %v, want %v", at, want)
 		}
@@ -211,6 +212,33 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+func TestTheLogHasWhatTheMachineMustNotSee(t *testing.T) {
+	for rule, c := range map[string]struct {
+		work flow.Task
+		want []string
+	}{
+		"the text of an internal error": {always(nil, errBoom), []string{"o-1/1.0", "a secret"}},
+		"the stack of a panic": {func(context.Context, flow.Call) (store.Effect, error) { panic("nil map") },
+			[]string{"o-1/1.0", "nil map", "flow_test.go"}},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				s := newStore()
+				e := engine(t, flow.Options{Store: s, Definition: []byte(one(``)), Log: slog.New(slog.NewTextHandler(&log, nil)),
+					Tasks: map[string]flow.Task{arn("work"): c.work}})
+				start(t, e, s, "o-1", nil)
+				settle(t, e)
+				for _, want := range c.want {
+					if !strings.Contains(log.String(), want) {
+						t.Errorf("the log lacks %q: %s", want, log.String())
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	const limited = `,"TimeoutSeconds":5,"Retry":[{"ErrorEquals":["States.Timeout"],"IntervalSeconds":1,"MaxAttempts":1}],
 		"Catch":[{"ErrorEquals":["States.Timeout"],"ResultPath":"$.error","Next":"Put back"}]`
@@ -249,7 +277,7 @@ func TestTimeouts(t *testing.T) {
 				if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
 					t.Fatalf("ended %s", d.Status)
 				}
-				if took := time.Since(begin); took != 11*time.Second {
+				if took := time.Since(begin); took.Round(time.Second) != 11*time.Second {
 					t.Errorf("two attempts of 5 s and a pause of 1 s took %v", took)
 				}
 				if n := effects(t, s, "o-1", "Work"); n != 0 {
@@ -275,10 +303,11 @@ func TestTimeouts(t *testing.T) {
 	})
 	t.Run("when too many tasks hang no other starts until one returns", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s, hang, called := newStore(), make(chan struct{}), 0
+			s, hang := newStore(), make(chan struct{})
+			var called atomic.Int64
 			e := engine(t, flow.Options{Store: s, Workers: 1, Definition: []byte(one(`,"TimeoutSeconds":5`)),
 				Tasks: map[string]flow.Task{arn("undo"): counted, arn("work"): func(context.Context, flow.Call) (store.Effect, error) {
-					called++
+					called.Add(1)
 					<-hang
 					return store.Effect{}, nil
 				}}})
@@ -293,13 +322,13 @@ func TestTimeouts(t *testing.T) {
 					<-time.After(time.Until(wake))
 				}
 			}
-			if d := describe(t, e, "o-2"); called != 1 || d.Status != "RUNNING" {
-				t.Errorf("%d calls, o-2 is %s", called, d.Status)
+			if d := describe(t, e, "o-2"); called.Load() != 1 || d.Status != "RUNNING" {
+				t.Errorf("%d calls, o-2 is %s", called.Load(), d.Status)
 			}
 			close(hang)
 			settle(t, e)
-			if d := describe(t, e, "o-2"); called != 2 || d.Status != "SUCCEEDED" {
-				t.Errorf("%d calls, o-2 is %s", called, d.Status)
+			if d := describe(t, e, "o-2"); called.Load() != 2 || d.Status != "SUCCEEDED" {
+				t.Errorf("%d calls, o-2 is %s", called.Load(), d.Status)
 			}
 		})
 	})

@@ -391,7 +391,7 @@ func TestTheMachinesOwnTimeoutEndsARunningTask(t *testing.T) {
 			}}})
 		start(t, e, s, "o-1", nil)
 		settle(t, e)
-		if d := describe(t, e, "o-1"); d.Status != "TIMED_OUT" || time.Since(begin) != 10*time.Second || len(ended) != 1 {
+		if d := describe(t, e, "o-1"); d.Status != "TIMED_OUT" || time.Since(begin).Round(time.Second) != 10*time.Second || len(ended) != 1 {
 			t.Errorf("%s after %v, OnFailed: %v", d.Status, time.Since(begin), ended)
 		}
 	})
@@ -408,8 +408,80 @@ func TestAHeartbeatThatCannotComeIsATimeout(t *testing.T) {
 			}}})
 		start(t, e, s, "o-1", nil)
 		settle(t, e)
-		if n := effects(t, s, "o-1", "Put back"); n != 1 || time.Since(begin) != 7*time.Second {
+		if n := effects(t, s, "o-1", "Put back"); n != 1 || time.Since(begin).Round(time.Second) != 7*time.Second {
 			t.Errorf("caught %d times after %v", n, time.Since(begin))
+		}
+	})
+}
+
+func TestAJournalOfMoreThanAPageIsReplayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, tries := newStore(), 0
+		o := flow.Options{Store: s, Definition: []byte(one(`,"Retry":[{"ErrorEquals":["Transient"],"IntervalSeconds":1,"MaxDelaySeconds":300,"MaxAttempts":1200}]`)),
+			Tasks: map[string]flow.Task{arn("work"): func(context.Context, flow.Call) (store.Effect, error) {
+				if tries++; tries <= 1100 {
+					return store.Effect{}, fault.New(fault.Transient, "not now")
+				}
+				return store.Effect{Result: "at last"}, nil
+			}}}
+		e := engine(t, o)
+		start(t, e, s, "o-1", nil)
+		for tries < 1050 { // 2,100 entries
+			ran, wake, err := e.RunOne(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ran {
+				<-time.After(time.Until(wake))
+			}
+		}
+		e = engine(t, o)
+		settle(t, e)
+		d := describe(t, e, "o-1")
+		if d.Output != "at last" || tries != 1101 || len(d.History) < 3000 {
+			t.Errorf("%v after %d tries, %d events", d.Output, tries, len(d.History))
+		}
+	})
+}
+
+func TestAClockThatIsSetBackDoesNotTurnTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, now := newStore(), time.Now()
+		e := engine(t, flow.Options{Store: s, Definition: []byte(steps("a", "b")), Now: func() time.Time { return now },
+			Tasks: map[string]flow.Task{arn("b"): counted, arn("a"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				now = now.Add(-time.Hour)
+				return counted(ctx, c)
+			}}})
+		start(t, e, s, "o-1", nil)
+		settle(t, e)
+		d := describe(t, e, "o-1")
+		if d.Status != "SUCCEEDED" || !d.Ended.Equal(d.Started) {
+			t.Errorf("%s, from %v to %v", d.Status, d.Started, d.Ended)
+		}
+	})
+}
+
+func TestATaskWhoseDriverIsStoppedRunsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		ctx, cancel := context.WithCancel(t.Context())
+		var attempts []string
+		e := engine(t, flow.Options{Store: s, Definition: []byte(one(``)), Tasks: map[string]flow.Task{
+			arn("work"): func(within context.Context, c flow.Call) (store.Effect, error) {
+				attempts = append(attempts, c.Attempt)
+				cancel()
+				if within.Err() != nil && len(attempts) == 1 {
+					return store.Effect{}, within.Err()
+				}
+				return counted(within, c)
+			}}})
+		start(t, e, s, "o-1", nil)
+		if ran, _, err := e.RunOne(ctx); ran || err == nil {
+			t.Errorf("ran = %t, %v", ran, err)
+		}
+		settle(t, e)
+		if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" || len(attempts) != 2 || attempts[0] != attempts[1] {
+			t.Errorf("%s, attempts %v", d.Status, attempts)
 		}
 	})
 }

@@ -116,16 +116,16 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 		r.forget()
 		return stopped
 	case c.taskErr != nil:
-		r.answer = e.failure(r.name, *a, c.taskErr)
+		r.answer = e.failure(ctx, r.name, *a, c.taskErr)
 		return again
 	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == table:
 		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
 		return again
 	case refusal != nil && c.ofTask(refusal.Key):
-		r.answer = e.failure(r.name, *a, refused(a.effect, err))
+		r.answer = e.failure(ctx, r.name, *a, refused(a.effect, err))
 		return again
 	case refusal == nil && c.hookErr == nil && a.effect.Stage != nil && !fault.Retryable(err):
-		r.answer = e.failure(r.name, *a, err) // such as a transaction that no store takes
+		r.answer = e.failure(ctx, r.name, *a, err) // such as a transaction that no store takes
 		return again
 	}
 	// The outcome may be unknown. The journal is read before the same answer is tried again: if it is in there, the command

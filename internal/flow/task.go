@@ -25,6 +25,10 @@ const (
 	heartbeatTimeout  = "States.HeartbeatTimeout"
 )
 
+// heedTime is what a task gets to return when its context has ended. One that heeds it needs no more, and is over before its
+// execution goes on: then nothing of it runs beside the next attempt, and a simulation stays deterministic.
+const heedTime = time.Millisecond
+
 var errTooLarge = errors.New("the task's result is over 256 KiB")
 
 // runTask calls the task's function and leaves its answer in r.
@@ -57,9 +61,9 @@ func (e *Engine) runTask(ctx context.Context, r *run, c asl.Command) outcome {
 	case ctx.Err() != nil:
 		return stopped // what it says of its end may be ours; the next start runs this attempt again
 	case err != nil:
-		r.answer = e.failure(r.name, a, err)
+		r.answer = e.failure(ctx, r.name, a, err)
 	case a.effect.After != nil:
-		r.answer = e.failure(r.name, a, fault.New(fault.Internal, "an effect with After: here a send is staged"))
+		r.answer = e.failure(ctx, r.name, a, fault.New(fault.Internal, "an effect with After: here a send is staged"))
 	default:
 		r.answer = &a
 	}
@@ -118,15 +122,13 @@ func (e *Engine) invokeWithin(ctx context.Context, limit time.Duration, task Tas
 	select {
 	case res = <-done:
 	case <-within.Done():
-		e.late.Add(1)
-		e.active.Add(1)
-		go func() {
-			defer e.active.Done()
-			if res := <-done; res.crash != nil {
-				e.crashed.Store(&res.crash)
-			}
-			e.late.Add(-1)
-		}()
+		heeded := time.NewTimer(heedTime)
+		defer heeded.Stop()
+		select {
+		case res = <-done:
+		case <-heeded.C:
+			e.leaveBehind(done)
+		}
 	}
 	if res.crash != nil {
 		panic(res.crash)
@@ -135,6 +137,19 @@ func (e *Engine) invokeWithin(ctx context.Context, limit time.Duration, task Tas
 		return store.Effect{}, true, nil
 	}
 	return res.effect, false, res.err
+}
+
+// leaveBehind waits for a task that ignores its context, so that it is counted until it returns.
+func (e *Engine) leaveBehind(done <-chan result) {
+	e.late.Add(1)
+	e.active.Add(1)
+	go func() {
+		defer e.active.Done()
+		if res := <-done; res.crash != nil {
+			e.crashed.Store(&res.crash)
+		}
+		e.late.Add(-1)
+	}()
 }
 
 // stageTask stages the effect's writes and returns its result, as a value and as JSON.
@@ -171,7 +186,7 @@ func refused(effect store.Effect, err error) error {
 
 // failure is the answer that the task failed, as Lambda would report it: the kind as the error, the kind and the message as
 // its cause. The text of an internal error stays in the log.
-func (e *Engine) failure(execution string, of answer, err error) *answer {
+func (e *Engine) failure(ctx context.Context, execution string, of answer, err error) *answer {
 	kind, message := fault.KindOf(err), ""
 	var f *fault.Error
 	switch {
@@ -180,11 +195,11 @@ func (e *Engine) failure(execution string, of answer, err error) *answer {
 	case errors.As(err, &f):
 		message = f.Message
 	}
-	switch kind {
-	case fault.Unavailable:
+	if kind == fault.Unavailable {
 		kind = fault.Transient // the store is away: the machine knows one name for "try again"
-	case fault.Internal, dataLimitExceeded:
-		e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: a task failed", slog.String("execution", execution),
+	}
+	if kind == fault.Internal || kind == dataLimitExceeded || errors.As(err, new(panicError)) {
+		e.o.Log.LogAttrs(ctx, slog.LevelError, "flow: a task failed", slog.String("execution", execution),
 			slog.String("state", of.state), slog.String("attempt", of.attempt), slog.Any("error", err))
 		if message == "" {
 			message = "an internal error; the log has its text under this attempt: " + of.attempt
@@ -222,7 +237,15 @@ func guard(fn func() error) (err error) {
 		if crash, ok := v.(simulatedCrash); ok {
 			panic(crash)
 		}
-		err = fault.Wrap(fault.Transient, fmt.Errorf("%v\n%s", v, debug.Stack()), "a panic")
+		err = fault.Wrap(fault.Transient, panicError{v, debug.Stack()}, "a panic")
 	}()
 	return fn()
 }
+
+// A panicError is what guard recovered: for the log.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
