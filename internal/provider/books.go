@@ -1,0 +1,91 @@
+package provider
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// An Account is what the book says of one order: what the invariants on money are judged by.
+type Account struct {
+	OrderID       string
+	Method        string
+	AmountCents   int64 // of the intent
+	Currency      string
+	Captures      int // how many captures the ledger holds
+	CapturedCents int64
+	RefundedCents int64
+	Cancelled     bool
+	Pending       bool // a late capture is scheduled and its time has not come
+	Entries       []payment.LedgerEntry
+}
+
+// Books reads the accounts out of a consistent dump of the store: give Add every entry in the order of the dump (those
+// of other tables are passed over), then call Close.
+type Books struct {
+	Now  time.Time // late captures that are due by then count, entered or not
+	Each func(Account) error
+
+	orderID string
+	items   map[string]store.Item
+}
+
+// Add takes the dump's next entry.
+func (b *Books) Add(e store.Entry) error {
+	if e.Key.Table != Table {
+		return nil
+	}
+	if e.Key.PK != b.orderID {
+		if err := b.Close(); err != nil {
+			return err
+		}
+		b.orderID = e.Key.PK
+	}
+	if b.items == nil {
+		b.items = make(map[string]store.Item, 4)
+	}
+	b.items[e.Key.SK] = e.Item
+	return nil
+}
+
+// Close hands on the last account.
+func (b *Books) Close() error {
+	if len(b.items) == 0 {
+		return nil
+	}
+	account, err := foldAccount(b.orderID, b.items, b.Now)
+	clear(b.items)
+	if err != nil {
+		return err
+	}
+	return b.Each(account)
+}
+
+func foldAccount(orderID string, items map[string]store.Item, now time.Time) (Account, error) {
+	intent := items[skIntent]
+	if intent == nil {
+		return Account{}, fmt.Errorf("provider: order %s has entries without an intent", orderID)
+	}
+	a := openedAccount(orderID, intent)
+	a.outcome, a.refund = items[skOutcome], items[skRefund]
+	pending := false
+	if due := items[skDue]; due != nil && a.outcome == nil {
+		if pending = now.Before(entryTime(due)); !pending {
+			a.outcome = entryItem(typeCapture, a.amountCents, entryTime(due))
+		}
+	}
+	view := a.view()
+	out := Account{
+		OrderID: orderID, Method: a.method, AmountCents: a.amountCents, Currency: a.currency,
+		CapturedCents: view.CapturedCents, RefundedCents: view.RefundedCents,
+		Cancelled: a.outcome.Str("type") == typeCancel, Pending: pending, Entries: view.Entries,
+	}
+	for _, e := range view.Entries {
+		if e.Type == typeCapture {
+			out.Captures++
+		}
+	}
+	return out, nil
+}
