@@ -202,20 +202,24 @@ func (c *committer) commit(waiting []*commit) error {
 		return nil
 	}
 	before := c.seq
-	c.group.begin()
 	for i, w := range waiting {
 		answers[i] = c.decide(w)
 	}
+	if err := c.group.decided(); err != nil {
+		return fmt.Errorf("pebblestore: read: %w", err)
+	}
 	if c.seq > before {
-		if err := c.write(before+1, now); err != nil {
+		fed, err := c.write(before+1, now)
+		if err != nil {
 			return err
 		}
 		s.publish(c.seq)
-		if c.group.fed {
+		if fed {
 			s.fed.wake()
 		}
 		s.stats.commits.Add(c.seq - before)
 	}
+	c.group.cells.rotate()
 	answer(waiting, answers)
 	return nil
 }
@@ -242,27 +246,26 @@ func (c *committer) decide(w *commit) error {
 	return nil
 }
 
-// write puts the changes of the group, which begins with commit number first, into one batch and syncs it.
-func (c *committer) write(first uint64, now time.Time) (err error) {
-	batch, err := c.group.flush(c.seq)
+// write puts the changes of the group, which begins with commit number first, into one batch and syncs it. It says
+// whether there is something for the feed among them.
+func (c *committer) write(first uint64, now time.Time) (fed bool, err error) {
+	batch, fed, err := c.group.flush(c.seq)
 	defer func() { err = errors.Join(err, batch.Close()) }()
-	if err != nil {
-		return err
+	if fed && err == nil {
+		err = c.trimmer.tidy(c.s.db, batch, first, now)
 	}
-	if c.group.fed {
-		if err := c.trimmer.tidy(c.s.db, batch, first, now); err != nil {
-			return err
-		}
+	if err != nil {
+		return false, fmt.Errorf("pebblestore: build a batch: %w", err)
 	}
 	bytes, began := uint64(batch.Len()), c.s.opts.Now()
 	if err := c.s.db.Apply(batch, pebble.Sync); err != nil {
-		return fmt.Errorf("pebblestore: commit: %w", err)
+		return false, fmt.Errorf("pebblestore: commit: %w", err)
 	}
 	if c.s.dead.Load() {
-		return errors.New("pebblestore: commit failed") // Pebble has told its logger, not us
+		return false, errors.New("pebblestore: commit failed") // Pebble has told its logger, not us
 	}
 	c.s.stats.groups.Add(1)
 	c.s.stats.bytes.Add(bytes)
 	c.s.stats.syncNanos.Add(uint64(c.s.opts.Now().Sub(began)))
-	return nil
+	return fed, nil
 }

@@ -90,10 +90,10 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		// Seconds of full load: a table in memory is flushed rarely, and most reads of a commit (a head item, a
 		// counter) find their item in it. Four of them may wait, so that a slow flush does not stop commits at once.
-		MemTableSize:                32 << 20,
+		MemTableSize:                64 << 20,
 		MemTableStopWritesThreshold: 4,
 		// For what is older: status queries and lists.
-		CacheSize: 64 << 20,
+		CacheSize: 256 << 20,
 		// Reads look into every sublevel of L0, so it is kept shallow. Writes stop only when compaction is far behind.
 		L0CompactionThreshold: 4,
 		L0StopWritesThreshold: 24,
@@ -116,6 +116,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		// Half of a commit's reads ask for a key that is not there (Absent: a new order, a new hold). A filter, at 10
 		// bits a key and 1 % of false hits, answers them without touching a table; on the last level too, where Pebble's
 		// advice is to save it, because such reads are not rare here.
+		o.Levels[i].IndexBlockSize = 256 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		// The same everywhere: what is read most is young and on no particular level, and Snappy costs
 		// little. zstd below would save a third of the disk for several times the processor time of a compaction.
