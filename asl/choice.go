@@ -265,6 +265,7 @@ func (c *compiler) rule(o *fields, top bool) rule {
 	})
 	if len(operators) != 1 {
 		c.problem(o.ptr, fmt.Sprintf("exactly one comparison operator is required, there are %d: %v", len(operators), operators))
+		o.ignore("Variable")
 		o.ignore(operators...)
 		return nil
 	}

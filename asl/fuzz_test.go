@@ -1,0 +1,91 @@
+package asl
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+// FuzzParse: a definition is refused with at least one problem or accepted with none, and never panics. Its seeds, and
+// what fuzzing found, stand in testdata/fuzz/FuzzParse.
+func FuzzParse(f *testing.F) {
+	f.Fuzz(func(t *testing.T, definition []byte) {
+		m, err := Parse(definition)
+		problems := Validate(definition)
+		var invalid *InvalidError
+		switch {
+		case err == nil && (m == nil || len(problems) > 0):
+			t.Fatalf("accepted, with problems %v", problems)
+		case err != nil && (!errors.As(err, &invalid) || len(problems) == 0):
+			t.Fatalf("refused without a problem: %v", err)
+		case err == nil && len(m.States()) == 0:
+			t.Fatal("a machine without states")
+		}
+	})
+}
+
+// FuzzStep answers a fuzzed machine by a fuzzed script. Nothing panics, a clone and a replay stand where the original
+// does, and each open command has one answer.
+func FuzzStep(f *testing.F) {
+	f.Fuzz(func(t *testing.T, definition, input, script []byte) {
+		m, err := Parse(definition)
+		if err != nil {
+			return
+		}
+		in, err := DecodeJSON(input)
+		if err != nil || len(script) > 200 {
+			return
+		}
+		start := Start{Input: in, Time: time.Unix(1e9, 0)}
+		x, _ := m.Start(start)
+		y, _ := m.Start(start)
+		for i, b := range script {
+			ev := Event{
+				Kind: []EventKind{TaskSucceeded, TaskFailed, TaskTimedOut, TimerFired, Aborted, ""}[int(b)%6],
+				ID:   x.lastID - int64(b>>6), Time: x.now.Add(time.Duration(i) * time.Second), Seed: uint64(b),
+				Output: in, Error: []string{"E", "States.Timeout", "States.Runtime", ""}[int(b>>2)%4], Cause: "c",
+			}
+			clone := y.Clone()
+			_, err := x.Step(ev)
+			_, again := y.Step(ev)
+			_, onClone := clone.Step(ev)
+			if (err == nil) != (again == nil) || (err == nil) != (onClone == nil) {
+				t.Fatalf("event %d: %v, then %v, on a clone %v", i, err, again, onClone)
+			}
+			if _, twice := x.Step(ev); err == nil && !errors.Is(twice, ErrStale) {
+				t.Fatalf("event %d is taken twice: %v", i, twice)
+			}
+			if x.status != y.status || x.status != clone.status || x.events != y.events || x.lastID != clone.lastID {
+				t.Fatalf("event %d: %s, then %s, on a clone %s", i, x.status, y.status, clone.status)
+			}
+		}
+		if !bytes.Equal(AppendJSON(nil, x.Output()), AppendJSON(nil, y.Output())) {
+			t.Fatal("two outputs")
+		}
+	})
+}
+
+// FuzzJSON: what is read and written again is the same, and its size is what was counted.
+func FuzzJSON(f *testing.F) {
+	for _, seed := range []string{`{"a":[1.50,"\u00e9\n",null,true,{}],"b":-1e-7}`, `"\ud83d\ude00"`, `[[[[]]]]`, `{"a":1,"a":2}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v, err := DecodeJSON(text)
+		if err != nil {
+			return
+		}
+		once := AppendJSON(nil, v)
+		again, err := DecodeJSON(once)
+		if err != nil {
+			t.Fatalf("%s is not read: %v", once, err)
+		}
+		if twice := AppendJSON(nil, again); !bytes.Equal(once, twice) {
+			t.Fatalf("%s, then %s", once, twice)
+		}
+		if n := sizeOf(v, len(once)); n != len(once) {
+			t.Fatalf("the size of %s is %d, want %d", once, n, len(once))
+		}
+	})
+}

@@ -1,0 +1,135 @@
+package asl
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestJSON(t *testing.T) {
+	for _, c := range []struct{ sentence, in, want string }{
+		{"members are written sorted, without space", " { \"b\" : [ 1 , true ] , \"a\" : null } ", `{"a":null,"b":[1,true]}`},
+		{"numbers keep their text", `[1.10,1e2,-0,12345678901234567890]`, `[1.10,1e2,-0,12345678901234567890]`},
+		{"of equal names the last one stands", `{"a":1,"a":2}`, `{"a":2}`},
+		{"escapes are read, and written only where JSON needs them", `"\u0041\/\b\f\n\r\t\"\\\u00e9\ud83d\ude00\u0001"`, `"A/\u0008\u000c\n\r\t\"\\é😀\u0001"`},
+		{"empty composites stay", `[{},[],""]`, `[{},[],""]`},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			v := mustDecode(t, c.in)
+			got := string(AppendJSON(nil, v))
+			if got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if n := sizeOf(v, maxPayload); n != len(got) {
+				t.Errorf("the size is %d, want %d", n, len(got))
+			}
+		})
+	}
+}
+
+func TestDecodeJSONRefuses(t *testing.T) {
+	deep := strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)
+	for sentence, text := range map[string]string{
+		"nothing": ``, "trailing data": `{} {}`, "an open object": `{"a":1`, "an open array": `[1`, "an open string": `"a`, "a comma too many": `[1,]`,
+		"a missing colon": `{"a" 1}`, "a name that is no string": `{a:1}`, "a leading zero": `01`, "a bare minus": `-`, "a bare point": `1.`, "a bare exponent": `1e`,
+		"a plus": `+1`, "a word": `nil`, "a control character": "\"\n\"", "one behind an escape": "\"\\n\n\"", "an unknown escape": `"\x"`, "a short escape": `"\u12"`, "an escape's end": `"\`,
+		"a lone high surrogate": `"\ud83d"`, "a lone low surrogate": `"\ude00"`, "a high surrogate before a letter": `"\ud83d\u0041"`,
+		"invalid UTF-8": "\"\xff\"", "depth over 512": deep,
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			if v, err := DecodeJSON([]byte(text)); err == nil {
+				t.Errorf("%q is read as %v", text, v)
+			}
+		})
+	}
+	if _, err := DecodeJSON([]byte(deep[1 : len(deep)-1])); err != nil {
+		t.Errorf("depth 512: %v", err)
+	}
+}
+
+func TestAppendJSONWritesValidJSONWhateverItIsGiven(t *testing.T) {
+	got := string(AppendJSON(nil, map[string]any{"int": 1, "text": "a\xffb", "refused": func() {}, "struct": struct{ A int }{1}}))
+	if got != `{"int":1,"refused":null,"struct":{"A":1},"text":"a`+"\ufffd"+`b"}` || !json.Valid([]byte(got)) {
+		t.Error(got)
+	}
+}
+
+func TestSizeStopsAtTheLimit(t *testing.T) {
+	v := make([]any, 1000)
+	for i := range v {
+		v[i] = map[string]any{"k": strings.Repeat("x", 1000)}
+	}
+	if n := sizeOf(v, 5000); n <= 5000 || n > 10000 {
+		t.Errorf("counted to %d", n)
+	}
+}
+
+func TestPath(t *testing.T) {
+	root := mustDecode(t, `{"a":{"b c":[10,{"d-e":"x"}]},"it's":1,"q\"":2,"b\\s":3,"é":4,"n":null}`)
+	for _, c := range []struct{ path, want string }{
+		{"$.a['b c'][0]", "10"}, {`$["a"]["b c"][1].d-e`, `"x"`}, {"$.a['b c'][-1]['d-e']", `"x"`}, {`$['it\'s']`, "1"}, {`$['q"']`, "2"}, {`$["q\""]`, "2"},
+		{`$['b\\s']`, "3"}, {`$['b\s']`, "3"}, {"$.é", "4"}, {"$.n", "null"}, {"$['a'].b", "No results for path: $['a']['b']"},
+		{"$.x.y", "Missing property in path $['x']"}, {"$.n.y", "Expected to find an object with property ['y'] in path $['n'] but found 'null'"},
+		{"$.a[0]", `Filter: [0] can only be applied to arrays. Current context is: {"b c":[10,{"d-e":"x"}]}`},
+		{"$.a['b c'][2]", "No results for path: $['a']['b c'][2]"}, {"$.a['b c'][-3].x", "Index out of bounds when evaluating path $['a']['b c'][-3]: length 2"},
+	} {
+		p, err := compilePath(c.path)
+		if err != nil {
+			t.Errorf("%s: %v", c.path, err)
+			continue
+		}
+		v, steps := p.get(root)
+		got := string(AppendJSON(nil, v))
+		if steps < len(p.steps) {
+			got = p.missing(v, steps)
+		}
+		if got != c.want {
+			t.Errorf("%s is %s, want %s", c.path, got, c.want)
+		}
+	}
+}
+
+func TestPathRefuses(t *testing.T) {
+	for path, want := range map[string]string{
+		"": "must begin", "a": "must begin", "x$": "must begin", "$a": "variables", "$.": "a name is expected", "$..a": "'..'", "$.*": "wildcard", "$[*]": "wildcard", "$.a[1:2]": "slice '[1:2]'",
+		"$.a[:]": "slice", "$[0,1]": "union", "$['a','b']": "union", "$[?(@.a)]": "filter", "$.a[?(@.a=='x]')]": "filter", "$.a.length()": "the JSONPath function length()",
+		"$[": "']' is missing", "$[]": "neither", "$[a]": "neither", "$[+1]": "neither", "$[99999999999]": "neither", "$['a": "closing quote", "$['a'": "']' is expected",
+		"$.a b": "brackets and quotes", "$$a": "'.' or '['", "$.a]": "brackets",
+	} {
+		if _, err := compilePath(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestResultPathCopiesOnlyWhatItChanges(t *testing.T) {
+	root := mustDecode(t, `{"a":{"b":1},"big":{"x":[1,2,3]}}`)
+	p, err := compilePath("$.a.c.d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, ok := p.set(root, "v")
+	if got := string(AppendJSON(nil, out)); !ok || got != `{"a":{"b":1,"c":{"d":"v"}},"big":{"x":[1,2,3]}}` {
+		t.Error(got)
+	}
+	if got := string(AppendJSON(nil, root)); got != `{"a":{"b":1},"big":{"x":[1,2,3]}}` {
+		t.Errorf("the input has changed: %s", got)
+	}
+	shared := root.(map[string]any)["big"].(map[string]any)
+	shared["y"] = true // seen through both: the part is the same
+	if out.(map[string]any)["big"].(map[string]any)["y"] != true {
+		t.Error("a part that does not change was copied")
+	}
+}
+
+func TestEventsOfAnotherKindAreNotStale(t *testing.T) {
+	m, err := Parse([]byte(`{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":1,"End":true}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := m.Start(Start{})
+	if _, err := x.Step(Event{Kind: "Nonsense", ID: 1}); err == nil || errors.Is(err, ErrStale) {
+		t.Errorf("a nonsensical event: %v", err)
+	}
+}
