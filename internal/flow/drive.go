@@ -171,7 +171,7 @@ func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {
 		return 0, fmt.Errorf("flow: store the definition: %w", err)
 	}
 	for _, pk := range openPartitions {
-		q := store.Query{Table: table, PK: pk}
+		q := store.Query{Table: Table, PK: pk}
 		for {
 			page, err := e.o.Store.Range(ctx, q)
 			if err != nil {

@@ -12,10 +12,11 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// table holds everything of flow. An execution's partition is its name: "head", then "j#0000000001" and on. Names hold no
+// Table holds everything of flow. An execution's partition is its name: "head", then "j#0000000001" and on. Names hold no
 // '#', so the index of open executions and the definitions cannot collide with them.
+const Table = "flow"
+
 const (
-	table       = "flow"
 	headSK      = "head"
 	entryPrefix = "j#"
 	shards      = 16 // of the index: one partition on a distributed store would be hot
@@ -27,10 +28,10 @@ const (
 	succeeded = asl.StatusSucceeded
 )
 
-func headKey(name string) store.Key { return store.Key{Table: table, PK: name, SK: headSK} }
+func headKey(name string) store.Key { return store.Key{Table: Table, PK: name, SK: headSK} }
 
 func definitionKey(hash string) store.Key {
-	return store.Key{Table: table, PK: "definition#" + hash}
+	return store.Key{Table: Table, PK: "definition#" + hash}
 }
 
 func entryKey(name string, seq int) store.Key {
@@ -40,7 +41,7 @@ func entryKey(name string, seq int) store.Key {
 		sk[i] = byte('0' + seq%10)
 		seq /= 10
 	}
-	return store.Key{Table: table, PK: name, SK: string(sk[:])}
+	return store.Key{Table: Table, PK: name, SK: string(sk[:])}
 }
 
 var openPartitions = func() (pk [shards]string) {
@@ -55,7 +56,7 @@ func openKey(name string) store.Key {
 	for i := range len(name) {
 		h = (h ^ uint32(name[i])) * 16777619
 	}
-	return store.Key{Table: table, PK: openPartitions[h%shards], SK: name}
+	return store.Key{Table: Table, PK: openPartitions[h%shards], SK: name}
 }
 
 func newHead(hash, machine string, input []byte, now time.Time, seed uint64) store.Item {
@@ -157,7 +158,7 @@ func plain(v any) bool {
 // store are returned as they are; a journal that does not fit its definition is fault.Internal.
 func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEvent)) error {
 	r.forget()
-	q := store.Query{Table: table, PK: r.name}
+	q := store.Query{Table: Table, PK: r.name}
 	page, err := e.o.Store.Range(ctx, q)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -118,7 +119,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 	case c.taskErr != nil:
 		r.answer = e.failure(ctx, r.name, *a, c.taskErr)
 		return again
-	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == table:
+	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table:
 		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
 		return again
 	case refusal != nil && c.ofTask(refusal.Key):
@@ -196,8 +197,15 @@ func (c *commit) ofTask(key store.Key) bool {
 }
 
 func (c *commit) committed() outcome {
-	r, id := c.r, c.r.answer.id
+	r, a := c.r, c.r.answer
+	id := a.id
 	r.answer, r.tries = nil, 0
+	if a.kind == asl.TaskSucceeded && a.effect.Committed != nil {
+		if err := guard(func() error { a.effect.Committed(); return nil }); err != nil {
+			c.e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: after a commit", slog.String("execution", r.name),
+				slog.String("state", a.state), slog.Any("error", err))
+		}
+	}
 	if c.x.Status() != running {
 		return gone
 	}
