@@ -135,7 +135,9 @@ func (s *Store) enter(c *commit) error {
 	}
 }
 
-// A committer is the one goroutine that writes items.
+// A committer is the one goroutine that writes items. Deciding the next group while the last one syncs was tried: a
+// tenth to a fifth more commits at 64 callers, nothing at 256, where the processor is the limit, and the same
+// processor time. It is not worth a second state between applied and visible.
 type committer struct {
 	s       *Store
 	group   group
