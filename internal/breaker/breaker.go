@@ -167,6 +167,7 @@ func (b *Breaker) pass(now time.Time) (*Permit, error) {
 			return nil, errProbing()
 		}
 		return nil, nil
+	case Closed:
 	}
 	return &Permit{b: b, generation: b.rec.Generation}, nil
 }

@@ -280,12 +280,11 @@ func TestOpen(t *testing.T) {
 	inBubble(t, "it lasts 60 s, then doubles up to 5 min, each plus or minus a tenth", func(t *testing.T) {
 		b := newBreaker(newTestStore(), Config{})
 		call(t, b, 5, false)
-		for i, want := range []time.Duration{60, 120, 240, 300, 300} {
-			want *= time.Second
+		for i, seconds := range []float64{60, 120, 240, 300, 300} {
 			s := wantState(t, b, Open)
-			got := time.Until(s.OpenUntil)
-			if got < want*9/10-time.Millisecond || got > want*11/10 || s.Attempt != int64(i+1) {
-				t.Fatalf("attempt %d opens for %v, want about %v", s.Attempt, got, want)
+			got := time.Until(s.OpenUntil).Seconds()
+			if got < seconds*0.9-0.001 || got > seconds*1.1 || s.Attempt != int64(i+1) {
+				t.Fatalf("attempt %d opens for %v s, want about %v s", s.Attempt, got, seconds)
 			}
 			sleepUntilDue(b)
 			call(t, b, 1, false)

@@ -239,6 +239,45 @@ func TestStoreDown(t *testing.T) {
 	})
 }
 
+func TestSlowStore(t *testing.T) {
+	inBubble(t, "calls that succeed do not wait while a failure is being stored, and end its count", func(t *testing.T) {
+		s := newTestStore()
+		b := newBreaker(s, Config{})
+		failed := mustAcquire(t, b)
+		s.between = func() { time.Sleep(time.Second / 2) }
+		var wg sync.WaitGroup
+		wg.Go(func() { failed.Done(t.Context(), false) })
+		synctest.Wait()
+		start := time.Now()
+		call(t, b, 100, true)
+		if d := time.Since(start); d != 0 {
+			t.Fatalf("they waited %v", d)
+		}
+		wg.Wait()
+		if r := s.record(t); r.Failures != 0 {
+			t.Fatalf("%d failures stored", r.Failures)
+		}
+	})
+	inBubble(t, "a circuit that trips refuses at once, before its trip is stored", func(t *testing.T) {
+		s := newTestStore()
+		b := newBreaker(s, Config{})
+		call(t, b, 4, false)
+		failed := mustAcquire(t, b)
+		s.between = func() { time.Sleep(time.Second / 2) }
+		var wg sync.WaitGroup
+		wg.Go(func() { failed.Done(t.Context(), false) })
+		synctest.Wait()
+		wantKind(t, b.Admit(t.Context()), fault.PaymentProviderUnavailable)
+		if r := s.record(t); r.State != Closed {
+			t.Fatalf("stored %+v", r)
+		}
+		wg.Wait()
+		if r := s.record(t); r.State != Open || r.Generation != 1 {
+			t.Fatalf("stored %+v", r)
+		}
+	})
+}
+
 func TestDecode(t *testing.T) {
 	t.Run("a record reads back as it was written", func(t *testing.T) {
 		want := record{State: HalfOpen, Generation: 7, Attempt: 2, Successes: 1, Permits: []grant{{"t", 99}}}

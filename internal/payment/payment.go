@@ -132,8 +132,9 @@ func (s *Service) begin(ctx context.Context, c Charge) (store.Effect, error) {
 			return s.decline(ctx, Row{}, s.newRow(c, Declined), err)
 		case fault.PaymentMismatch, fault.Throttled:
 			return store.Effect{}, err
+		default:
+			return store.Effect{}, fault.Wrap(fault.Transient, err, "the payment could not be opened; nothing was attempted")
 		}
-		return store.Effect{}, fault.Wrap(fault.Transient, err, "the payment could not be opened; nothing was attempted")
 	}
 	row := s.newRow(c, Capturing)
 	row.IntentID, row.LeaseUntil = id, row.CreatedAt+s.c.Lease.Milliseconds()
