@@ -144,13 +144,13 @@ func (k operandType) read(v any) (operand, bool) {
 	case booleanOperand:
 		b, ok := v.(bool)
 		return operand{bool: b}, ok
+	case timestampOperand:
+		if s, ok := v.(string); ok {
+			t, ok := parseTimestamp(s)
+			return operand{time: t}, ok
+		}
 	}
-	s, ok := v.(string)
-	if !ok {
-		return operand{}, false
-	}
-	t, ok := parseTimestamp(s)
-	return operand{time: t}, ok
+	return operand{}, false
 }
 
 func (k operandType) compare(a, b operand) int {
@@ -325,6 +325,7 @@ func (k operandType) want() string {
 		return "a number is expected"
 	case booleanOperand:
 		return "a boolean is expected"
+	case timestampOperand:
 	}
 	return "String does not match RFC3339 timestamp"
 }

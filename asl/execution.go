@@ -116,10 +116,10 @@ type openCommand struct {
 	scope *scope // nil: the execution's own deadline
 }
 
-// scope is one line of control: the machine's own, and later one for each branch and each iteration, with the scope
-// that waits for them as their parent. It holds the frame of the state that is being executed.
+// scope is one line of control with the frame of the state that it executes: the machine's own, and later one for each
+// branch and each iteration below the scope that waits for them. Nothing outside of it knows that it is the only one but
+// settle and fail, which end the execution where they would tell the parent, and Clone.
 type scope struct {
-	parent    *scope
 	flow      *flow
 	lastEvent int64
 

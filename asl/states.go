@@ -40,7 +40,7 @@ func (x *Execution) exhausted(sc *scope) bool {
 }
 
 func (x *Execution) enter(sc *scope) outcome {
-	switch s := sc.state; s.kind {
+	switch sc.state.kind {
 	case kindTask:
 		return x.schedule(sc)
 	case kindChoice:
@@ -51,9 +51,10 @@ func (x *Execution) enter(sc *scope) outcome {
 		return x.enterWait(sc)
 	case kindFail:
 		return fails(x.failState(sc))
+	case kindSucceed:
 	}
 	in, size, f := x.selected(sc, sc.state.inputPath, sc.input, sc.inputSize)
-	return outcome{failure: f, output: in, size: size} // Succeed
+	return outcome{failure: f, output: in, size: size}
 }
 
 // settle makes of an outcome the state to enter next, or nil: the scope waits or has ended.
