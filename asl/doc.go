@@ -27,7 +27,8 @@
 // wrong (States.Runtime, a payload that the state made too large) passes neither, as on AWS; a result path that does not
 // fit its input (States.ResultPathMatchFailure) passes both. Causes have AWS's words where they are known, with the
 // number that the state's entry has in AWS's history: Start.Observe is shown that history. An execution ends FAILED at
-// AWS's limit of 25,000 events, which also ends a machine that loops without waiting. Nothing here panics over a
+// AWS's limit of 25,000 events (looked at where a state is entered or retried, so a task may pass it by a few), which also
+// ends a machine that loops without waiting. Nothing here panics over a
 // definition, an input or an event.
 //
 // # What is supported
@@ -38,8 +39,8 @@
 //
 // Parse refuses by name, "... not supported yet": Parallel and Map, JSONata, variables (Assign), intrinsic functions,
 // JSONPath with wildcards, slices, unions, descendants or filters, .sync and .waitForTaskToken, Credentials. The shape
-// is made for them: an Execution holds a tree of scopes, of which there is one today; open commands point to their scope;
-// a definition's values are compiled expressions, of which a payload template is one kind.
+// is made for them: the frame of the running state stands in a scope, of which an Execution has one today and later a tree;
+// open commands point to their scope; a definition's values are compiled expressions, of which a payload template is one.
 //
 // Two choices where AWS's documents leave one: strings are ordered by code point, and numbers with a fraction or an
 // exponent are compared as float64 while integers are compared exactly.
