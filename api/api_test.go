@@ -1,0 +1,109 @@
+package api_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/utkarsh698/cloudflow/api"
+)
+
+func load(t *testing.T) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func TestTheDocumentIsValid(t *testing.T) {
+	doc := load(t)
+	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaFormatValidation()); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.0.3" {
+		t.Errorf("it is OpenAPI %s; API Gateway imports 3.0", doc.OpenAPI)
+	}
+}
+
+func each(doc *openapi3.T, visit func(name string, op *openapi3.Operation)) {
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			visit(method+" "+path, op)
+		}
+	}
+}
+
+func TestEveryCallIsExplained(t *testing.T) {
+	tags := map[string]bool{}
+	doc := load(t)
+	for _, tag := range doc.Tags {
+		tags[tag.Name] = tag.Description != ""
+	}
+	each(doc, func(name string, op *openapi3.Operation) {
+		if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 || !tags[op.Tags[0]] {
+			t.Errorf("%s needs an operationId, a summary and one tag that is explained", name)
+		}
+		for _, p := range op.Parameters {
+			if p.Value.Description == "" {
+				t.Errorf("%s: the parameter %s is not explained", name, p.Value.Name)
+			}
+		}
+	})
+}
+
+func TestEveryAnswerHasASchemaAndACorrelationID(t *testing.T) {
+	each(load(t), func(name string, op *openapi3.Operation) {
+		for status, response := range op.Responses.Map() {
+			answer := name + " " + status
+			if _, ok := response.Value.Headers["X-Correlation-Id"]; !ok {
+				t.Errorf("%s does not declare X-Correlation-Id", answer)
+			}
+			if status == "304" {
+				continue
+			}
+			if len(response.Value.Content) != 1 {
+				t.Errorf("%s has %d media types, want 1", answer, len(response.Value.Content))
+			}
+			for mediaType, content := range response.Value.Content {
+				if content.Schema == nil {
+					t.Errorf("%s %s has no schema", answer, mediaType)
+				}
+				if refused := status >= "400"; refused != (mediaType == "application/problem+json") {
+					t.Errorf("%s is %s", answer, mediaType)
+				}
+			}
+			if _, ok := response.Value.Headers["Retry-After"]; status == "503" && !ok {
+				t.Errorf("%s does not declare Retry-After", answer)
+			}
+		}
+	})
+}
+
+func TestNoBodyTakesUnknownMembers(t *testing.T) {
+	for name, schema := range load(t).Components.Schemas {
+		s := schema.Value
+		if s.Type == nil || !s.Type.Is("object") || name == "Problem" {
+			continue
+		}
+		if s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has {
+			t.Errorf("%s allows members that it does not name", name)
+		}
+	}
+}
+
+func TestEveryCallThatWritesCanBeTurnedAway(t *testing.T) {
+	each(load(t), func(name string, op *openapi3.Operation) {
+		if strings.HasPrefix(name, "GET ") {
+			return
+		}
+		for _, status := range []string{"400", "406", "413", "415", "500", "503"} {
+			if op.Responses.Value(status) == nil {
+				t.Errorf("%s does not declare %s", name, status)
+			}
+		}
+	})
+}

@@ -1,0 +1,247 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/utkarsh698/cloudflow/internal/breaker"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+)
+
+// breakerView is Breaker in openapi.yaml.
+type breakerView struct {
+	Name       string     `json:"name"`
+	State      string     `json:"state"`
+	Generation int64      `json:"generation"`
+	Failures   int64      `json:"consecutive_failures"`
+	OpenUntil  *time.Time `json:"open_until,omitempty"`
+	Attempt    int64      `json:"attempt"`
+	PermitsOut int        `json:"permits_out"`
+	Successes  int64      `json:"probe_successes"`
+	Stale      bool       `json:"stale,omitempty"`
+}
+
+type breakerList struct {
+	Breakers []breakerView `json:"breakers"`
+}
+
+func viewOfBreaker(s breaker.Snapshot, stale bool) breakerView {
+	v := breakerView{
+		Name: s.Name, State: string(s.State), Generation: s.Generation, Failures: s.Failures,
+		Attempt: s.Attempt, PermitsOut: s.PermitsOut, Successes: s.Successes, Stale: stale,
+	}
+	if !s.OpenUntil.IsZero() {
+		until := s.OpenUntil.UTC()
+		v.OpenUntil = &until
+	}
+	return v
+}
+
+// ListBreakers shows every breaker. If the store is away it shows what this process goes by, and says so: that is what
+// an operator looks for in an outage.
+func (s *server) ListBreakers(w http.ResponseWriter, r *http.Request) {
+	x := of(w)
+	list := breakerList{Breakers: make([]breakerView, 0, len(s.breakers))}
+	for _, b := range s.breakers {
+		snapshot, err := b.State(r.Context())
+		list.Breakers = append(list.Breakers, viewOfBreaker(snapshot, err != nil))
+	}
+	x.Header().Set("Cache-Control", noStore)
+	s.replyJSON(x, r, http.StatusOK, list)
+}
+
+// TripBreaker opens a circuit by hand.
+func (s *server) TripBreaker(w http.ResponseWriter, r *http.Request, name apigen.BreakerName) {
+	x := of(w)
+	b, ok := s.breaker(name)
+	if !ok {
+		s.refuse(x, r, errNoBreaker)
+		return
+	}
+	s.switched(x, r, b, "tripped", b.Trip(r.Context()))
+}
+
+// ResetBreaker closes a circuit by hand.
+func (s *server) ResetBreaker(w http.ResponseWriter, r *http.Request, name apigen.BreakerName) {
+	x := of(w)
+	b, ok := s.breaker(name)
+	if !ok {
+		s.refuse(x, r, errNoBreaker)
+		return
+	}
+	s.switched(x, r, b, "reset", b.Reset(r.Context()))
+}
+
+var errNoBreaker = fault.New(fault.NotFound, "There is no such circuit breaker. GET /admin/breakers lists them.")
+
+func (s *server) breaker(name string) (Breaker, bool) {
+	for _, b := range s.breakers {
+		if b.Name() == name {
+			return b, true
+		}
+	}
+	return nil, false
+}
+
+// switched answers for a breaker that was tripped or reset, unless err says that it was not.
+func (s *server) switched(x *exchange, r *http.Request, b Breaker, what string, err error) {
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "Circuit breaker "+what+" by hand", "breaker", b.Name(),
+		"actor", x.principal, "correlation_id", x.correlationID)
+	snapshot, err := b.State(r.Context())
+	x.Header().Set("Cache-Control", noStore)
+	s.replyJSON(x, r, http.StatusOK, viewOfBreaker(snapshot, err != nil))
+}
+
+// sagaView is Saga in openapi.yaml.
+type sagaView struct {
+	OrderID   string          `json:"order_id"`
+	Execution string          `json:"execution"`
+	Status    string          `json:"status"`
+	State     string          `json:"state,omitempty"`
+	Input     any             `json:"input,omitempty"`
+	Error     string          `json:"error,omitempty"`
+	Cause     string          `json:"cause,omitempty"`
+	StartedAt time.Time       `json:"started_at"`
+	EndedAt   *time.Time      `json:"ended_at,omitempty"`
+	History   []sagaEventView `json:"history"`
+}
+
+type sagaEventView struct {
+	ID         int64     `json:"id"`
+	PreviousID int64     `json:"previous_id"`
+	Type       string    `json:"type"`
+	Timestamp  time.Time `json:"timestamp"`
+	State      string    `json:"state,omitempty"`
+	Resource   string    `json:"resource,omitempty"`
+	Attempt    int       `json:"attempt,omitempty"`
+	Input      any       `json:"input,omitempty"`
+	Output     any       `json:"output,omitempty"`
+	Error      string    `json:"error,omitempty"`
+	Cause      string    `json:"cause,omitempty"`
+}
+
+func viewOfSaga(orderID string, e flow.Execution) sagaView {
+	v := sagaView{
+		OrderID: orderID, Execution: e.Name, Status: string(e.Status), State: e.State, Input: e.Input,
+		Error: e.Error, Cause: e.Cause, StartedAt: e.Started.UTC(), History: make([]sagaEventView, 0, len(e.History)),
+	}
+	if !e.Ended.IsZero() {
+		ended := e.Ended.UTC()
+		v.EndedAt = &ended
+	}
+	for _, h := range e.History {
+		v.History = append(v.History, sagaEventView{
+			ID: h.ID, PreviousID: h.PreviousID, Type: h.Type, Timestamp: h.Time.UTC(), State: h.State, Resource: h.Resource,
+			Attempt: h.Attempt, Input: h.Input, Output: h.Output, Error: h.Error, Cause: h.Cause,
+		})
+	}
+	return v
+}
+
+// GetSaga shows the order's current execution.
+func (s *server) GetSaga(w http.ResponseWriter, r *http.Request, orderID apigen.OrderID) {
+	x := of(w)
+	if !validID(orderID) {
+		s.refuse(x, r, errNoOrder)
+		return
+	}
+	execution, err := s.sagas.Current(r.Context(), orderID)
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	x.Header().Set("Cache-Control", noStore)
+	s.replyJSON(x, r, http.StatusOK, viewOfSaga(orderID, execution))
+}
+
+var redriveShape = &shape{members: map[string]*shape{"reason": scalar}}
+
+// maxReason bounds what an operator writes into an order's log, in characters.
+const maxReason = 500
+
+// redriveAnswer is RedriveAccepted in openapi.yaml.
+type redriveAnswer struct {
+	Execution string `json:"execution"`
+}
+
+// RedriveSaga lets a failed saga go on.
+func (s *server) RedriveSaga(w http.ResponseWriter, r *http.Request, orderID apigen.OrderID) {
+	x := of(w)
+	reason, err := redriveReason(x.body)
+	if err == nil && !validID(orderID) {
+		err = errNoOrder
+	}
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	execution, err := s.sagas.Redrive(r.Context(), orderID, reason, x.principal, x.correlationID)
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	h := x.Header()
+	h.Set("Cache-Control", noStore)
+	h.Set("Location", "/admin/sagas/"+orderID)
+	s.replyJSON(x, r, http.StatusAccepted, redriveAnswer{execution})
+}
+
+func redriveReason(body value) (string, error) {
+	if err := redriveShape.check(body, ""); err != nil {
+		return "", err
+	}
+	var f form
+	reason := f.text(body, "reason")
+	if utf8.RuneCountInString(reason) > maxReason {
+		f.invalid("reason", "must be "+strconv.Itoa(maxReason)+" characters at most")
+	}
+	return reason, f.fault()
+}
+
+// verifyAnswer is VerifyReport in openapi.yaml.
+type verifyAnswer struct {
+	OK         bool        `json:"ok"`
+	Orders     int64       `json:"orders"`
+	Skipped    int64       `json:"skipped"`
+	Violations []Violation `json:"violations"`
+}
+
+// Verify checks the invariants. A violation is an answer: 200, with ok false.
+func (s *server) Verify(w http.ResponseWriter, r *http.Request) {
+	x := of(w)
+	report, err := s.verifier.Verify(r.Context())
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	answer := verifyAnswer{len(report.Violations) == 0, report.Orders, report.Skipped, report.Violations}
+	if answer.Violations == nil {
+		answer.Violations = []Violation{}
+	}
+	x.Header().Set("Cache-Control", noStore)
+	s.replyJSON(x, r, http.StatusOK, answer)
+}
+
+// GetPayment shows a payment in our book and in the provider's.
+func (s *server) GetPayment(w http.ResponseWriter, r *http.Request, orderID apigen.OrderID) {
+	x := of(w)
+	if !validID(orderID) {
+		s.refuse(x, r, errNoOrder)
+		return
+	}
+	view, err := s.payments.Show(r.Context(), orderID)
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	x.Header().Set("Cache-Control", noStore)
+	s.replyJSON(x, r, http.StatusOK, view)
+}

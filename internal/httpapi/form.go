@@ -1,0 +1,144 @@
+package httpapi
+
+import (
+	"strconv"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+)
+
+// A shape is which members a body may have, and where they may have members of their own. What a member must be is not told
+// here: an unknown member is 400 before the replay of an idempotency key, a bad value 422 after it.
+type shape struct {
+	members map[string]*shape
+	items   *shape // of an array
+}
+
+var scalar = &shape{}
+
+// check refuses members that the shape does not name: fault.BadRequest with the field.
+func (s *shape) check(v value, path string) error {
+	switch {
+	case v.kind == object && s.members != nil:
+		for _, m := range v.members {
+			inner, ok := s.members[m.name]
+			if !ok {
+				field := join(path, shorten(m.name))
+				return fault.New(fault.BadRequest, "%s is not a member that this call knows.", field).With("field", field)
+			}
+			if inner == scalar {
+				continue
+			}
+			if err := inner.check(m.value, join(path, m.name)); err != nil {
+				return err
+			}
+		}
+	case v.kind == array && s.items != nil:
+		for i, item := range v.items {
+			if err := s.items.check(item, path+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// A form reads typed members out of objects and keeps the first fault.ValidationFailed. It asks for presence and type; bounds are the
+// services' own. Its path leads to the object being read, and is put together for an error only.
+type form struct {
+	list  string // the array whose item is being read: "items"
+	index int
+	in    string // the member whose object is being read: "contact"
+	err   *fault.Error
+}
+
+func (f *form) field(name string) string {
+	switch {
+	case f.list != "":
+		return f.list + "[" + strconv.Itoa(f.index) + "]." + name
+	case f.in != "":
+		return f.in + "." + name
+	}
+	return name
+}
+
+// invalid notes the fault if it is the first one; rule ends the sentence that the field begins.
+func (f *form) invalid(field, rule string) {
+	if f.err == nil {
+		f.err = fault.New(fault.ValidationFailed, "%s %s.", field, rule).With("field", field)
+	}
+}
+
+// text is a member that must be a text.
+func (f *form) text(v value, name string) string {
+	m := v.get(name)
+	if m.kind == absent {
+		f.invalid(f.field(name), "is missing")
+		return ""
+	}
+	return f.textOf(m, name)
+}
+
+// optionalText is "" if there is no such member.
+func (f *form) optionalText(v value, name string) string {
+	m := v.get(name)
+	if m.kind == absent {
+		return ""
+	}
+	return f.textOf(m, name)
+}
+
+// textOf refuses an empty text too: for every text of this interface that is the same as leaving it out, so it is a mistake.
+func (f *form) textOf(m value, name string) string {
+	if m.kind != text || m.text == "" {
+		f.invalid(f.field(name), "must be a text that is not empty")
+		return ""
+	}
+	return m.text
+}
+
+// integer is a member that must be an integer.
+func (f *form) integer(v value, name string) int64 {
+	m := v.get(name)
+	if m.kind == absent {
+		f.invalid(f.field(name), "is missing")
+		return 0
+	}
+	return f.integerOf(m, name)
+}
+
+// optionalInteger is nil if there is no such member.
+func (f *form) optionalInteger(v value, name string) *int64 {
+	m := v.get(name)
+	if m.kind == absent {
+		return nil
+	}
+	n := f.integerOf(m, name)
+	return &n
+}
+
+// integerOf takes an integer's plain form only. 2.0 and 2e0 are integers too, but a program that writes them computes with
+// floating point, and money should not be.
+func (f *form) integerOf(m value, name string) int64 {
+	if m.kind == number {
+		if n, err := strconv.ParseInt(m.text, 10, 64); err == nil {
+			return n
+		}
+	}
+	f.invalid(f.field(name), "must be an integer, written as digits only")
+	return 0
+}
+
+// invalid is the first fault as an error; nil if there is none.
+func (f *form) fault() error {
+	if f.err == nil {
+		return nil
+	}
+	return f.err
+}

@@ -1,0 +1,208 @@
+// Package httpapi answers HTTP for the services, as api/openapi.yaml says and no otherwise: routes, headers, bodies and errors come
+// from that document, and the tests fail on an answer that it does not declare.
+//
+// It promises: a body is read one way only (no duplicate or unknown member, no number that is not what it looks like);
+// whatever goes wrong is a problem document (RFC 9457) with a stable code; a text that was not written for callers never
+// reaches one; a stored answer is sent byte by byte as it was stored; an order that was stored is never answered with an error.
+//
+// It refuses what cannot be read (4xx) before a service hears of it. Bounds of values are the services' own.
+//
+// It keeps nothing. Whatever survives a crash was committed by a service before its answer was written; a caller whose answer got
+// lost repeats the call with its Idempotency-Key.
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/utkarsh698/cloudflow/api"
+	"github.com/utkarsh698/cloudflow/internal/breaker"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/payment"
+)
+
+// Config is what New wires. Every interface is required.
+type Config struct {
+	Orders   Orders
+	Products Products
+	Payments Payments
+	Sagas    Sagas
+	Breakers []Breaker // in the order in which they are listed
+	Verifier Verifier
+
+	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
+	Recovering func() bool
+	// Drain is started when the server is about to stop; nil: it never is.
+	Drain *Drain
+	// Principal says who calls: fault.Unauthorized, fault.Forbidden. nil: everybody is "anonymous".
+	Principal func(*http.Request) (string, error)
+	// NewID makes an id with the prefix; nil: prefix and a ULID.
+	NewID func(prefix string) string
+	Log   *slog.Logger // nil: nothing is logged
+}
+
+// Orders is the order service, as customers reach it.
+type Orders interface {
+	// Replay answers a key that is known already, nil if it is not: fault.IdempotencyKeyReused.
+	Replay(ctx context.Context, principal, key string, fingerprint [32]byte) (*order.Placed, error)
+	// Place replays, validates, admits and stores.
+	Place(ctx context.Context, r order.PlaceRequest) (order.Placed, error)
+	Get(ctx context.Context, orderID string, q order.ViewQuery) (order.View, error)
+	// Wait returns the order once it is terminal, or as it is when ctx ends.
+	Wait(ctx context.Context, orderID string) (order.View, error)
+	Cancel(ctx context.Context, orderID, correlationID, actor string) (order.View, error)
+}
+
+// Products is the catalogue and its stock.
+type Products interface {
+	Get(ctx context.Context, productID string) (inventory.Product, error)
+	// List returns up to limit products whose ids come after the given one.
+	List(ctx context.Context, after string, limit int) ([]inventory.Product, error)
+	Put(ctx context.Context, p inventory.PutProduct) (product inventory.Product, created bool, err error)
+	// Restock returns the answer as it is stored under the key.
+	Restock(ctx context.Context, r inventory.Restock) (status int, body []byte, replayed bool, err error)
+}
+
+// Payments shows our row of a payment and the provider's book of it.
+type Payments interface {
+	Show(ctx context.Context, orderID string) (payment.View, error)
+}
+
+// A Breaker is one circuit breaker, for an operator.
+type Breaker interface {
+	Name() string
+	// State is what is known of the circuit. With an error it is still what this process goes by, but may be behind the others.
+	State(ctx context.Context) (breaker.Snapshot, error)
+	Trip(ctx context.Context) error
+	Reset(ctx context.Context) error
+}
+
+// Sagas shows and resumes what runs for an order.
+type Sagas interface {
+	// Current is the order's current execution: fault.NotFound.
+	Current(ctx context.Context, orderID string) (flow.Execution, error)
+	// Redrive resumes a failed one and returns the new execution's name: fault.NotFound, fault.NotFailed.
+	Redrive(ctx context.Context, orderID, reason, actor, correlationID string) (execution string, err error)
+}
+
+// Verifier checks the invariants over the whole store.
+type Verifier interface {
+	Verify(ctx context.Context) (VerifyReport, error)
+}
+
+// A VerifyReport is what holds and what does not.
+type VerifyReport struct {
+	Orders     int64       // read
+	Skipped    int64       // with an open saga: left out where an invariant holds only at rest
+	Violations []Violation // none: all is well
+}
+
+// A Violation is one thing that does not hold.
+type Violation struct {
+	Invariant string `json:"invariant"` // I1, I2 ... as the architecture names them
+	Subject   string `json:"subject"`   // the order or the product
+	Detail    string `json:"detail"`
+}
+
+// A Drain tells the handlers that the server is about to stop: those who wait for an order's outcome are answered, and nothing
+// new is taken.
+type Drain struct {
+	ctx   context.Context
+	start context.CancelFunc
+}
+
+// NewDrain returns a Drain that has not started.
+func NewDrain() *Drain {
+	ctx, start := context.WithCancel(context.Background())
+	return &Drain{ctx, start}
+}
+
+// Start starts it, once and for good.
+func (d *Drain) Start() { d.start() }
+
+// Started reports whether it has.
+func (d *Drain) Started() bool { return d.ctx.Err() != nil }
+
+// A server is what the generated routes call.
+type server struct {
+	orders     Orders
+	products   Products
+	payments   Payments
+	sagas      Sagas
+	breakers   []Breaker
+	verifier   Verifier
+	recovering func() bool
+	drain      *Drain
+	principal  func(*http.Request) (string, error)
+	newID      func(prefix string) string
+	log        *slog.Logger
+	mux        *http.ServeMux
+	specTag    string // the ETag of the contract
+}
+
+// New returns the handler of all routes.
+func New(c Config) http.Handler {
+	s := &server{
+		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
+		recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
+	}
+	if s.recovering == nil {
+		s.recovering = func() bool { return false }
+	}
+	if s.drain == nil {
+		s.drain = NewDrain()
+	}
+	if s.principal == nil {
+		s.principal = func(*http.Request) (string, error) { return "anonymous", nil }
+	}
+	if s.newID == nil {
+		s.newID = func(prefix string) string { return prefix + ulid.Make().String() }
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	hash := sha256.Sum256(api.Spec)
+	s.specTag = `"` + hex.EncodeToString(hash[:8]) + `"`
+	s.mux = s.routes()
+	return s
+}
+
+// ServeHTTP gives the request its correlation id and its route, and answers for a handler that panics.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, correlationID: s.correlation(r)}
+	h := x.Header()
+	h.Set("X-Correlation-Id", x.correlationID)
+	h.Set("X-Content-Type-Options", "nosniff")
+	defer s.rescue(x, r)
+	if !clean(r.URL.EscapedPath()) {
+		s.refuse(x, r, errNoRoute)
+		return
+	}
+	s.mux.ServeHTTP(x, r)
+}
+
+// rescue makes a panic an internal error. If the answer has begun it cannot be taken back, so the connection is cut: half an
+// answer must not look like a whole one.
+func (s *server) rescue(x *exchange, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
+		panic(cause)
+	}
+	s.log.ErrorContext(r.Context(), "Handler panicked", "method", r.Method, "path", r.URL.Path,
+		"correlation_id", x.correlationID, "panic", cause)
+	if x.answered {
+		panic(http.ErrAbortHandler)
+	}
+	s.refuse(x, r, fault.New(fault.Internal, "panic"))
+}

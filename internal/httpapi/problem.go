@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/jcs"
+)
+
+// titles says what the problems of a kind have in common (RFC 9457: the title does not change from occurrence to occurrence).
+var titles = map[fault.Kind]string{
+	fault.InsufficientStock:          "Not enough stock",
+	fault.UnknownProduct:             "There is no such product",
+	fault.PaymentDeclined:            "The payment was declined",
+	fault.PaymentProviderUnavailable: "The payment provider cannot be asked now",
+	fault.PaymentOutcomeUnknown:      "The payment's outcome is not known yet",
+	fault.OrderCancelled:             "The order was cancelled",
+	fault.HoldReleased:               "The stock was given back",
+	fault.Throttled:                  "Too many calls",
+	fault.BadRequest:                 "The request cannot be read",
+	fault.Unauthorized:               "Credentials are needed",
+	fault.Forbidden:                  "Not allowed",
+	fault.NotFound:                   "Not found",
+	fault.MethodNotAllowed:           "The method is not allowed here",
+	fault.NotAcceptable:              "None of the accepted media types is served",
+	fault.PayloadTooLarge:            "The body is too large",
+	fault.UnsupportedMediaType:       "The body's media type is not supported",
+	fault.PreconditionFailed:         "It has changed since it was read",
+	fault.ValidationFailed:           "A member is out of its bounds",
+	fault.PriceChanged:               "The price has changed",
+	fault.IdempotencyKeyReused:       "The idempotency key belongs to another request",
+	fault.OrderFinal:                 "The order has ended",
+	fault.InReview:                   "The order is being reviewed",
+	fault.NotFailed:                  "There is nothing to redrive",
+	fault.ProductExists:              "The product exists",
+	fault.Unavailable:                "Not available now",
+	fault.Transient:                  "Not available now",
+}
+
+const (
+	internalTitle = "Something went wrong"
+	internalText  = "Something went wrong here. The log has it under the correlation id."
+	retryText     = "This cannot be done at the moment. Try again."
+)
+
+// A problem is an error as its caller sees it (RFC 9457, and the specification's own members beside it).
+type problem struct {
+	status  int
+	kind    fault.Kind
+	code    string
+	title   string
+	text    string
+	details map[string]any
+}
+
+// problemOf is the one place where an error becomes an answer. Only the Message and the Details of a fault.Error are written for
+// callers; whatever else an error says, and all that a status of 500 says, stays in the log.
+func problemOf(err error) problem {
+	kind := fault.KindOf(err)
+	p := problem{status: kind.Status(), kind: kind, code: kind.Code(), title: titles[kind]}
+	if p.status == http.StatusInternalServerError {
+		p.code, p.title, p.text = fault.Internal.Code(), internalTitle, internalText
+		return p
+	}
+	var known *fault.Error
+	if errors.As(err, &known) {
+		p.text, p.details = known.Message, known.Details
+	}
+	if kind == fault.Transient { // its text tells which of our own parts was away or in conflict
+		p.text = retryText
+	}
+	if p.text == "" {
+		p.text = p.title + "."
+	}
+	return p
+}
+
+// retryAfter is the fault's own retry_after_seconds, or 1.
+func (p problem) retryAfter() string {
+	switch n := p.details["retry_after_seconds"].(type) {
+	case int:
+		return strconv.Itoa(n)
+	case int64:
+		return strconv.FormatInt(n, 10)
+	}
+	return "1"
+}
+
+// refuse answers with the error as a problem, and logs what an operator has to know.
+func (s *server) refuse(x *exchange, r *http.Request, err error) {
+	p := problemOf(err)
+	switch {
+	case p.status == http.StatusInternalServerError:
+		s.log.ErrorContext(r.Context(), "Request failed", "method", r.Method, "path", r.URL.Path,
+			"correlation_id", x.correlationID, "kind", string(p.kind), "error", err.Error())
+	case p.status == http.StatusServiceUnavailable && r.Context().Err() == nil && errors.Unwrap(err) != nil:
+		// Something of ours is away. Not for a caller that has gone, nor for a refusal without a cause, such as draining: a probe
+		// would fill the log with it.
+		s.log.WarnContext(r.Context(), "Request turned away", "method", r.Method, "path", r.URL.Path,
+			"correlation_id", x.correlationID, "kind", string(p.kind), "error", err.Error())
+	}
+	h := x.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	switch p.status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", p.retryAfter())
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	body := p.append(make([]byte, 0, 512), r.URL.EscapedPath(), x.correlationID)
+	x.WriteHeader(p.status)
+	_, _ = x.Write(body) // a caller that has gone cannot be told
+}
+
+func (p problem) append(dst []byte, instance, correlationID string) []byte {
+	const urn = "urn:problem-type:cloudflow:"
+	dst = append(dst, `{"type":`...)
+	dst = jcs.AppendString(dst, urn+strings.ReplaceAll(strings.ToLower(p.code), "_", "-"))
+	dst = appendMember(dst, "title", p.title)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(p.status), 10)
+	dst = appendMember(dst, "detail", p.text)
+	dst = appendMember(dst, "instance", instance)
+	dst = appendMember(dst, "error", p.code)
+	dst = appendMember(dst, "message", p.text)
+	dst = appendMember(dst, "correlation_id", correlationID)
+	for _, name := range slices.Sorted(maps.Keys(p.details)) {
+		detail, err := json.Marshal(p.details[name])
+		if err != nil { // a detail that is no JSON is left out; the problem itself is worth more
+			continue
+		}
+		dst = append(dst, ',')
+		dst = jcs.AppendString(dst, name)
+		dst = append(dst, ':')
+		dst = append(dst, detail...)
+	}
+	return append(dst, '}')
+}
+
+func appendMember(dst []byte, name, text string) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return jcs.AppendString(dst, text)
+}

@@ -1,0 +1,239 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+)
+
+// maxBody is the largest body in bytes. An order of 50 lines is under 8 KiB; the rest is room for long names.
+const maxBody = 64 << 10
+
+// A policy is what is checked before a route's handler runs.
+type policy struct {
+	open      bool     // answered without a principal, and with any query: probes and documents
+	mediaType string   // of the answer; application/json if empty
+	query     []string // the parameters that the route takes
+	body      need
+	drained   bool // the handler itself knows what to do while the server drains
+}
+
+// A need says whether a call has a body.
+type need uint8
+
+const (
+	noBody       need = iota // not read
+	optionalBody             // nothing, or an object
+	requiredBody
+)
+
+// policies is for every route that differs from a plain GET. The routes themselves come from openapi.yaml; a test holds that
+// each of these is one of them, and that each that writes is here.
+var policies = map[string]policy{
+	"POST /orders":                        {body: requiredBody, drained: true},
+	"GET /orders/{order_id}":              {query: []string{"as_of", "version", "min_version"}},
+	"POST /orders/{order_id}/cancel":      {body: optionalBody},
+	"GET /products":                       {query: []string{"limit", "cursor"}},
+	"PUT /products/{product_id}":          {body: requiredBody},
+	"POST /products/{product_id}/restock": {body: requiredBody},
+	"POST /admin/breakers/{name}/trip":    {body: optionalBody},
+	"POST /admin/breakers/{name}/reset":   {body: optionalBody},
+	"POST /admin/sagas/{order_id}/redrive": {
+		body: requiredBody,
+	},
+	"GET /health":       {open: true},
+	"GET /ready":        {open: true},
+	"GET /openapi.yaml": {open: true, mediaType: yamlType},
+}
+
+// A router puts the policy before each route that the generated code registers, and knows each path's methods for the 405.
+type router struct {
+	server  *server
+	mux     *http.ServeMux
+	methods map[string][]string
+}
+
+func (s *server) routes() *http.ServeMux {
+	rt := &router{server: s, mux: http.NewServeMux(), methods: map[string][]string{}}
+	apigen.HandlerWithOptions(s, apigen.StdHTTPServerOptions{BaseRouter: rt, ErrorHandlerFunc: s.refuseParameter})
+	rt.HandleFunc("GET /openapi.yaml", s.getOpenAPI)
+	for path, methods := range rt.methods {
+		if slices.Contains(methods, http.MethodGet) {
+			methods = append(methods, http.MethodHead) // ServeMux takes HEAD where it takes GET
+		}
+		slices.Sort(methods)
+		allow := strings.Join(methods, ", ")
+		rt.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", allow)
+			s.refuse(of(w), r, fault.New(fault.MethodNotAllowed, "%s is not allowed here. Allowed: %s.", shorten(r.Method), allow))
+		})
+	}
+	rt.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(of(w), r, errNoRoute)
+	})
+	return rt.mux
+}
+
+var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /openapi.yaml lists what there is.")
+
+// HandleFunc registers a route such as "GET /orders/{order_id}" behind its policy.
+func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	method, path, _ := strings.Cut(pattern, " ")
+	rt.methods[path] = append(rt.methods[path], method)
+	p, s := policies[pattern], rt.server
+	if p.mediaType == "" {
+		p.mediaType = jsonType
+	}
+	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		x := of(w)
+		if err := s.check(x, r, p); err != nil {
+			s.refuse(x, r, err)
+			return
+		}
+		handler(x, r)
+	})
+}
+
+// ServeHTTP makes the router an apigen.ServeMux.
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
+
+// check is all that comes before the handler, in the order that the contract gives: who calls, media types, size, JSON.
+func (s *server) check(x *exchange, r *http.Request, p policy) error {
+	if !p.open {
+		principal, err := s.principal(r)
+		if err != nil {
+			return err
+		}
+		x.principal = principal
+		if err := checkQuery(r, p.query); err != nil {
+			return err
+		}
+	}
+	if !accepts(r, p.mediaType) {
+		return fault.New(fault.NotAcceptable, "The answer is %s, which Accept excludes.", p.mediaType).With("field", "Accept")
+	}
+	joinLists(r.Header)
+	if p.body == noBody {
+		return nil
+	}
+	if err := x.read(r, p.body); err != nil {
+		return err
+	}
+	if !p.drained && s.drain.Started() {
+		return errDraining
+	}
+	return nil
+}
+
+var errDraining = fault.New(fault.Unavailable, "The server is about to stop. Try again.")
+
+// checkQuery refuses a parameter that the route does not know: as-of=... would otherwise be answered with the present.
+func checkQuery(r *http.Request, known []string) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fault.New(fault.BadRequest, "The query cannot be read.")
+	}
+	for name, values := range query {
+		if !slices.Contains(known, name) {
+			return fault.New(fault.BadRequest, "%s is not a parameter of this call.", shorten(name)).With("field", shorten(name))
+		}
+		if len(values) > 1 {
+			return fault.New(fault.BadRequest, "The parameter %s stands twice.", name).With("field", name)
+		}
+	}
+	return nil
+}
+
+// joinLists makes one line of headers that are lists and may come as several (RFC 9110, section 5.3): the generated code takes one.
+func joinLists(h http.Header) {
+	for _, name := range [...]string{"Prefer", "If-None-Match"} {
+		if lines := h[name]; len(lines) > 1 {
+			h[name] = []string{strings.Join(lines, ", ")}
+		}
+	}
+}
+
+// read reads the body and parses it into x.body.
+func (x *exchange) read(r *http.Request, n need) error {
+	if r.ContentLength > maxBody {
+		return errTooLarge
+	}
+	if n == optionalBody && r.ContentLength == 0 {
+		return nil
+	}
+	if err := checkContentType(r); err != nil {
+		return err
+	}
+	body, err := readAll(r)
+	if err != nil {
+		return err
+	}
+	if x.body, err = parse(body); err != nil {
+		return err
+	}
+	if x.body.kind != object {
+		return fault.New(fault.BadRequest, "The body must be a JSON object.")
+	}
+	if n == optionalBody {
+		return nothing.check(x.body, "")
+	}
+	return nil
+}
+
+// nothing is the shape of an empty object.
+var nothing = &shape{members: map[string]*shape{}}
+
+var errTooLarge = fault.New(fault.PayloadTooLarge, "The body is over %d bytes.", maxBody)
+
+func readAll(r *http.Request) (string, error) {
+	var (
+		body []byte
+		err  error
+	)
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	}
+	switch {
+	case err != nil:
+		return "", fault.Wrap(fault.BadRequest, err, "The body ended before it was complete.")
+	case len(body) > maxBody:
+		return "", errTooLarge
+	}
+	return string(body), nil
+}
+
+// refuseParameter answers what the generated code says of a header or a parameter.
+func (s *server) refuseParameter(w http.ResponseWriter, r *http.Request, err error) {
+	var (
+		missing *apigen.RequiredHeaderError
+		many    *apigen.TooManyValuesForParamError
+		format  *apigen.InvalidParamFormatError
+		refused = fault.Wrap(fault.BadRequest, err, "A parameter cannot be read.")
+	)
+	switch {
+	case errors.As(err, &missing):
+		refused = fault.Wrap(fault.BadRequest, err, "The header %s is missing.", missing.ParamName).With("field", missing.ParamName)
+	case errors.As(err, &many):
+		refused = fault.Wrap(fault.BadRequest, err, "%s stands more than once.", many.ParamName).With("field", many.ParamName)
+	case errors.As(err, &format):
+		refused = fault.Wrap(fault.BadRequest, err, "%s cannot be read.", format.ParamName).With("field", format.ParamName)
+	}
+	s.refuse(of(w), r, refused)
+}
+
+// clean reports whether the path is its own shortest form. ServeMux would redirect any other, with a body that is no problem
+// document; nobody who follows this interface writes one.
+func clean(p string) bool { return p != "" && p[0] == '/' && path.Clean(p) == p }

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/utkarsh698/cloudflow/api"
+)
+
+// The policies stand beside the document, so this holds them to it.
+func TestPoliciesAreWhatTheDocumentSays(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := maps.Clone(policies)
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			pattern := method + " " + path
+			p := policies[pattern]
+			delete(left, pattern)
+			var query []string
+			for _, parameter := range op.Parameters {
+				if parameter.Value.In == "query" {
+					query = append(query, parameter.Value.Name)
+				}
+			}
+			if !slices.Equal(query, p.query) {
+				t.Errorf("%s takes %v, the policy %v", pattern, query, p.query)
+			}
+			want := noBody
+			switch {
+			case op.RequestBody != nil:
+				want = requiredBody
+			case method != http.MethodGet:
+				want = optionalBody
+			}
+			if p.body != want {
+				t.Errorf("%s: the policy's body is %d, want %d", pattern, p.body, want)
+			}
+		}
+	}
+	for pattern := range left {
+		t.Errorf("the policy of %s is for no call of the document", pattern)
+	}
+}
+
+// The shapes stand beside the document, too.
+func TestShapesAreWhatTheDocumentSays(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*shape{
+		"OrderRequest": orderShape, "OrderRequestItem": orderShape.members["items"].items, "Contact": orderShape.members["contact"],
+		"ProductPut": putShape, "RestockRequest": restockShape, "RedriveRequest": redriveShape,
+	} {
+		want := slices.Sorted(maps.Keys(doc.Components.Schemas[name].Value.Properties))
+		if got := slices.Sorted(maps.Keys(s.members)); !slices.Equal(got, want) {
+			t.Errorf("%s has %v, the shape %v", name, want, got)
+		}
+	}
+}
