@@ -1,0 +1,198 @@
+// Package order takes orders and keeps what becomes of them: an event-sourced aggregate per order, fed by the saga's tasks.
+//
+// It promises: an order that was acknowledged stands with its first event, its idempotency record, its indexes and the start of its
+// saga, all from one commit; its log holds only the transitions that the saga allows (Fold refuses any other), and exactly one
+// terminal event; the head item is a projection of the log, never a second truth. The prices of an order are the
+// catalogue's at the moment it was placed, and do not move with it. A repeated task is recognised by what stands in the log, and
+// answered as the first one was without appending anything.
+//
+// It refuses: what is out of bounds (fault.ValidationFailed with the field), what is certain to fail (Place's admission, which is
+// advice: the saga decides), and any event that may not follow (fault.OrderState).
+//
+// A crash leaves whole commits: an order is there or is not, and a task's append is there or is not. What a crash can lose is the call
+// that wakes somebody (Starter.Begin, a waiter): the engine's recovery, Wait's own look and Sweep make up for it.
+package order
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/pii"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// Config of a Service. All of it is required, but Keys (then orders with a contact are refused) and Log.
+type Config struct {
+	Store     store.Store
+	Catalog   Catalog
+	Admission Admission
+	Saga      Starter
+	Outbox    Outbox
+	Keys      pii.Keys
+	Now       func() time.Time
+	NewID     func(prefix string) string // prefix and ULID: NewID("ord-") is "ord-01J..."
+	Currency  string                     // the only one that is taken, ISO 4217
+	Log       *slog.Logger
+}
+
+// A Service is the order service. It is safe for concurrent use and starts no goroutine.
+type Service struct {
+	store     store.Store
+	catalog   Catalog
+	admission Admission
+	saga      Starter
+	outbox    Outbox
+	keys      pii.Keys
+	now       func() time.Time
+	newID     func(prefix string) string
+	currency  string
+	log       *slog.Logger
+	notifyLog *slog.Logger
+	waiters   waiters
+}
+
+// New returns the service. It neither reads nor writes the store.
+func New(c Config) *Service {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		store:     c.Store,
+		catalog:   c.Catalog,
+		admission: c.Admission,
+		saga:      c.Saga,
+		outbox:    c.Outbox,
+		keys:      c.Keys,
+		now:       c.Now,
+		newID:     c.NewID,
+		currency:  c.Currency,
+		log:       c.Log.With("service", "order_service.handler"),
+		notifyLog: c.Log.With("service", "notification_service"),
+		waiters:   waiters{byOrder: make(map[string]map[*waiter]struct{})},
+	}
+}
+
+// A Catalog knows prices and stock.
+type Catalog interface {
+	// Quote returns the quotes of the products that exist. It may lag behind: the saga's reservation decides.
+	Quote(ctx context.Context, productIDs []string) (map[string]Quote, error)
+}
+
+// A Quote is what a product costs and how much of it could be reserved.
+type Quote struct{ UnitPriceCents, Available int64 }
+
+// Admission says whether a charge has a chance now: fault.PaymentProviderUnavailable with retry_after_seconds if not.
+type Admission interface {
+	Admit(ctx context.Context) error
+}
+
+// A Starter starts executions of the saga, and knows how they ended.
+type Starter interface {
+	// Stage stages the start in the commit that stores its cause. Where a change feed starts executions it stages nothing.
+	Stage(tx *store.Tx, s Start) error
+	// Begin follows that commit. It never blocks, and a repeated call does nothing.
+	Begin(execution string)
+	// Failure says how an execution stands. fault.NotFound: there is none of that name.
+	Failure(ctx context.Context, execution string) (Failure, error)
+}
+
+// A Start is what an execution is started with.
+type Start struct {
+	Execution     string // <order id>, or <order id>-r<n> for the n-th resume
+	OrderID       string
+	Lines         []Line
+	TotalCents    int64
+	Currency      string
+	PaymentMethod string
+	CorrelationID string
+	Resume        *Failure // the failed execution that this one goes on from; nil for the first
+}
+
+// A Failure is how an execution stands: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED.
+type Failure struct {
+	Status string
+	State  string          // the current one, or that in which it ended
+	Input  json.RawMessage // of that state
+	Error  string
+	Cause  string
+}
+
+// failed reports whether the execution ended so that a person is needed.
+func (f Failure) failed() bool { return endedBadly(f.Status) }
+
+func endedBadly(status string) bool {
+	return status == "FAILED" || status == "TIMED_OUT" || status == "ABORTED"
+}
+
+// An Outbox takes messages for the customer.
+type Outbox interface {
+	// Send stages the message. The same message may be sent twice: its order and version name it.
+	Send(tx *store.Tx, m Message) error
+}
+
+// A Message tells a customer how an order ended.
+type Message struct {
+	OrderID       string
+	CustomerID    string
+	Kind          string // ORDER_CONFIRMED, ORDER_FAILED or ORDER_CANCELLED
+	Version       int64  // of the terminal event
+	TotalCents    int64
+	Currency      string
+	FailureReason string
+	CorrelationID string
+	SealedContact []byte // JSON {"email","phone"}, sealed by pii under the customer's id; nil if none was given
+}
+
+// Table is where orders are kept. An order's partition is its id, and holds "head", its events and perhaps "contact"; beside
+// these stand the index partitions, whose names no order id can have: '#' is not in its alphabet.
+const Table = "orders"
+
+const (
+	headSK    = "head"
+	contactSK = "contact"
+	shards    = 16 // of the indexes that every order is in: one partition on a distributed store would be hot
+)
+
+func headKey(id string) store.Key    { return store.Key{Table: Table, PK: id, SK: headSK} }
+func contactKey(id string) store.Key { return store.Key{Table: Table, PK: id, SK: contactSK} }
+
+// customerKey is the order's place in the list of its customer.
+func customerKey(customerID, id string) store.Key {
+	return store.Key{Table: Table, PK: "customer#" + customerID, SK: id}
+}
+
+// openKey is the order's place among those whose saga has not come to its end.
+func openKey(id string) store.Key {
+	return store.Key{Table: Table, PK: openPartition(shard(id)), SK: id}
+}
+
+func openPartition(n int) string { return "open#" + twoDigits(n) }
+
+// dayKey is the order's place among all orders created on that day (UTC).
+func dayKey(day time.Time, id string) store.Key {
+	return store.Key{Table: Table, PK: "day#" + day.UTC().Format(time.DateOnly) + "#" + twoDigits(shard(id)), SK: id}
+}
+
+func shard(id string) int {
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(id) {
+		h = (h ^ uint32(id[i])) * 16777619
+	}
+	return int(h % shards)
+}
+
+func twoDigits(n int) string { return string([]byte{byte('0' + n/10%10), byte('0' + n%10)}) }
+
+// executionName names the current execution of an order that was resumed n times.
+func executionName(id string, n int64) string {
+	if n == 0 {
+		return id
+	}
+	return id + "-r" + decimal(n)
+}
+
+// paymentID is the payment's id: the order's ULID under another prefix, since an order has one payment.
+func paymentID(orderID string) string { return "pay-" + strings.TrimPrefix(orderID, "ord-") }

@@ -1,0 +1,165 @@
+package order
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/idempotency"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+const (
+	// sweepAge leaves young orders to those whose work it is: a feed may be some seconds late.
+	sweepAge = 60 * time.Second
+	// keyStep is how far an unfinished order's key is moved at a time. It is half of what a key lives, so that a sweeper that
+	// was away for hours still comes in time, and a record is rewritten twice a day only.
+	keyStep = KeyTTL / 2
+)
+
+// A SweepReport says what a sweep found and did.
+type SweepReport struct {
+	Open     int // orders older than 60 s whose saga has not come to its end
+	Started  int // had no execution: it was started
+	Reviewed int // their execution had failed without a word in the log: ORDER_REVIEW was appended
+	Closed   int // their saga had come to its end: only the index did not know
+	Stuck    int // their execution succeeded and yet they have not ended: a bug, which is logged
+	Failed   int // could not be looked after: the error is the first of theirs
+}
+
+// Sweep looks after the open orders older than 60 s: it starts an execution that is missing, appends the ORDER_REVIEW that a failed one
+// left out, and keeps the idempotency keys of orders that are not terminal from ending. It may run at any time and more than once
+// at a time. One order's failure does not keep it from the others.
+func (s *Service) Sweep(ctx context.Context) (SweepReport, error) {
+	var report SweepReport
+	var first error
+	for n := range shards {
+		q := store.Query{Table: Table, PK: openPartition(n)}
+		for {
+			page, err := s.store.Range(ctx, q)
+			if err != nil {
+				return report, err
+			}
+			for _, en := range page {
+				if s.now().Sub(time.UnixMilli(en.Item.Int(attrSince))) < sweepAge {
+					continue
+				}
+				report.Open++
+				if err := s.sweepOne(ctx, en.Key.SK, &report); err != nil {
+					if ctx.Err() != nil {
+						return report, ctx.Err()
+					}
+					report.Failed++
+					if first == nil {
+						first = err
+					}
+				}
+			}
+			if len(page) < store.MaxRangeLimit {
+				break
+			}
+			q.After = page[len(page)-1].Key.SK
+		}
+	}
+	return report, first
+}
+
+func (s *Service) sweepOne(ctx context.Context, id string, report *SweepReport) error {
+	st, found, err := s.state(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fault.New(fault.Internal, "order %s stands in the index of open orders and nowhere else", id)
+	}
+	if !st.Terminal() && s.now().Sub(st.CreatedAt) >= keyStep {
+		if err := s.extendKey(ctx, id); err != nil {
+			return err
+		}
+	}
+	if st.NeedsReview { // a person has it
+		return nil
+	}
+	execution := executionName(id, st.Redrives)
+	failure, err := s.saga.Failure(ctx, execution)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return s.startMissing(ctx, id, st, report)
+	case err != nil:
+		return err
+	case failure.failed():
+		return s.reviewMissing(ctx, id, execution, failure, report)
+	case failure.Status != "SUCCEEDED": // at work
+		return nil
+	case st.Terminal():
+		report.Closed++
+		return s.store.Update(ctx, func(tx *store.Tx) error {
+			tx.Delete(openKey(id))
+			return nil
+		})
+	}
+	report.Stuck++
+	s.log.LogAttrs(ctx, slog.LevelError, "Order did not end with its saga", slog.String("order_id", id),
+		slog.String("execution", execution), slog.String("status", st.Status))
+	return nil
+}
+
+// startMissing starts the order's current execution, which was found not to exist.
+func (s *Service) startMissing(ctx context.Context, id string, seen State, report *SweepReport) error {
+	start, err := s.startOf(ctx, id, seen.Redrives)
+	if err != nil {
+		return err
+	}
+	if seen.Redrives > 0 {
+		failure, err := s.saga.Failure(ctx, executionName(id, seen.Redrives-1))
+		if err != nil {
+			return err
+		}
+		start.Resume = &failure
+	}
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		st, err := s.read(tx, id)
+		if err != nil || st.NeedsReview || st.Redrives != seen.Redrives {
+			return err
+		}
+		return s.saga.Stage(tx, start)
+	})
+	if store.RefusalOf(err) != nil { // somebody else has just started it
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	report.Started++
+	s.saga.Begin(start.Execution)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "SAGA execution started", slog.String("order_id", id),
+		slog.String("correlation_id", start.CorrelationID), slog.String("execution", start.Execution))
+	return nil
+}
+
+func (s *Service) reviewMissing(ctx context.Context, id, execution string, f Failure, report *SweepReport) error {
+	appended := false
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
+		before := len(tx.Ops())
+		err := s.StageReview(tx, id, execution, f.Status, f.Error, f.Cause)
+		appended = len(tx.Ops()) > before
+		return err
+	})
+	if err == nil && appended {
+		report.Reviewed++
+	}
+	return err
+}
+
+// extendKey keeps the key of an order that is not terminal. The record's own end is moved, since the store's time to live asks nobody.
+func (s *Service) extendKey(ctx context.Context, id string) error {
+	c, _, err := s.created(ctx, id)
+	if err != nil || c.KeyHash == "" {
+		return err
+	}
+	until := s.now().Truncate(keyStep).Add(keyStep + KeyTTL)
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		return idempotency.Extend(tx, idempotency.ClientKeyOfHash(c.KeyHash), until)
+	})
+}
