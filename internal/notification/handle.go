@@ -1,0 +1,267 @@
+package notification
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/bus"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/pii"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// A Failure is a message that is not done: it stays in the queue.
+type Failure struct {
+	Message bus.Message
+	Err     error // its text holds nothing of the message's contact
+}
+
+// Handle sends up to MaxBatch messages: one commit of records, the sends, one commit of records. It returns those that failed; all others are done,
+// and are deleted by the caller unless the queue is Config.Staged. After an error nothing is known of any of them, and all are to be
+// handled again.
+func (s *Service) Handle(ctx context.Context, batch []bus.Message) ([]Failure, error) {
+	return s.handle(ctx, batch, time.Time{})
+}
+
+// A delivery is one message on its way.
+type delivery struct {
+	message bus.Message
+	content Message
+	key     store.Key
+	record  Record
+	twin    *delivery // an earlier one of the batch with the same record: what becomes of it becomes of this one
+	skip    bool      // the record is final already
+	err     error
+}
+
+func (d *delivery) failure() error {
+	if d.twin != nil {
+		return d.twin.err
+	}
+	return d.err
+}
+
+// todo reports whether the delivery has to be sent.
+func (d *delivery) todo() bool { return d.err == nil && d.twin == nil && !d.skip }
+
+func (s *Service) handle(ctx context.Context, batch []bus.Message, until time.Time) ([]Failure, error) {
+	if len(batch) > MaxBatch {
+		return nil, fault.New(fault.Internal, "a batch of %d notifications, at most %d", len(batch), MaxBatch)
+	}
+	deliveries := decode(batch)
+	if err := s.begin(ctx, deliveries); err != nil {
+		return nil, fmt.Errorf("notification: begin: %w", err)
+	}
+	s.sendAll(ctx, deliveries, until)
+	// What was sent is recorded even if ctx has ended meanwhile: else it would be sent again.
+	if err := s.end(context.WithoutCancel(ctx), deliveries); err != nil {
+		return nil, fmt.Errorf("notification: end: %w", err)
+	}
+	var failures []Failure
+	for _, d := range deliveries {
+		if err := d.failure(); err != nil {
+			failures = append(failures, Failure{d.message, err})
+		}
+	}
+	return failures, nil
+}
+
+func decode(batch []bus.Message) []*delivery {
+	deliveries := make([]*delivery, len(batch))
+	first := make(map[store.Key]*delivery, len(batch))
+	for i, m := range batch {
+		d := &delivery{message: m}
+		deliveries[i] = d
+		if d.content, d.err = Decode(m.Body); d.err != nil {
+			continue
+		}
+		d.key = recordKey(d.content.OrderID, d.content.Version)
+		if d.twin = first[d.key]; d.twin == nil {
+			first[d.key] = d
+		}
+	}
+	return deliveries
+}
+
+// begin records that the sends are about to happen, and finds those that have happened.
+func (s *Service) begin(ctx context.Context, deliveries []*delivery) error {
+	return s.c.Store.Update(ctx, func(tx *store.Tx) error {
+		now := s.c.Now()
+		for _, d := range deliveries {
+			if d.err != nil || d.twin != nil {
+				continue
+			}
+			it, err := tx.Get(d.key)
+			if err != nil {
+				return err
+			}
+			d.skip = Status(it.Str("status")).final()
+			if d.skip {
+				continue
+			}
+			d.record = Record{
+				OrderID:       d.content.OrderID,
+				Version:       d.content.Version,
+				Kind:          d.content.Kind,
+				Status:        Sending,
+				MessageID:     d.content.MessageID() + "@" + Domain,
+				Attempts:      it.Int("attempts") + 1,
+				CorrelationID: d.content.CorrelationID,
+				BegunAt:       now,
+			}
+			tx.Put(d.key, d.record.item())
+		}
+		return nil
+	})
+}
+
+// errNotBegun marks a delivery that was not even tried: it waits for nothing.
+var errNotBegun = fault.New(fault.Transient, "not begun in time")
+
+// sendAll sends what is to be sent, Concurrency at once. No send begins when less time is left than it may take. Once ctx
+// has ended, the batch is finished as long as the sends succeed: a relay that hangs does not hold up a shutdown for
+// longer than one timeout, and one that works leaves nothing half done.
+func (s *Service) sendAll(ctx context.Context, deliveries []*delivery, until time.Time) {
+	var failed atomic.Bool
+	one := func(d *delivery) {
+		late := !until.IsZero() && s.c.Now().Add(s.c.SendTimeout).After(until)
+		if late || failed.Load() && ctx.Err() != nil {
+			d.err = errNotBegun
+			return
+		}
+		if d.err = s.send(context.WithoutCancel(ctx), d); d.err != nil {
+			failed.Store(true)
+		}
+	}
+	if s.c.Concurrency == 1 {
+		for _, d := range deliveries {
+			if d.todo() {
+				one(d)
+			}
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	free := make(chan struct{}, s.c.Concurrency)
+	for _, d := range deliveries {
+		if !d.todo() {
+			continue
+		}
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			one(d)
+		})
+	}
+	wg.Wait()
+}
+
+// send opens the contact and sends. The delivery's record then says what became of it.
+func (s *Service) send(ctx context.Context, d *delivery) (err error) {
+	address, status, err := s.contact(d.content)
+	if err != nil {
+		return err
+	}
+	sender := s.c.Sender
+	if status != Sent {
+		sender = s.c.NoContact
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.c.SendTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.Internal, "the %s sender panicked", sender.Name()) // p might quote the address
+		}
+	}()
+	if err := sender.Send(ctx, compose(d.content, address, s.c.Now())); err != nil {
+		return withoutContact(err, address)
+	}
+	d.record.Status, d.record.Channel, d.record.EndedAt = status, sender.Name(), s.c.Now()
+	return nil
+}
+
+// contact opens the address, and says what a successful send will be recorded as.
+func (s *Service) contact(m Message) (address string, as Status, err error) {
+	if len(m.SealedContact) == 0 {
+		return "", NoContact, nil
+	}
+	plain, err := pii.Open(s.c.Keys, m.CustomerID, m.SealedContact)
+	if errors.Is(err, pii.ErrErased) {
+		return "", ContactErased, nil
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("open the contact: %w", err)
+	}
+	var c Contact
+	if json.Unmarshal(plain, &c) != nil {
+		return "", "", fault.New(fault.Internal, "a sealed contact that is not JSON of the right shape")
+	}
+	if c.Email == "" {
+		return "", NoContact, nil
+	}
+	return c.Email, Sent, nil
+}
+
+// withoutContact takes the address out of an error that a sender was careless with. It keeps the kind and drops the chain, whose
+// texts would hold the address still.
+func withoutContact(err error, address string) error {
+	text := err.Error()
+	if address == "" || !strings.Contains(text, address) {
+		return err
+	}
+	return fault.New(fault.KindOf(err), "%s", strings.ReplaceAll(text, address, "[contact]"))
+}
+
+// end records what was sent and, if the queue stands in the same store, deletes what is done: in one commit.
+func (s *Service) end(ctx context.Context, deliveries []*delivery) error {
+	var done []string
+	sent := 0
+	for _, d := range deliveries {
+		if d.failure() == nil {
+			done = append(done, d.message.Receipt)
+		}
+		if d.todo() {
+			sent++
+		}
+	}
+	if sent == 0 && (s.c.Staged == nil || len(done) == 0) {
+		return nil
+	}
+	err := s.c.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, d := range deliveries {
+			if d.todo() {
+				tx.Put(d.key, d.record.item())
+			}
+		}
+		if s.c.Staged != nil {
+			for _, receipt := range done {
+				s.c.Staged.StageDelete(tx, receipt)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if s.c.Staged != nil {
+		s.c.Staged.Deleted(done...)
+	}
+	for _, d := range deliveries {
+		if d.todo() {
+			s.log.Info("Notification sent",
+				"order_id", d.record.OrderID,
+				"correlation_id", d.record.CorrelationID,
+				"kind", string(d.record.Kind),
+				"status", string(d.record.Status),
+				"channel", d.record.Channel,
+				"message_id", d.record.MessageID)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,769 @@
+package notification_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/bus"
+	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/pii"
+	"github.com/utkarsh698/cloudflow/internal/store"
+	"github.com/utkarsh698/cloudflow/internal/store/memstore"
+)
+
+func TestOneNotification(t *testing.T) {
+	w := newWorld(t)
+	w.queue(1, notification.OrderConfirmed)
+	before := w.mem.Commits()
+	w.run()
+	if n := w.mem.Commits() - before; n != 3 {
+		t.Errorf("%d commits, want 3: claim, record, record and delete", n)
+	}
+	e := w.smtp.only(t)
+	if e.To != "jane1@example.com" || e.MessageID != "ord-1.v5@cloudflow" || !strings.Contains(e.Text, "USD 12.05") {
+		t.Errorf("sent %+v", e)
+	}
+	r := w.record(1)
+	if r.Status != notification.Sent || r.Channel != "smtp" || r.MessageID != e.MessageID || r.Attempts != 1 || r.CorrelationID != "corr-1" || !r.EndedAt.Equal(w.now()) {
+		t.Errorf("record %+v", r)
+	}
+	w.empty()
+	line := w.logLine("Notification sent")
+	if line["service"] != "notification_service" || line["order_id"] != "ord-1" || line["correlation_id"] != "corr-1" {
+		t.Errorf("logged %v", line)
+	}
+	w.discreet()
+}
+
+func TestABatchCostsThreeCommits(t *testing.T) {
+	w := newWorld(t)
+	for i := range notification.MaxBatch {
+		w.queue(i, notification.OrderFailed)
+	}
+	w.config.Batch = notification.MaxBatch
+	w.open()
+	before := w.mem.Commits()
+	w.run()
+	if n := w.mem.Commits() - before; n != 3 {
+		t.Errorf("%d commits for %d messages, want 3", n, notification.MaxBatch)
+	}
+	if n := len(w.smtp.sent()); n != notification.MaxBatch {
+		t.Errorf("sent %d", n)
+	}
+}
+
+func TestKinds(t *testing.T) {
+	w := newWorld(t)
+	for i, kind := range []notification.Kind{notification.OrderConfirmed, notification.OrderFailed, notification.OrderCancelled} {
+		w.queue(i, kind)
+	}
+	w.run()
+	var subjects []string
+	for _, e := range w.smtp.sent() {
+		subjects = append(subjects, e.Subject)
+		if e.Text == "" || !strings.HasSuffix(e.Text, "\n") {
+			t.Errorf("text %q", e.Text)
+		}
+	}
+	want := []string{"Your order ord-0 is confirmed", "Your order ord-1 could not be completed", "Your order ord-2 is cancelled"}
+	if !slices.Equal(subjects, want) {
+		t.Errorf("subjects %q", subjects)
+	}
+}
+
+func TestWhoHasNoAddress(t *testing.T) {
+	cases := []struct {
+		rule    string
+		contact *notification.Contact
+		erase   bool
+		want    notification.Status
+	}{
+		{"no contact at all goes to the log", nil, false, notification.NoContact},
+		{"a phone alone goes to the log", &notification.Contact{Phone: "+4912345"}, false, notification.NoContact},
+		{"an erased contact goes to the log", &notification.Contact{Email: "jane@example.com"}, true, notification.ContactErased},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			w := newWorld(t)
+			m := w.message(1, notification.OrderConfirmed, c.contact)
+			if c.erase {
+				if err := w.config.Keys.Erase(m.CustomerID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.send(m)
+			w.run()
+			if n := len(w.smtp.sent()); n != 0 {
+				t.Errorf("%d e-mails", n)
+			}
+			if e := w.logged.only(t); e.To != "" || e.OrderID != "ord-1" {
+				t.Errorf("logged %+v", e)
+			}
+			if r := w.record(1); r.Status != c.want || r.Channel != "log" {
+				t.Errorf("record %+v", r)
+			}
+			w.empty()
+		})
+	}
+}
+
+func TestRedeliveryDoesNotSendTwice(t *testing.T) {
+	w := newWorld(t)
+	w.queue(1, notification.OrderConfirmed)
+	w.queue(1, notification.OrderConfirmed) // the order side ran its task twice
+	w.run()
+	w.smtp.only(t)
+	w.queue(1, notification.OrderConfirmed)
+	w.run()
+	w.smtp.only(t)
+	w.empty()
+	m := w.message(1, notification.OrderFailed, nil)
+	m.Version = 6
+	w.send(m)
+	w.run()
+	if n := len(w.logged.sent()); n != 1 {
+		t.Errorf("another version is another notification, but %d were sent", n)
+	}
+}
+
+func TestAFailedSend(t *testing.T) {
+	t.Run("is tried three times, with pauses, and then is a dead letter that an operator can redrive", func(t *testing.T) {
+		w := newWorld(t)
+		w.queue(1, notification.OrderConfirmed)
+		w.queue(2, notification.OrderConfirmed)
+		w.smtp.fail = func(e notification.Email) error {
+			if e.OrderID == "ord-1" {
+				return fault.New(fault.Transient, "smtp: 451 4.7.1")
+			}
+			return nil
+		}
+		started := w.now()
+		w.settle()
+		if got := w.smtp.attempts("ord-1"); !slices.EqualFunc(got, []time.Duration{0, 30 * time.Second, 330 * time.Second},
+			func(at time.Time, d time.Duration) bool { return at.Sub(started) == d }) {
+			t.Errorf("tried at %v, began at %v", got, started)
+		}
+		if n := len(w.smtp.attempts("ord-2")); n != 1 {
+			t.Errorf("the other one was sent %d times", n)
+		}
+		letters := w.dead()
+		if len(letters) != 1 || letters[0].ID != "ord-1.v5" || letters[0].Receives != 3 || !strings.Contains(letters[0].Reason, "451 4.7.1") {
+			t.Fatalf("dead letters %+v", letters)
+		}
+		if r := w.record(1); r.Status != notification.Sending || r.Attempts != 3 || r.Delivered() {
+			t.Errorf("record %+v", r)
+		}
+		w.smtp.fail = nil
+		if n, err := w.q.Redrive(t.Context()); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		w.settle()
+		if r := w.record(1); r.Status != notification.Sent || r.Attempts != 4 {
+			t.Errorf("record %+v", r)
+		}
+		w.empty()
+		w.discreet()
+	})
+	t.Run("does not show the address, however careless the sender", func(t *testing.T) {
+		w := newWorld(t)
+		w.queue(1, notification.OrderConfirmed)
+		w.smtp.fail = func(e notification.Email) error {
+			return fault.Wrap(fault.Transient, fmt.Errorf("no mailbox %s", e.To), "smtp")
+		}
+		w.settle()
+		if l := w.dead(); len(l) != 1 || !strings.Contains(l[0].Reason, "no mailbox [contact]") {
+			t.Errorf("dead letters %+v", l)
+		}
+		w.discreet()
+	})
+	t.Run("may be a panic", func(t *testing.T) {
+		w := newWorld(t)
+		w.queue(1, notification.OrderConfirmed)
+		w.smtp.fail = func(e notification.Email) error { panic(e.To) }
+		w.settle()
+		if l := w.dead(); len(l) != 1 {
+			t.Errorf("dead letters %+v", l)
+		}
+		w.discreet()
+	})
+}
+
+func TestPoisonHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	bodies := []string{"no JSON", "{}", `{"order_id":"a b"}`, `[]`, "\xff"}
+	for _, body := range bodies {
+		if err := w.q.Send(t.Context(), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.advance(time.Millisecond)
+	}
+	w.queue(1, notification.OrderConfirmed)
+	w.run()
+	w.smtp.only(t)
+	w.settle()
+	if l := w.dead(); len(l) != len(bodies) || !strings.Contains(l[0].Reason, "ValidationFailed") {
+		t.Errorf("dead letters %+v", l)
+	}
+}
+
+// A crash before each write, and one after each whose reply is lost: the message reaches the sender at least once, under one
+// Message-ID, and is never lost.
+func TestCrashAtEveryWrite(t *testing.T) {
+	for _, relay := range []string{"works", "fails"} {
+		for _, staged := range []bool{true, false} {
+			for _, replyLost := range []bool{false, true} {
+				for n := 1; ; n++ {
+					w := newWorld(t)
+					w.staged = staged
+					w.queue(1, notification.OrderConfirmed)
+					if relay == "fails" {
+						w.smtp.fail = func(notification.Email) error { return fault.New(fault.Transient, "451") }
+					}
+					w.faults.failAt, w.faults.writes, w.faults.replyLost = n, 0, replyLost
+					w.open()
+					w.settle()
+					where := fmt.Sprintf("relay %s, staged %v, write %d, reply lost %v", relay, staged, n, replyLost)
+					w.oneMessageID(where)
+					attempts, dead := len(w.smtp.attempts("ord-1")), len(w.dead())
+					switch {
+					case attempts < 1 || attempts > 3:
+						t.Errorf("%s: %d attempts", where, attempts)
+					case relay == "works" && (attempts > 2 || dead != 0 || w.record(1).Status != notification.Sent):
+						t.Errorf("%s: %d attempts, %d dead letters, record %+v", where, attempts, dead, w.record(1))
+					case relay == "fails" && (dead != 1 || w.record(1).Status != notification.Sending):
+						t.Errorf("%s: %d dead letters, record %+v", where, dead, w.record(1))
+					case relay == "fails" && w.faults.writes < n && attempts != 3:
+						t.Errorf("%s: %d attempts before the dead-letter queue, want 3", where, attempts)
+					}
+					if st, err := w.q.Stats(t.Context()); err != nil || st.Ready+st.InFlight != 0 {
+						t.Errorf("%s: queue %+v, %v", where, st, err)
+					}
+					if w.faults.writes < n {
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTwoConsumersShareTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Now, w.config.Concurrency, w.config.Batch = time.Now, 3, 10
+		w.clock = nil
+		w.open()
+		w.smtp.pause = 100 * time.Millisecond
+		other := notification.New(w.config)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for _, s := range []*notification.Service{w.service, other} {
+			wg.Go(func() {
+				if err := s.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		const orders = 300
+		for i := range orders {
+			w.queue(i, notification.OrderConfirmed)
+			if i%50 == 0 {
+				time.Sleep(time.Second)
+			}
+		}
+		time.Sleep(time.Minute)
+		for i := range orders {
+			if n := len(w.smtp.attempts(fmt.Sprintf("ord-%d", i))); n != 1 {
+				t.Errorf("order %d was sent %d times", i, n)
+			}
+		}
+		w.empty()
+		cancel()
+		wg.Wait()
+	})
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Run("the batch in hand is sent and recorded", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.Now, w.clock = time.Now, nil
+			w.open()
+			for i := range 10 {
+				w.queue(i, notification.OrderConfirmed)
+			}
+			w.smtp.pause = time.Second
+			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			defer cancel()
+			if err := w.service.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if n := len(w.smtp.sent()); n != 10 {
+				t.Errorf("sent %d", n)
+			}
+			w.empty()
+		})
+	})
+	t.Run("a relay that hangs costs one timeout, and what was not begun is visible at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.Now, w.clock = time.Now, nil
+			w.open()
+			for i := range 10 {
+				w.queue(i, notification.OrderConfirmed)
+			}
+			w.smtp.pause = time.Hour
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			started := time.Now()
+			if err := w.service.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(started); d != notification.DefaultSendTimeout {
+				t.Errorf("it took %v", d)
+			}
+			if m, err := w.q.Receive(t.Context(), 45, time.Minute); len(m) != 9 || err != nil {
+				t.Errorf("%d visible, %v; want 9", len(m), err)
+			}
+		})
+	})
+	t.Run("a store that is away is asked again with growing pauses", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.Now, w.clock = time.Now, nil
+			w.open()
+			w.queue(1, notification.OrderConfirmed)
+			w.faults.down = true
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = w.service.Run(ctx)
+			}()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := w.faults.count(); n > 25 {
+				t.Errorf("asked %d times in a minute", n)
+			}
+			w.faults.setDown(false)
+			time.Sleep(time.Minute)
+			w.smtp.only(t)
+			cancel()
+			<-done
+		})
+	})
+}
+
+func TestMessages(t *testing.T) {
+	m := notification.Message{
+		OrderID: "ord-1", CustomerID: "cust-1", Kind: notification.OrderFailed, Version: 7, TotalCents: 5, Currency: "EUR",
+		FailureReason: "PAYMENT_DECLINED", CorrelationID: "corr-1", SealedContact: []byte{1, 2, 255},
+	}
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := notification.Decode(b)
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(m) {
+		t.Errorf("decoded %+v, %v", got, err)
+	}
+	for name, spoil := range map[string]func(*notification.Message){
+		"a line break in the order's id": func(m *notification.Message) { m.OrderID = "a\nb" },
+		"no customer":                    func(m *notification.Message) { m.CustomerID = "" },
+		"an unknown kind":                func(m *notification.Message) { m.Kind = "ORDER_LOST" },
+		"version 0":                      func(m *notification.Message) { m.Version = 0 },
+		"a negative total":               func(m *notification.Message) { m.TotalCents = -1 },
+		"a currency of four letters":     func(m *notification.Message) { m.Currency = "EURO" },
+		"a sentence as a reason":         func(m *notification.Message) { m.FailureReason = "Dear customer" },
+		"a correlation id with spaces":   func(m *notification.Message) { m.CorrelationID = "a b" },
+	} {
+		bad := m
+		spoil(&bad)
+		if _, err := bad.Encode(); !fault.Is(err, fault.ValidationFailed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"order_id":"ord-1","customer_id":"c","kind":"ORDER_FAILED","version":1,"total_cents":1,"currency":"USD"}`))
+	f.Add([]byte(`{"sealed_contact":"!"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := notification.Decode(body)
+		if err != nil {
+			return
+		}
+		b, err := m.Encode()
+		if err != nil {
+			t.Fatalf("%+v was decoded and is not encoded: %v", m, err)
+		}
+		if again, err := notification.Decode(b); err != nil || again.MessageID() != m.MessageID() {
+			t.Fatalf("%s: %v", b, err)
+		}
+	})
+}
+
+func TestAnEmailDoesNotLogItsAddress(t *testing.T) {
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "email", notification.Email{To: "jane@example.com", OrderID: "ord-1"})
+	if strings.Contains(b.String(), "jane") || !strings.Contains(b.String(), "ord-1") {
+		t.Errorf("logged %s", b.String())
+	}
+}
+
+func TestShow(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.service.Show(t.Context(), "ord-1", 5); !fault.Is(err, fault.NotFound) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func BenchmarkRunOne(b *testing.B) {
+	w := newWorld(b)
+	w.config.Log = slog.New(slog.DiscardHandler)
+	w.smtp.forget = true
+	w.config.Batch = notification.MaxBatch
+	w.open()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; {
+		b.StopTimer()
+		for i := 0; i < notification.MaxBatch && n < b.N; i, n = i+1, n+1 {
+			w.queue(n, notification.OrderConfirmed)
+		}
+		b.StartTimer()
+		w.run()
+	}
+}
+
+// A world is one consumer with its queue and store, under a clock of its own.
+type world struct {
+	t       testing.TB
+	clock   *clock
+	mem     *memstore.Store
+	faults  *faulty
+	staged  bool
+	q       *storebus.Queue
+	config  notification.Config
+	service *notification.Service
+	smtp    *fakeSender
+	logged  *fakeSender
+	log     *syncBuffer
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, clock: &clock{t: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}, mem: memstore.New(memstore.Options{}), staged: true, log: &syncBuffer{}}
+	w.faults = &faulty{Store: w.mem}
+	w.smtp, w.logged = &fakeSender{name: "smtp", w: w}, &fakeSender{name: "log", w: w}
+	w.config = notification.Config{
+		Store: w.faults, Keys: pii.NewMemoryKeys(), Sender: w.smtp, NoContact: w.logged, Now: w.now,
+		Log: slog.New(slog.NewJSONHandler(w.log, nil)),
+	}
+	w.open()
+	return w
+}
+
+// open begins a new process.
+func (w *world) open() {
+	w.q = storebus.Open(w.faults, "notifications", storebus.Config{Now: w.config.Now})
+	w.config.Queue, w.config.Staged = w.q, nil
+	if w.staged {
+		w.config.Staged = w.q
+	}
+	w.service = notification.New(w.config)
+}
+
+func (w *world) now() time.Time {
+	if w.clock == nil {
+		return time.Now()
+	}
+	return w.clock.now()
+}
+
+func (w *world) message(i int, kind notification.Kind, c *notification.Contact) notification.Message {
+	w.t.Helper()
+	m := notification.Message{
+		OrderID: fmt.Sprintf("ord-%d", i), CustomerID: fmt.Sprintf("cust-%d", i), Kind: kind, Version: 5, TotalCents: 1205, Currency: "USD",
+		CorrelationID: fmt.Sprintf("corr-%d", i),
+	}
+	if c != nil {
+		plain, err := json.Marshal(c)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if m.SealedContact, err = pii.Seal(w.config.Keys, m.CustomerID, plain); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return m
+}
+
+func (w *world) send(m notification.Message) {
+	w.t.Helper()
+	body, err := m.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.mem.Update(w.t.Context(), func(tx *store.Tx) error { return w.q.Stage(tx, m.MessageID(), body) }); err != nil {
+		w.t.Fatal(err)
+	}
+	w.q.Notify()
+}
+
+func (w *world) queue(i int, kind notification.Kind) {
+	w.t.Helper()
+	w.send(w.message(i, kind, &notification.Contact{Email: fmt.Sprintf("jane%d@example.com", i), Phone: "+49123"}))
+}
+
+// run drives the consumer until nothing is visible.
+func (w *world) run() {
+	w.t.Helper()
+	for range 100 {
+		ran, _, err := w.service.RunOne(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if !ran {
+			return
+		}
+	}
+	w.t.Fatal("it does not end")
+}
+
+// settle drives the consumer, and the clock, until nothing is in sight any more. After an error the process begins anew.
+func (w *world) settle() {
+	w.t.Helper()
+	for range 200 {
+		ran, wake, err := w.service.RunOne(w.t.Context())
+		switch {
+		case err != nil:
+			w.open()
+		case ran:
+		case !w.staged: // such a queue cannot tell when to come back
+			if st, _ := w.q.Stats(w.t.Context()); st.Ready+st.InFlight == 0 {
+				return
+			}
+			w.clock.advance(10 * time.Second)
+		case wake.IsZero():
+			return
+		default:
+			w.clock.advance(max(wake.Sub(w.now()), 0))
+		}
+	}
+	w.t.Fatal("it does not settle")
+}
+
+func (w *world) record(i int) notification.Record {
+	w.t.Helper()
+	r, err := w.service.Show(w.t.Context(), fmt.Sprintf("ord-%d", i), 5)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) empty() {
+	w.t.Helper()
+	if st, err := w.q.Stats(w.t.Context()); err != nil || st != (storebus.Stats{}) {
+		w.t.Errorf("the queue holds %+v, %v", st, err)
+	}
+}
+
+func (w *world) dead() []bus.DeadLetter {
+	w.t.Helper()
+	l, _, err := w.q.List(w.t.Context(), "", 100)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
+}
+
+func (w *world) oneMessageID(where string) {
+	w.t.Helper()
+	for _, e := range w.smtp.tried {
+		if e.MessageID != "ord-1.v5@cloudflow" {
+			w.t.Errorf("%s: Message-ID %s", where, e.MessageID)
+		}
+	}
+}
+
+// discreet requires that no address stands in a log line or in the store.
+func (w *world) discreet() {
+	w.t.Helper()
+	if strings.Contains(w.log.String(), "jane") {
+		w.t.Errorf("the log names the contact: %s", w.log.String())
+	}
+	err := w.mem.Dump(w.t.Context(), func(e store.Entry) error {
+		if strings.Contains(fmt.Sprint(e), "jane") {
+			return errors.New("an item names the contact: " + e.Key.String())
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+func (w *world) logLine(message string) map[string]any {
+	w.t.Helper()
+	for line := range strings.Lines(w.log.String()) {
+		var m map[string]any
+		if json.Unmarshal([]byte(line), &m) == nil && m["msg"] == message {
+			return m
+		}
+	}
+	w.t.Fatalf("no %q in %s", message, w.log.String())
+	return nil
+}
+
+// fakeSender remembers what it was given.
+type fakeSender struct {
+	name   string
+	w      *world
+	fail   func(notification.Email) error
+	pause  time.Duration
+	forget bool
+
+	mu    sync.Mutex
+	tried []notification.Email
+	ok    []notification.Email
+}
+
+func (f *fakeSender) Name() string { return f.name }
+
+func (f *fakeSender) Send(ctx context.Context, e notification.Email) error {
+	if f.pause > 0 {
+		timer := time.NewTimer(f.pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.forget {
+		return nil
+	}
+	f.tried = append(f.tried, e)
+	if f.fail != nil {
+		if err := f.fail(e); err != nil {
+			return err
+		}
+	}
+	f.ok = append(f.ok, e)
+	return nil
+}
+
+func (f *fakeSender) sent() []notification.Email {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.ok)
+}
+
+func (f *fakeSender) only(t testing.TB) notification.Email {
+	t.Helper()
+	sent := f.sent()
+	if len(sent) != 1 {
+		t.Fatalf("%s took %d e-mails, want 1", f.name, len(sent))
+	}
+	return sent[0]
+}
+
+// attempts are the times at which an order's e-mail was tried.
+func (f *fakeSender) attempts(orderID string) []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var at []time.Time
+	for _, e := range f.tried {
+		if e.OrderID == orderID {
+			at = append(at, e.Date)
+		}
+	}
+	return at
+}
+
+// faulty fails one Update, before it is applied or after, or all of them while it is down.
+type faulty struct {
+	store.Store
+	mu        sync.Mutex
+	writes    int
+	failAt    int
+	replyLost bool
+	down      bool
+}
+
+func (f *faulty) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	f.mu.Lock()
+	f.writes++
+	fail, down := f.writes == f.failAt, f.down
+	f.mu.Unlock()
+	if !fail && !down {
+		return f.Store.Update(ctx, fn)
+	}
+	if fail && f.replyLost {
+		if err := f.Store.Update(ctx, fn); err != nil {
+			return err
+		}
+	}
+	return fault.New(fault.Transient, "the store went away")
+}
+
+func (f *faulty) setDown(down bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = down
+}
+
+func (f *faulty) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.writes
+}
+
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
