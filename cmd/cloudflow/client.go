@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+)
+
+// clientTimeout bounds a call: the longest that the server waits (Prefer: wait=20) and some for the way.
+const clientTimeout = 30 * time.Second
+
+// maxAnswer bounds what is read of an answer: an order has at most a few dozen events, a verify report may name
+// each of very many orders.
+const maxAnswer = 64 << 20
+
+func (c *cli) client() (*apigen.Client, error) {
+	client, err := apigen.NewClient(c.URL, apigen.WithHTTPClient(&http.Client{Timeout: clientTimeout}))
+	if err != nil {
+		return nil, usagef("--url %q: %v", c.URL, err)
+	}
+	return client, nil
+}
+
+// call makes one call and decodes a good answer into into (nil: not wanted). With --json the body is printed as it came;
+// then, and only then, call reports true: there is nothing left to print. A problem becomes the error.
+func (c *cli) call(into any, do func(*apigen.Client) (*http.Response, error)) (printed bool, err error) {
+	client, err := c.client()
+	if err != nil {
+		return false, err
+	}
+	resp, err := do(client)
+	if err != nil {
+		return false, c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return false, fmt.Errorf("reading the answer of %s: %w", c.URL, err)
+	}
+	if resp.StatusCode >= 400 {
+		return false, c.problem(resp.StatusCode, body)
+	}
+	if c.JSON {
+		_, err := fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
+		return true, err
+	}
+	if into != nil {
+		if err := json.Unmarshal(body, into); err != nil {
+			return false, fmt.Errorf("the answer of %s is not what its contract says: %w", c.URL, err)
+		}
+	}
+	return false, nil
+}
+
+func (c *cli) unreachable(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens on %s; start one with `cloudflow serve --demo`, or name another with --url", c.URL)
+	}
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+// problem prints a problem body as it came with --json (stdout stays one JSON value) and makes one line of it otherwise.
+func (c *cli) problem(status int, body []byte) error {
+	var p apigen.Problem
+	if json.Unmarshal(body, &p) != nil || p.Error == "" {
+		return fmt.Errorf("%s answered %d: %s", c.URL, status, bytes.TrimSpace(body))
+	}
+	if c.JSON {
+		fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
+	}
+	text := fmt.Sprintf("%s (%d): %s", p.Error, p.Status, p.Message)
+	if p.RetryAfterSeconds != nil {
+		text += fmt.Sprintf("; try again in %d s", *p.RetryAfterSeconds)
+	}
+	return errors.New(text)
+}
+
+// newKey is an idempotency key for a command that was typed once: a repeat after a lost answer is not a second order.
+func newKey() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
+	return "cli-" + hex.EncodeToString(b)
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// given is nil for an absent flag.
+func given(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// cents shows money: 149900 is 1,499.00.
+func cents(n int64) string {
+	sign := ""
+	if n < 0 {
+		sign, n = "-", -n
+	}
+	whole := fmt.Sprint(n / 100)
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	return fmt.Sprintf("%s%s.%02d", sign, whole, n%100)
+}

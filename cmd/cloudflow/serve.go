@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/utkarsh698/cloudflow/internal/instance"
+	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/sender"
+)
+
+func (c *cli) serveCommand() *cobra.Command {
+	var demo bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the HTTP API, the services, the saga engine and the store",
+		Long: `Run everything: the HTTP API, the services, the saga engine and the durable store, in one process.
+Data lives in --data and survives kill -9; one process holds the directory at a time. Logs are JSON
+lines on stderr. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
+the next start.
+
+Every flag has a CLOUDFLOW_ variable (CLOUDFLOW_ADDR, CLOUDFLOW_DATA, ...). E-mail is sent with
+CLOUDFLOW_SENDER=smtp and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS (starttls, tls, none).`,
+		Example: `  cloudflow serve --demo
+  cloudflow serve --addr 127.0.0.1:9000 --data /var/lib/cloudflow`,
+		Args: exactly(0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd.Context(), demo) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Addr, "addr", c.Addr, "where to listen; loopback only as long as there is no authentication")
+	flags.StringVar(&c.Data, "data", c.Data, "the data directory; made if it is not there")
+	flags.BoolVar(&demo, "demo", false, "put demo products on the shelf: LAPTOP-01, MOUSE-01, KEYBD-01")
+	flags.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	flags.StringVar(&c.Currency, "currency", c.Currency, "the shop's one currency")
+	flags.StringVar(&c.Sender, "sender", c.Sender, "how notifications leave: log or smtp")
+	flags.IntVar(&c.BreakerFailures, "breaker-failures", c.BreakerFailures, "consecutive failures that open a circuit")
+	return cmd
+}
+
+func (c *cli) serve(ctx context.Context, demo bool) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return usagef("--log-level %q is not debug, info, warn or error", c.LogLevel)
+	}
+	log := observe.NewLogger(c.err, level, nil)
+	if err := loopback(c.Addr); err != nil {
+		return err
+	}
+	relay, err := c.relay(log)
+	if err != nil {
+		return err
+	}
+	i, err := instance.Open(instance.Config{
+		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	err = c.listen(ctx, i, log, demo)
+	return errors.Join(err, i.Close())
+}
+
+func (c *cli) listen(ctx context.Context, i *instance.Instance, log *slog.Logger, demo bool) error {
+	if demo {
+		if err := i.SeedDemo(ctx); err != nil {
+			return err
+		}
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w; is another instance running? choose with --addr", c.Addr, err)
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "Listening", slog.String("service", "cloudflow"),
+		slog.String("url", "http://"+l.Addr().String()), slog.String("data", c.Data), slog.Bool("development", true))
+	err = i.Serve(ctx, l)
+	log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "Stopped", slog.String("service", "cloudflow"))
+	return err
+}
+
+// loopback refuses an address that others can reach: there is no authentication yet, and this takes orders and money.
+func loopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usagef("--addr %q is not host:port, such as 127.0.0.1:8080", addr)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("--addr %s can be reached from other machines, and there is no authentication yet; use 127.0.0.1", addr)
+}
+
+// relay is where notifications leave.
+func (c *cli) relay(log *slog.Logger) (notification.Sender, error) {
+	switch c.Sender {
+	case "log":
+		return sender.NewLog(log), nil
+	case "smtp":
+		host, port, err := net.SplitHostPort(c.SMTPAddr)
+		if err != nil {
+			return nil, usagef("CLOUDFLOW_SMTP_ADDR %q is not host:port", c.SMTPAddr)
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			return nil, usagef("CLOUDFLOW_SMTP_ADDR %q: the port is no number", c.SMTPAddr)
+		}
+		return sender.NewSMTP(sender.SMTPConfig{
+			Host: host, Port: number, From: c.SMTPFrom, Username: c.SMTPUser, Password: c.SMTPPass, TLS: sender.TLSPolicy(c.SMTPTLS),
+		})
+	default:
+		return nil, usagef("--sender %q is not log or smtp", c.Sender)
+	}
+}

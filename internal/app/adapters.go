@@ -1,0 +1,157 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
+	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/saga"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// No service knows another. What one needs of another it names as an interface of its own, and here each is given.
+
+// catalog is inventory as order sees it.
+type catalog struct{ stock *inventory.Service }
+
+func (c catalog) Quote(ctx context.Context, productIDs []string) (map[string]order.Quote, error) {
+	quotes, err := c.stock.Quote(ctx, productIDs)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]order.Quote, len(quotes))
+	for id, q := range quotes {
+		out[id] = order.Quote{UnitPriceCents: q.UnitPriceCents, Available: q.Available}
+	}
+	return out, nil
+}
+
+// outcomes is order as inventory's expirer sees it.
+type outcomes struct{ orders *order.Service }
+
+func (o *outcomes) Outcome(ctx context.Context, orderID string) (status string, found bool, err error) {
+	return o.orders.Outcome(ctx, orderID)
+}
+
+// outbox puts an order's message into the notification queue, in the order's own commit.
+type outbox struct{ queue *storebus.Queue }
+
+func (o outbox) Send(tx *store.Tx, m order.Message) error {
+	n := notification.Message{
+		OrderID: m.OrderID, CustomerID: m.CustomerID, Kind: notification.Kind(m.Kind), Version: m.Version,
+		TotalCents: m.TotalCents, Currency: m.Currency, FailureReason: m.FailureReason,
+		CorrelationID: m.CorrelationID, SealedContact: m.SealedContact,
+	}
+	body, err := n.Encode()
+	if err != nil {
+		return err
+	}
+	return o.queue.Stage(tx, n.MessageID(), body)
+}
+
+// sagas is flow as order sees it: the saga's executions, started with a signed input.
+type sagas struct {
+	keys   *saga.Keys
+	engine *flow.Engine
+}
+
+func (s *sagas) Stage(tx *store.Tx, start order.Start) error {
+	input, err := s.input(start)
+	if err != nil {
+		return err
+	}
+	return s.engine.Stage(tx, start.Execution, input)
+}
+
+func (s *sagas) input(start order.Start) (map[string]any, error) {
+	if start.Resume != nil {
+		input, err := decodeObject(start.Resume.Input)
+		if err != nil {
+			return nil, err
+		}
+		input["resume_at"] = start.Resume.State
+		return input, nil
+	}
+	lines := make([]saga.Line, len(start.Lines))
+	for i, l := range start.Lines {
+		lines[i] = saga.Line{ProductID: l.ProductID, Quantity: l.Quantity}
+	}
+	return s.keys.Sign(saga.Input{
+		OrderID:       start.OrderID,
+		Lines:         lines,
+		TotalCents:    start.TotalCents,
+		Currency:      start.Currency,
+		PaymentMethod: start.PaymentMethod,
+		CorrelationID: start.CorrelationID,
+	}).Value(), nil
+}
+
+func (s *sagas) Begin(execution string) { s.engine.Begin(execution) }
+
+func (s *sagas) Failure(ctx context.Context, execution string) (order.Failure, error) {
+	x, err := s.engine.Describe(ctx, execution)
+	if err != nil {
+		return order.Failure{}, err
+	}
+	input, err := json.Marshal(x.StateInput)
+	if err != nil {
+		return order.Failure{}, err
+	}
+	return order.Failure{Status: string(x.Status), State: x.State, Input: input, Error: x.Error, Cause: x.Cause}, nil
+}
+
+func decodeObject(text []byte) (map[string]any, error) {
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.UseNumber()
+	var v map[string]any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, errors.New("the failed state's input is no object")
+	}
+	return v, nil
+}
+
+// orderOf is the order whose saga an execution is: `<order_id>` or `<order_id>-r<n>`. An order's id is ord- and a ULID, which
+// has no small letters.
+func orderOf(execution string) string {
+	id, _, _ := strings.Cut(execution, "-r")
+	return id
+}
+
+// newID makes ids such as ord-01JD...: a prefix and a ULID, so that they sort by the time of their making.
+func (c *chance) newID(now func() time.Time) func(prefix string) string {
+	entropy := ulid.Monotonic(reader{c}, 0)
+	return func(prefix string) string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		id, err := ulid.New(ulid.Timestamp(now()), entropy)
+		if err != nil { // 2^80 ids in a millisecond
+			id, _ = ulid.New(ulid.Timestamp(now()), reader{c})
+		}
+		return prefix + id.String()
+	}
+}
+
+// reader reads chance; its caller holds the lock.
+type reader struct{ c *chance }
+
+var _ io.Reader = reader{}
+
+func (r reader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(r.c.rnd.Uint32())
+	}
+	return len(p), nil
+}
