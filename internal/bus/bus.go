@@ -36,19 +36,20 @@ type Message struct {
 }
 
 // Queue holds messages until they are deleted. Implementations are safe for concurrent use, and several receivers may
-// work on one queue. Any method may fail with fault.Transient, after which the work may or may not have been done; each can be repeated:
-// a repeated Send may send twice.
+// work on one queue. Any method may fail with fault.Transient, after which the work may or may not have been done; each
+// can be repeated: a repeated Send may send twice.
 type Queue interface {
 	// Send puts a message of 1 to MaxBodyBytes bytes into the queue. A larger one fails with fault.PayloadTooLarge.
 	Send(ctx context.Context, body []byte) error
-	// Receive takes up to max visible messages and hides them for the visibility timeout, at least a millisecond. It returns at once,
-	// with fewer than max or none if no more are visible; an adapter may have a limit of its own below max.
+	// Receive takes up to max visible messages and hides them for the visibility timeout, at least a millisecond. It
+	// returns at once, with fewer than max or none if no more are visible; an adapter may have a limit of its own below
+	// max.
 	Receive(ctx context.Context, max int, visibility time.Duration) ([]Message, error)
 	// Delete removes the messages of these receipts: their work is done. A stale receipt removes nothing and is no error.
 	Delete(ctx context.Context, receipts ...string) error
-	// Defer hides the messages of these receipts for another length of time, counted from now: their work has failed and is to
-	// be tried again then. The receipts are spent. Reason is kept beside the message where the adapter can (not on
-	// SQS), for whoever reads the dead letter.
+	// Defer hides the messages of these receipts for another length of time, counted from now: their work has failed
+	// and is to be tried again then. The receipts are spent. Reason is kept beside the message where the adapter can
+	// (not on SQS), for whoever reads the dead letter.
 	Defer(ctx context.Context, delay time.Duration, reason string, receipts ...string) error
 	// Wait returns nil when a Receive may find something, or ctx's error. It may wake for nothing.
 	Wait(ctx context.Context) error
@@ -66,10 +67,10 @@ type DeadLetter struct {
 
 // DeadLetters is what an operator does with them.
 type DeadLetters interface {
-	// List returns up to limit dead letters, the one that was sent first at the head, from the cursor's place on; "" is the beginning. The next
-	// cursor is "" at the end. It takes nothing away.
+	// List returns up to limit dead letters, the one that was sent first at the head, from the cursor's place on; "" is
+	// the beginning. The next cursor is "" at the end. It takes nothing away.
 	List(ctx context.Context, cursor string, limit int) (letters []DeadLetter, next string, err error)
-	// Redrive puts the dead letters with these message IDs, or all that stand there when it begins, back into the queue with
-	// no receives, and returns how many. An ID that is not there counts nothing.
+	// Redrive puts the dead letters with these message IDs, or all that stand there when it begins, back into the queue
+	// with no receives, and returns how many. An ID that is not there counts nothing.
 	Redrive(ctx context.Context, ids ...string) (int, error)
 }

@@ -1,13 +1,13 @@
 package notification
 
 import (
-	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 )
 
-// An Email is what a Sender sends. Its texts are made of the order's ids and amount alone, so nothing that a customer has written can stand
-// in a header.
+// An Email is what a Sender sends. Its texts are made of the order's ids and amount alone, so nothing that a customer
+// has written can stand in a header.
 type Email struct {
 	OrderID       string
 	CorrelationID string
@@ -76,5 +76,9 @@ func because(reason string) string {
 
 // amount is such as "USD 12.50".
 func amount(m Message) string {
-	return fmt.Sprintf("%s %d.%02d", m.Currency, m.TotalCents/100, m.TotalCents%100)
+	cents := strconv.FormatInt(m.TotalCents%100, 10)
+	if len(cents) < 2 {
+		cents = "0" + cents
+	}
+	return m.Currency + " " + strconv.FormatInt(m.TotalCents/100, 10) + "." + cents
 }

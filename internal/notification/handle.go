@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,9 +23,9 @@ type Failure struct {
 	Err     error // its text holds nothing of the message's contact
 }
 
-// Handle sends up to MaxBatch messages: one commit of records, the sends, one commit of records. It returns those that failed; all others are done,
-// and are deleted by the caller unless the queue is Config.Staged. After an error nothing is known of any of them, and all are to be
-// handled again.
+// Handle sends up to MaxBatch messages: one commit of records, the sends, one commit of records. It returns those that
+// failed; all others are done, and are deleted by the caller unless the queue is Config.Staged. After an error nothing
+// is known of any of them, and all are to be handled again.
 func (s *Service) Handle(ctx context.Context, batch []bus.Message) ([]Failure, error) {
 	return s.handle(ctx, batch, time.Time{})
 }
@@ -208,8 +209,8 @@ func (s *Service) contact(m Message) (address string, as Status, err error) {
 	return c.Email, Sent, nil
 }
 
-// withoutContact takes the address out of an error that a sender was careless with. It keeps the kind and drops the chain, whose
-// texts would hold the address still.
+// withoutContact takes the address out of an error that a sender was careless with. It keeps the kind and drops the
+// chain, whose texts would hold the address still.
 func withoutContact(err error, address string) error {
 	text := err.Error()
 	if address == "" || !strings.Contains(text, address) {
@@ -254,13 +255,13 @@ func (s *Service) end(ctx context.Context, deliveries []*delivery) error {
 	}
 	for _, d := range deliveries {
 		if d.todo() {
-			s.log.Info("Notification sent",
-				"order_id", d.record.OrderID,
-				"correlation_id", d.record.CorrelationID,
-				"kind", string(d.record.Kind),
-				"status", string(d.record.Status),
-				"channel", d.record.Channel,
-				"message_id", d.record.MessageID)
+			s.log.LogAttrs(ctx, slog.LevelInfo, "Notification sent",
+				slog.String("order_id", d.record.OrderID),
+				slog.String("correlation_id", d.record.CorrelationID),
+				slog.String("kind", string(d.record.Kind)),
+				slog.String("status", string(d.record.Status)),
+				slog.String("channel", d.record.Channel),
+				slog.String("message_id", d.record.MessageID))
 		}
 	}
 	return nil

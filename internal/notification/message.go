@@ -55,8 +55,8 @@ func (m Message) Encode() ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// Decode reads what Encode wrote. Members that it does not know are ignored: their sender is newer. fault.ValidationFailed if the
-// message cannot be understood; the error's text quotes nothing of it.
+// Decode reads what Encode wrote. Members that it does not know are ignored: their sender is newer.
+// fault.ValidationFailed if the message cannot be understood; the error's text quotes nothing of it.
 func Decode(body []byte) (Message, error) {
 	var m Message
 	if err := json.Unmarshal(body, &m); err != nil {

@@ -4,11 +4,13 @@
 //	queue --receive--> [record SENDING] --> sender --> [record SENT, message deleted]
 //
 // It promises: each message reaches the sender at least once, or becomes a dead letter of the queue after three
-// receives. One e-mail has one Message-ID, made of the order and the version of its terminal event, so that whatever is sent twice
-// can be told to be the same. What the record calls sent is not sent again, however often the message is delivered.
+// receives. One e-mail has one Message-ID, made of the order and the version of its terminal event, so that whatever is
+// sent twice can be told to be the same. What the record calls sent is not sent again, however often the message is
+// delivered.
 //
-// A crash between the sender's answer and the second record sends the same message a second time: no order of these steps avoids that, and the
-// other order would lose messages. A message that cannot be read, or whose send fails, holds up no other.
+// A crash between the sender's answer and the second record sends the same message a second time: no order of these
+// steps avoids that, and the other order would lose messages. A message that cannot be read, or whose send fails, holds
+// up no other.
 //
 // It refuses to know contacts: the address is sealed in the message, opened for the send, and stands in no record,
 // log line or error. Once the customer's key is erased, or where no address was given, the log sender takes the message
@@ -29,8 +31,8 @@ import (
 type Sender interface {
 	// Name is the channel that the record names, such as "smtp".
 	Name() string
-	// Send returns nil once the e-mail is taken over for delivery. The error's text holds no contact data. Transient: another try
-	// may succeed.
+	// Send returns nil once the e-mail is taken over for delivery. The error's text holds no contact data. Transient:
+	// another try may succeed.
 	Send(ctx context.Context, e Email) error
 }
 
@@ -66,8 +68,9 @@ type Config struct {
 	Batch       int           // messages a receive, default DefaultBatch, at most MaxBatch
 	Concurrency int           // sends at once, default 1; in a simulation 1
 	SendTimeout time.Duration // of one send, default DefaultSendTimeout
-	// Visibility is how long a batch stays hidden, default DefaultVisibility. It should be longer than a batch takes in which
-	// every send runs into its timeout; sends for which the time does not suffice any more are left to the next receive.
+	// Visibility is how long a batch stays hidden, default DefaultVisibility. It should be longer than a batch takes in
+	// which every send runs into its timeout; sends for which the time does not suffice any more are left to the next
+	// receive.
 	Visibility time.Duration
 }
 
@@ -96,8 +99,8 @@ func New(c Config) *Service {
 	return &Service{c: c, log: c.Log.With("service", "notification_service")}
 }
 
-// retryAfter is how long a message waits after its n-th receive has failed. The pauses are long enough for a relay to restart; after the
-// last receive there is nothing to wait for, and the next one moves it to the dead letters.
+// retryAfter is how long a message waits after its n-th receive has failed. The pauses are long enough for a relay to
+// restart; after the last receive there is nothing to wait for, and the next one moves it to the dead letters.
 func retryAfter(receives int) time.Duration {
 	switch receives {
 	case 1:

@@ -3,14 +3,15 @@ package notification
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Table holds one record for each (order, version of its terminal event), for as long as the order lives: partition order id, sort key
-// n#<version, ten digits>.
+// Table holds one record for each (order, version of its terminal event), for as long as the order lives: partition
+// order id, sort key n#<version, ten digits>.
 const Table = "notifications"
 
 // A Status is where a notification stands.
@@ -41,7 +42,9 @@ type Record struct {
 }
 
 func recordKey(orderID string, version int64) store.Key {
-	return store.Key{Table: Table, PK: orderID, SK: fmt.Sprintf("n#%010d", version)}
+	const zeros = "n#0000000000"
+	digits := strconv.FormatInt(version, 10)
+	return store.Key{Table: Table, PK: orderID, SK: zeros[:max(2, len(zeros)-len(digits))] + digits}
 }
 
 func (r Record) item() store.Item {

@@ -14,8 +14,8 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// Run takes batches from the queue until ctx ends, and returns nil then. The batch in hand is finished and recorded, unless a
-// send fails: then what was not begun goes back to the queue at once.
+// Run takes batches from the queue until ctx ends, and returns nil then. The batch in hand is finished and recorded,
+// unless a send fails: then what was not begun goes back to the queue at once.
 func (s *Service) Run(ctx context.Context) error {
 	pause := firstPause
 	for ctx.Err() == nil {
@@ -36,8 +36,8 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// RunOne takes one batch from the queue and handles it, on the caller's goroutine if Concurrency is 1. ran is false if there was none:
-// then nothing is due before wake, or nothing at all if wake is zero (or the queue cannot tell).
+// RunOne takes one batch from the queue and handles it, on the caller's goroutine if Concurrency is 1. ran is false if
+// there was none: then nothing is due before wake, or nothing at all if wake is zero (or the queue cannot tell).
 func (s *Service) RunOne(ctx context.Context) (ran bool, wake time.Time, err error) {
 	received := s.c.Now()
 	batch, err := s.c.Queue.Receive(ctx, s.c.Batch, s.c.Visibility)
@@ -76,8 +76,8 @@ func done(batch []bus.Message, failures []Failure) []string {
 	return receipts
 }
 
-// putBack defers what has failed: together where delay and reason are the same, as they are when the relay is away. An error
-// loses no message: it is visible again when its visibility ends.
+// putBack defers what has failed: together where delay and reason are the same, as they are when the relay is away. An
+// error loses no message: it is visible again when its visibility ends.
 func (s *Service) putBack(ctx context.Context, failures []Failure) error {
 	type group struct {
 		delay  time.Duration

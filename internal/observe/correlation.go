@@ -37,8 +37,8 @@ func CorrelationFrom(get func(name string) string) (string, bool) {
 	return TraceID(get(HeaderTraceparent))
 }
 
-// ValidCorrelation reports whether id is one that may be taken over: 1 to 64 of [A-Za-z0-9._-], as every id here. What is longer or other
-// does not get into logs and events.
+// ValidCorrelation reports whether id is one that may be taken over: 1 to 64 of [A-Za-z0-9._-], as every id here. What
+// is longer or other does not get into logs and events.
 func ValidCorrelation(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
@@ -54,7 +54,8 @@ func ValidCorrelation(id string) bool {
 }
 
 // TraceID is the trace id, 32 hexadecimal digits, of a traceparent header: version-traceid-parentid-flags
-// (https://www.w3.org/TR/trace-context/#traceparent-header). A version above 00 may have more fields behind these; ff is none.
+// (https://www.w3.org/TR/trace-context/#traceparent-header). A version above 00 may have more fields behind these; ff
+// is none.
 func TraceID(traceparent string) (string, bool) {
 	const size = 2 + 1 + 32 + 1 + 16 + 1 + 2
 	h := strings.Trim(traceparent, " \t")

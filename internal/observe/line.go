@@ -119,7 +119,8 @@ func (l *line) float(f float64) {
 	l.b = strconv.AppendFloat(l.b, f, 'g', -1, 64)
 }
 
-// any writes an error as its text and everything else as encoding/json does. A value that panics or cannot be written says so.
+// any writes an error as its text and everything else as encoding/json does. A value that panics or cannot be written
+// says so.
 func (l *line) any(v any) {
 	begin := len(l.b)
 	defer func() {
@@ -175,8 +176,8 @@ func cut(s string, n int) string {
 
 const hexDigits = "0123456789abcdef"
 
-// appendEscaped appends s as the inside of a JSON string (RFC 8259). Bytes that are no UTF-8 become U+FFFD; DEL, and the line separators that
-// some viewers break a line at, are escaped too.
+// appendEscaped appends s as the inside of a JSON string (RFC 8259). Bytes that are no UTF-8 become U+FFFD; DEL, and
+// the line separators that some viewers break a line at, are escaped too.
 func appendEscaped(b []byte, s string) []byte {
 	begin := 0
 	for i := 0; i < len(s); {

@@ -1,10 +1,10 @@
 // Package observe is how the house is seen from outside: structured logs, and the ids that tie the lines of one request
 // together.
 //
-// A log line is one JSON object, whatever it is made of: newlines and control characters are escaped, bytes that are no UTF-8 are
-// replaced, a huge value is cut, and a value that cannot be written says so in its place. Each line is one Write, and
-// writes never overlap. The members come in this order: timestamp (RFC 3339, milliseconds, UTC), level, service,
-// message, then the attributes.
+// A log line is one JSON object, whatever it is made of: newlines and control characters are escaped, bytes that are no
+// UTF-8 are replaced, a huge value is cut, and a value that cannot be written says so in its place. Each line is one
+// Write, and writes never overlap. The members come in this order: timestamp (RFC 3339, milliseconds, UTC), level,
+// service, message, then the attributes.
 //
 //	{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","service":"inventory_service.handler",
 //	 "message":"Inventory reserved","order_id":"ord-...","reservation_id":"res-...","correlation_id":"corr-..."}
@@ -28,8 +28,8 @@ const (
 	maxDepth      = 8        // of groups in groups
 )
 
-// The members that a line has of its own. An attribute of such a name is written with an underscore behind it, except service
-// and correlation_id, which take their place.
+// The members that a line has of its own. An attribute of such a name is written with an underscore behind it, except
+// service and correlation_id, which take their place.
 const (
 	keyTimestamp   = "timestamp"
 	keyLevel       = "level"
@@ -39,8 +39,9 @@ const (
 	keyCorrelation = "correlation_id"
 )
 
-// NewLogger returns a logger that writes to w what is at least of the level (nil: INFO). now gives the timestamps; nil means the
-// record's own, which is the time of the call. A correlation id in the context (WithCorrelation) is added to lines that have none.
+// NewLogger returns a logger that writes to w what is at least of the level (nil: INFO). now gives the timestamps; nil
+// means the record's own, which is the time of the call. A correlation id in the context (WithCorrelation) is added to
+// lines that have none.
 func NewLogger(w io.Writer, level slog.Leveler, now func() time.Time) *slog.Logger {
 	if level == nil {
 		level = slog.LevelInfo

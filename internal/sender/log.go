@@ -1,5 +1,5 @@
-// Package sender holds the ways in which a notification leaves the house: log, which writes a line and is what development and
-// customers without an address get, and smtp, which hands the e-mail to a relay.
+// Package sender holds the ways in which a notification leaves the house: log, which writes a line and is what
+// development and customers without an address get, and smtp, which hands the e-mail to a relay.
 //
 // Both promise the same: nil means taken over, an error says so without naming the recipient, and fault.Transient
 // means that another try may succeed. A repeated send carries the same Message-ID.

@@ -21,7 +21,8 @@ import (
 // A TLSPolicy is how the connection to the relay is protected.
 type TLSPolicy string
 
-// The policies. There is none that uses TLS where it happens to be offered: whoever sits on the line can take the offer away.
+// The policies. There is none that uses TLS where it happens to be offered: whoever sits on the line can take the offer
+// away.
 const (
 	STARTTLS TLSPolicy = "starttls" // required, on the submission port 587 (RFC 3207)
 	TLS      TLSPolicy = "tls"      // from the first byte, port 465 (RFC 8314)
@@ -141,10 +142,12 @@ func (s *SMTP) message(e notification.Email) (*mail.Msg, error) {
 	return msg, nil
 }
 
-// address takes one bare address: no display name, no list, no comment, nothing that a header or a command could be made of.
+// address takes one bare address: no display name, no list, no comment, nothing that a header or a command could be
+// made of.
 func address(s string) (*netmail.Address, error) {
 	bad := fault.New(fault.ValidationFailed, "smtp: the contact is no e-mail address").With("field", "contact.email")
-	if len(s) > 254 || strings.ContainsFunc(s, func(r rune) bool { return r == '<' || r == '>' || !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
+	hostile := func(r rune) bool { return r == '<' || r == '>' || unicode.IsSpace(r) || !unicode.IsGraphic(r) }
+	if len(s) > 254 || strings.ContainsFunc(s, hostile) {
 		return nil, bad
 	}
 	a, err := netmail.ParseAddress(s)
@@ -181,8 +184,8 @@ func (s *SMTP) client(dial mail.DialContextFunc) (*mail.Client, error) {
 	return mail.NewClient(c.Host, options...)
 }
 
-// dial connects, and closes the connection when ctx ends, whatever is going on on it: go-mail heeds a context while it dials only, and
-// forgets to close after some errors.
+// dial connects, and closes the connection when ctx ends, whatever is going on on it: go-mail heeds a context while it
+// dials only, and forgets to close after some errors.
 func (s *SMTP) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var dialer interface {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)

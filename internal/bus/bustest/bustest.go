@@ -250,7 +250,7 @@ func becomesDeadLetter(t *testing.T, q *queue) {
 	q.none()
 }
 
-// The predecessor of this project had a consumer on its dead-letter queue that deleted what it reported.
+// A reader of the dead letters that deletes what it has reported loses the only copy: listing is no receiving.
 func readingTakesNothing(t *testing.T, q *queue) {
 	for _, body := range []string{"a", "b", "c"} {
 		q.send(body)

@@ -12,8 +12,8 @@ import (
 // maxListed dead letters at a time: with bodies of the largest size an answer of 25 MB.
 const maxListed = 100
 
-// bury stages the message's place among the dead letters. Nothing here ever deletes one but Redrive: a predecessor of this design lost
-// its dead letters to a consumer that read them for a report.
+// bury stages the message's place among the dead letters. Nothing here ever deletes one but Redrive: a reader that took
+// away what it had reported would lose the only copy.
 func (q *Queue) bury(tx *store.Tx, from store.Key, it store.Item, now time.Time) {
 	tx.Put(store.Key{Table: q.table, PK: q.dead, SK: q.origin(from)}, it.With(store.N(attrDied, now.UnixMilli())))
 }
@@ -43,8 +43,8 @@ func (q *Queue) List(ctx context.Context, cursor string, limit int) (letters []b
 	return letters, next, nil
 }
 
-// Redrive puts dead letters back into the queue, up to 45 in a commit. After an error those of earlier commits are back, and a
-// repeated call goes on with the rest.
+// Redrive puts dead letters back into the queue, up to 45 in a commit. After an error those of earlier commits are
+// back, and a repeated call goes on with the rest.
 func (q *Queue) Redrive(ctx context.Context, ids ...string) (int, error) {
 	wanted := make(map[string]bool, len(ids))
 	for _, id := range ids {

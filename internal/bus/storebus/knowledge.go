@@ -23,7 +23,8 @@ const (
 	sweepAlways = 5 * time.Minute
 )
 
-// knowledge is what a Queue remembers to save work. All of it may be lost; the zero bounds and an unread flight are always right.
+// knowledge is what a Queue remembers to save work. All of it may be lost; the zero bounds and an unread flight are
+// always right.
 type knowledge struct {
 	// Nothing stands in ready up to this sort key, except perhaps what is late.
 	readyBound string

@@ -9,8 +9,8 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Receive takes up to max visible messages, at most 45 and 3.5 MB, in one commit: first those whose visibility has ended, then the new
-// ones. The same commit moves those that have had all their receives to the dead letters.
+// Receive takes up to max visible messages, at most 45 and 3.5 MB, in one commit: first those whose visibility has
+// ended, then the new ones. The same commit moves those that have had all their receives to the dead letters.
 func (q *Queue) Receive(ctx context.Context, limit int, visibility time.Duration) ([]bus.Message, error) {
 	if err := q.lock(ctx); err != nil {
 		return nil, err
@@ -102,7 +102,8 @@ func (q *Queue) lookInFlight(ctx context.Context, l *look, bound string) error {
 	return nil
 }
 
-// lookLate reads by name what the bound of ready has passed. After a sweep the bound is before them and the range finds them too.
+// lookLate reads by name what the bound of ready has passed. After a sweep the bound is before them and the range finds
+// them too.
 func (q *Queue) lookLate(ctx context.Context, l *look, bound string) error {
 	for late := l.late; len(late) > 0 && len(l.found) < l.limit; {
 		keys := make([]store.Key, 0, min(len(late), l.limit-len(l.found)))
@@ -213,7 +214,8 @@ func message(receipt string, it store.Item) bus.Message {
 	}
 }
 
-// A sort key in flight is <moment of visibility>.<receives>.<sort key in ready>; among the dead it is the sort key in ready.
+// A sort key in flight is <moment of visibility>.<receives>.<sort key in ready>; among the dead it is the sort key in
+// ready.
 const (
 	momentDigits   = 13 // ms, until the year 2286
 	receivesDigits = 3

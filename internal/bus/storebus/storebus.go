@@ -11,17 +11,17 @@
 //	                   +--------- <name>#dead   (instead of the fourth receive)
 //
 // ready is sorted by the moment of sending and everything in it is visible. flight is sorted by the moment at which a
-// message becomes visible again. So Receive reads the heads of two short ranges and never scans what is hidden.
-// A message's key in flight is its receipt: a message that was received again stands under another key, and the stale receipt
-// names nothing.
+// message becomes visible again. So Receive reads the heads of two short ranges and never scans what is hidden. A
+// message's key in flight is its receipt: a message that was received again stands under another key, and the stale
+// receipt names nothing.
 //
-// What survives a crash: everything, since every state is in the store. What is kept in memory only saves work: how far ready and flight
-// are known to be empty (the store would otherwise step over the tombstones of all that was ever sent), and when to wake. It can be lost, and a
-// sweep from the beginning repairs it should it ever be wrong.
+// What survives a crash: everything, since every state is in the store. What is kept in memory only saves work: how far
+// ready and flight are known to be empty (the store would otherwise step over the tombstones of all that was ever
+// sent), and when to wake. It can be lost, and a sweep from the beginning repairs it should it ever be wrong.
 //
-// Limits: bodies of 256 KiB, 45 messages a Receive (two operations each, of 100 in a commit), 3.5 MB a Receive. One Queue is
-// meant to stand for a name in a process. A second one on the same store is safe, but may
-// notice what the first has sent or left up to five minutes late.
+// Limits: bodies of 256 KiB, 45 messages a Receive (two operations each, of 100 in a commit), 3.5 MB a Receive. One
+// Queue is meant to stand for a name in a process. A second one on the same store is safe, but may notice what the
+// first has sent or left up to five minutes late.
 package storebus
 
 import (
@@ -70,8 +70,8 @@ type Queue struct {
 
 	ready, flight, dead string // partitions
 
-	// moving is held by whoever moves messages in or into flight. In one process a claim so never loses a race, and nothing lands behind a bound that is
-	// just being moved. A channel, so that waiting for it ends with the context.
+	// moving is held by whoever moves messages in or into flight. In one process a claim so never loses a race, and
+	// nothing lands behind a bound that is just being moved. A channel, so that waiting for it ends with the context.
 	moving chan struct{}
 
 	mu      sync.Mutex
@@ -103,9 +103,9 @@ func Open(s store.Store, name string, c Config) *Queue {
 		table:       c.Table,
 		maxReceives: int64(c.MaxReceives),
 		now:         c.Now,
-		ready:       name + "#ready",
-		flight:      name + "#flight",
-		dead:        name + "#dead",
+		ready:       name + "#" + string(Ready),
+		flight:      name + "#" + string(InFlight),
+		dead:        name + "#" + string(Dead),
 		moving:      make(chan struct{}, 1),
 		known:       newKnowledge(),
 		waits:       make(chan struct{}),
@@ -198,7 +198,8 @@ func (q *Queue) StageDelete(tx *store.Tx, receipt string) {
 	tx.Delete(store.Key{Table: q.table, PK: q.flight, SK: receipt})
 }
 
-// Deleted tells the queue that a commit with these StageDeletes is durable. Forgotten, it costs a needless wake when the receipts' visibility ends.
+// Deleted tells the queue that a commit with these StageDeletes is durable. Forgotten, it costs a needless wake when
+// the receipts' visibility ends.
 func (q *Queue) Deleted(receipts ...string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/bus"
@@ -168,94 +167,6 @@ func TestAnIdleQueueAsksForNothing(t *testing.T) {
 	}
 }
 
-func TestWait(t *testing.T) {
-	t.Run("it wakes at once when a message is sent, and when a visibility ends", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			q := storebus.Open(memstore.New(memstore.Options{}), "q", storebus.Config{})
-			started := time.Now()
-			var got []string
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				for len(got) < 4 {
-					if err := q.Wait(t.Context()); err != nil {
-						t.Error(err)
-						return
-					}
-					messages, err := q.Receive(t.Context(), 10, 30*time.Second)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					for _, m := range messages {
-						got = append(got, fmt.Sprintf("%s at %v", m.Body, time.Since(started)))
-						if m.Receives == 2 || string(m.Body) == "b" {
-							_ = q.Delete(t.Context(), m.Receipt)
-						}
-					}
-				}
-			}()
-			time.Sleep(time.Hour)
-			_ = q.Send(t.Context(), []byte("a"))
-			time.Sleep(10 * time.Second)
-			_ = q.Send(t.Context(), []byte("b"))
-			time.Sleep(time.Hour)
-			_ = q.Send(t.Context(), []byte("b"))
-			<-done
-			want := []string{"a at 1h0m0s", "b at 1h0m10s", "a at 1h0m30s", "b at 2h0m10s"}
-			if !slices.Equal(got, want) {
-				t.Errorf("received %q, want %q", got, want)
-			}
-		})
-	})
-	t.Run("one waiter sees what the other leaves when its visibility ends", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			q := storebus.Open(memstore.New(memstore.Options{}), "q", storebus.Config{})
-			_, _ = q.Receive(t.Context(), 10, time.Second)
-			started := time.Now()
-			woken := make(chan time.Duration)
-			go func() {
-				for {
-					if err := q.Wait(t.Context()); err != nil {
-						return
-					}
-					if m, _ := q.Receive(t.Context(), 10, time.Second); len(m) == 1 && m[0].Receives == 2 {
-						woken <- time.Since(started)
-						return
-					}
-				}
-			}()
-			synctest.Wait()
-			stageQuietly(t, q)
-			if m, err := q.Receive(t.Context(), 1, 20*time.Second); err != nil || len(m) != 1 {
-				t.Fatalf("received %d, %v", len(m), err)
-			}
-			if d := <-woken; d != 20*time.Second {
-				t.Errorf("woken after %v", d)
-			}
-		})
-	})
-	t.Run("it ends with its context", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			q := storebus.Open(memstore.New(memstore.Options{}), "q", storebus.Config{})
-			_, _ = q.Receive(t.Context(), 10, time.Second)
-			ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
-			defer cancel()
-			if err := q.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Wait = %v", err)
-			}
-		})
-	})
-}
-
-// stageQuietly sends without waking anybody, as a commit of whose reply nothing is known.
-func stageQuietly(t *testing.T, q *storebus.Queue) {
-	t.Helper()
-	if err := q.Send(t.Context(), []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestReceiversRace(t *testing.T) {
 	const messages, receivers = 400, 8
 	c := newClock()
@@ -392,6 +303,32 @@ func TestStats(t *testing.T) {
 	}
 }
 
+func TestDecodeFindsAMessageWhereverItStands(t *testing.T) {
+	c := newClock()
+	s := memstore.New(memstore.Options{})
+	q := storebus.Open(s, "q", storebus.Config{Now: c.now})
+	stage(t, s, q, "m")
+	for receives, want := range []storebus.Place{storebus.Ready, storebus.InFlight, storebus.InFlight, storebus.InFlight, storebus.Dead} {
+		n := 0
+		err := s.Dump(t.Context(), func(e store.Entry) error {
+			n++
+			got, ok := storebus.Decode(e)
+			if !ok || got.Queue != "q" || got.Place != want || got.ID != "m" || string(got.Body) != "m" || got.Receives != min(receives, 3) {
+				t.Errorf("%v is %+v, %v; want it in %s", e, got, ok, want)
+			}
+			return nil
+		})
+		if err != nil || n != 1 {
+			t.Errorf("%d entries, %v", n, err)
+		}
+		receive(t, q)
+		c.advance(time.Minute)
+	}
+	if _, ok := storebus.Decode(store.Entry{Key: store.Key{Table: "orders", PK: "ord-1"}}); ok {
+		t.Error("an order is no message")
+	}
+}
+
 // Each write of a message's way is lost, or its reply is, and the process begins anew: the message is still delivered
 // until it is deleted, or stands among the dead letters, exactly once.
 func TestCrashAtEveryWrite(t *testing.T) {
@@ -457,88 +394,6 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			}
 			if s.writes < n {
 				break
-			}
-		}
-	}
-}
-
-// faulty fails one Update: before it is applied, or after.
-type faulty struct {
-	store.Store
-	writes    int
-	failAt    int
-	replyLost bool
-}
-
-func (f *faulty) Update(ctx context.Context, fn func(*store.Tx) error) error {
-	f.writes++
-	if f.writes != f.failAt {
-		return f.Store.Update(ctx, fn)
-	}
-	if f.replyLost {
-		if err := f.Store.Update(ctx, fn); err != nil {
-			return err
-		}
-	}
-	return fault.New(fault.Transient, "the store went away")
-}
-
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newClock() *clock { return &clock{t: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
-func newQueue(t *testing.T) (*storebus.Queue, store.Store, *clock) {
-	t.Helper()
-	c := newClock()
-	s := memstore.New(memstore.Options{})
-	return storebus.Open(s, "q", storebus.Config{Now: c.now}), s, c
-}
-
-// stage sends a message whose ID is also its body, and tells nobody.
-func stage(t *testing.T, s store.Store, q *storebus.Queue, id string) {
-	t.Helper()
-	if err := s.Update(t.Context(), func(tx *store.Tx) error { return q.Stage(tx, id, []byte(id)) }); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func receive(t *testing.T, q *storebus.Queue) []bus.Message {
-	t.Helper()
-	m, err := q.Receive(t.Context(), 45, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// drain receives and deletes until nothing comes, and returns the IDs.
-func drain(t *testing.T, q *storebus.Queue) []string {
-	t.Helper()
-	var ids []string
-	for {
-		m := receive(t, q)
-		if len(m) == 0 {
-			return ids
-		}
-		for _, m := range m {
-			ids = append(ids, m.ID)
-			if err := q.Delete(t.Context(), m.Receipt); err != nil {
-				t.Fatal(err)
 			}
 		}
 	}
