@@ -112,7 +112,7 @@ func (p *PutProduct) change(tx *store.Tx, old store.Item) (Product, error) {
 		return Product{}, err
 	}
 	same := old.Str(attrName) == p.Name && old.Int(attrUnitPrice) == p.UnitPriceCents
-	if p.Stock != nil && !(same && *p.Stock == stock.Int(attrInitial)) {
+	if p.Stock != nil && (!same || *p.Stock != stock.Int(attrInitial)) {
 		return Product{}, fault.New(fault.ProductExists, "%s exists: stock is given at its creation only, then use restock.", p.ProductID).
 			With("product_id", p.ProductID)
 	}

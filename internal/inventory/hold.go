@@ -30,7 +30,7 @@ func (s *Service) Reserve(ctx context.Context, r Request) (store.Effect, error) 
 		return store.Effect{}, err
 	}
 	created := s.now().UnixMilli()
-	text := encodeLines(lines)
+	text, id := encodeLines(lines), reservationID(r.OrderID)
 	wrote := false
 	return store.Effect{
 		Stage: func(tx *store.Tx) (any, error) {
@@ -41,12 +41,12 @@ func (s *Service) Reserve(ctx context.Context, r Request) (store.Effect, error) 
 				return nil, err
 			}
 			if it != nil {
-				return reserved(it, r.OrderID, text)
+				return reserved(it, r.OrderID, id, text)
 			}
 			wrote = true
 			tx.Put(key, store.Item{
 				store.S(attrState, Active),
-				store.S(attrReservationID, reservationID(r.OrderID)),
+				store.S(attrReservationID, id),
 				store.S(attrLines, text),
 				store.N(attrCreatedAt, created),
 				store.S(attrCorrelationID, r.CorrelationID),
@@ -55,19 +55,19 @@ func (s *Service) Reserve(ctx context.Context, r Request) (store.Effect, error) 
 			for _, l := range lines {
 				tx.Add(stockKey(l.ProductID), []store.Delta{store.Take(attrAvailable, l.Quantity), store.Inc(attrHeld, l.Quantity)})
 			}
-			return reservation(r.OrderID), nil
+			return reservation(id), nil
 		},
 		Refused: func(refusal *store.Refusal) error { return short(lines, refusal) },
 		Committed: func() {
 			if wrote {
-				s.info(ctx, "Inventory reserved", r.OrderID, r.CorrelationID)
+				s.info(ctx, "Inventory reserved", r, id)
 			}
 		},
 	}, nil
 }
 
 // reserved answers a reserve whose order has a hold already.
-func reserved(it store.Item, orderID, lines string) (any, error) {
+func reserved(it store.Item, orderID, id, lines string) (any, error) {
 	switch it.Str(attrState) {
 	case Released, Tombstone:
 		return nil, fault.New(fault.HoldReleased, "The stock of %s was given back.", orderID)
@@ -75,12 +75,10 @@ func reserved(it store.Item, orderID, lines string) (any, error) {
 	if it.Str(attrLines) != lines {
 		return nil, fault.New(fault.Internal, "inventory: %s has reserved other lines: %s, now %s", orderID, it.Str(attrLines), lines)
 	}
-	return reservation(orderID), nil
+	return reservation(id), nil
 }
 
-func reservation(orderID string) any {
-	return map[string]any{"reservation_id": reservationID(orderID)}
-}
+func reservation(id string) any { return map[string]any{"reservation_id": id} }
 
 // short says which line a refused reserve failed on, nil if it was none of them.
 func short(lines []Line, r *store.Refusal) error {
@@ -108,7 +106,7 @@ func (s *Service) Release(ctx context.Context, r Request) (store.Effect, error) 
 	if r.OrderID == "" {
 		return store.Effect{}, invalid("order_id", "is absent")
 	}
-	now := s.now().UnixMilli()
+	now, id := s.now().UnixMilli(), reservationID(r.OrderID)
 	wrote := false
 	return store.Effect{
 		Stage: func(tx *store.Tx) (any, error) {
@@ -120,7 +118,7 @@ func (s *Service) Release(ctx context.Context, r Request) (store.Effect, error) 
 			}
 			switch it.Str(attrState) {
 			case Released, Tombstone:
-				return reservation(r.OrderID), nil
+				return reservation(id), nil
 			case Committed:
 				return nil, fault.New(fault.OrderState, "The stock of %s is sold and cannot be released.", r.OrderID)
 			}
@@ -128,17 +126,17 @@ func (s *Service) Release(ctx context.Context, r Request) (store.Effect, error) 
 			if it == nil {
 				tx.Put(key, store.Item{
 					store.S(attrState, Tombstone),
-					store.S(attrReservationID, reservationID(r.OrderID)),
+					store.S(attrReservationID, id),
 					store.N(attrCreatedAt, now),
 					store.S(attrCorrelationID, r.CorrelationID),
 				}, store.Absent())
-				return reservation(r.OrderID), nil
+				return reservation(id), nil
 			}
-			return reservation(r.OrderID), end(tx, r.OrderID, it, Released, attrAvailable, now)
+			return reservation(id), end(tx, r.OrderID, it, Released, attrAvailable, now)
 		},
 		Committed: func() {
 			if wrote {
-				s.info(ctx, "Inventory released", r.OrderID, r.CorrelationID)
+				s.info(ctx, "Inventory released", r, id)
 			}
 		},
 	}, nil
@@ -150,7 +148,7 @@ func (s *Service) Commit(ctx context.Context, r Request) (store.Effect, error) {
 	if r.OrderID == "" {
 		return store.Effect{}, invalid("order_id", "is absent")
 	}
-	now := s.now().UnixMilli()
+	now, id := s.now().UnixMilli(), reservationID(r.OrderID)
 	wrote := false
 	return store.Effect{
 		Stage: func(tx *store.Tx) (any, error) {
@@ -163,16 +161,16 @@ func (s *Service) Commit(ctx context.Context, r Request) (store.Effect, error) {
 			case it == nil:
 				return nil, fault.New(fault.HoldReleased, "%s holds no stock: it never reserved any.", r.OrderID)
 			case it.Str(attrState) == Committed:
-				return reservation(r.OrderID), nil
+				return reservation(id), nil
 			case it.Str(attrState) == Released, it.Str(attrState) == Tombstone:
 				return nil, fault.New(fault.HoldReleased, "%s holds no stock: it was given back.", r.OrderID)
 			}
 			wrote = true
-			return reservation(r.OrderID), end(tx, r.OrderID, it, Committed, attrSold, now)
+			return reservation(id), end(tx, r.OrderID, it, Committed, attrSold, now)
 		},
 		Committed: func() {
 			if wrote {
-				s.info(ctx, "Inventory committed", r.OrderID, r.CorrelationID)
+				s.info(ctx, "Inventory committed", r, id)
 			}
 		},
 	}, nil

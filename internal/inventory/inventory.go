@@ -144,9 +144,10 @@ func invalid(field, rule string) error {
 	return fault.New(fault.ValidationFailed, "%s %s.", field, rule).With("field", field)
 }
 
-func (s *Service) info(ctx context.Context, message, orderID, correlationID string) {
+// info reports what a task has committed.
+func (s *Service) info(ctx context.Context, message string, r Request, id string) {
 	s.log.LogAttrs(ctx, slog.LevelInfo, message,
-		slog.String("order_id", orderID),
-		slog.String("reservation_id", reservationID(orderID)),
-		slog.String("correlation_id", correlationID))
+		slog.String("order_id", r.OrderID),
+		slog.String("reservation_id", id),
+		slog.String("correlation_id", r.CorrelationID))
 }
