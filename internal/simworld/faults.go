@@ -157,6 +157,23 @@ func (m *mailbox) Send(_ context.Context, e notification.Email) error {
 	})
 }
 
+// sleep is how the provider waits. Where the answer and the caller's deadline fall on the same instant a select would toss a coin
+// that no seed decides; here the deadline wins.
+func sleep(ctx context.Context, d time.Duration) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
 // pause waits on the world's clock, which jumps there: nothing else is running.
 func pause(d time.Duration) {
 	timer := time.NewTimer(d)

@@ -96,7 +96,7 @@ func (w *World) start() {
 		ContactKeys: w.contactKeys,
 		Sender:      w.mail,
 		NoContact:   w.mail,
-		Simulator:   provider.Config{LateAfter: w.config.LateAfter},
+		Simulator:   provider.Config{LateAfter: w.config.LateAfter, Sleep: sleep},
 		Gateway:     func(g payment.Gateway) payment.Gateway { return &faultyGateway{g, w.plan} },
 		Now:         w.now,
 		Rand:        rand.New(rand.NewPCG(w.rnd.Uint64(), w.rnd.Uint64())),
