@@ -91,7 +91,12 @@ func Open(dir string, opts Options) (*Store, error) {
 }
 
 // open opens the database and returns the number of the last commit.
-func (s *Store) open() (uint64, error) {
+func (s *Store) open() (seq uint64, err error) {
+	defer func() {
+		if r := recover(); r != nil { // Pebble panics where a directory cannot be synced
+			err = fmt.Errorf("pebblestore: open %s: %v", s.dir, r)
+		}
+	}()
 	if err := checkFormat(s.opts.FS, s.dir); err != nil {
 		return 0, err
 	}
@@ -99,8 +104,7 @@ func (s *Store) open() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("pebblestore: open %s: %w", s.dir, err)
 	}
-	seq, err := readSequence(db)
-	if err != nil {
+	if seq, err = readSequence(db); err != nil {
 		return 0, errors.Join(err, db.Close())
 	}
 	s.db = db
