@@ -125,8 +125,8 @@ func (s *Service) startMissing(ctx context.Context, id string, seen State, repor
 		}
 		return s.saga.Stage(tx, start)
 	})
-	if store.RefusalOf(err) != nil { // somebody else has just started it
-		return nil
+	if store.RefusalOf(err) != nil {
+		return nil //nolint:nilerr // somebody else has just started it
 	}
 	if err != nil {
 		return err

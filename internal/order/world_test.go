@@ -173,7 +173,7 @@ func (w *world) do(id string, commands ...command) {
 	}
 }
 
-// log returns the order's events, and checks what must always hold: the chain, the grammar, and that the head is their fold.
+// events returns the order's events, and checks what must always hold: the chain, the grammar, and that the head is their fold.
 func (w *world) events(id string) []eventlog.Event {
 	w.t.Helper()
 	events, err := checkedLog(w.mem, id)
@@ -203,10 +203,11 @@ func checkedLog(s store.Store, id string) ([]eventlog.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if head, err := DecodeHead(it); err != nil || head != folded {
-		return nil, fmt.Errorf("head %+v, %v\nfold %+v", head, err, folded)
+	head, err := DecodeHead(it)
+	if err == nil && head != folded {
+		err = fmt.Errorf("head %+v\nfold %+v", head, folded)
 	}
-	return events, nil
+	return events, err
 }
 
 func typesOf(events []eventlog.Event) []string {
@@ -321,10 +322,10 @@ func (b *fakeBreaker) Admit(context.Context) error { return b.err }
 
 // fakeSagas keeps executions in the store, so that a start is in the order's commit or nowhere.
 type fakeSagas struct {
-	store  *memstore.Store
-	staged bool // false: a start is staged. true: nothing is, as where a feed starts executions
-	mu     sync.Mutex
-	begun  []string
+	store *memstore.Store
+	fed   bool // a feed starts executions, so that Stage stages nothing
+	mu    sync.Mutex
+	begun []string
 }
 
 func sagaKey(execution string) store.Key {
@@ -332,7 +333,7 @@ func sagaKey(execution string) store.Key {
 }
 
 func (f *fakeSagas) Stage(tx *store.Tx, s Start) error {
-	if f.staged {
+	if f.fed {
 		return nil
 	}
 	text, err := json.Marshal(s)
@@ -392,3 +393,5 @@ func (fakeOutbox) Send(tx *store.Tx, m Message) error {
 	tx.Put(store.Key{Table: "outbox", PK: "queue", SK: m.OrderID + "." + m.Kind}, store.Item{store.B("message", text)})
 	return nil
 }
+
+var discard = slog.New(slog.DiscardHandler)
