@@ -84,6 +84,7 @@ type TaskInput struct {
 	Input   Input
 
 	// What stands beside the signed members is for the log alone: nothing that moves money or stock is read from it.
+	Caught        string // the last error that was caught: why order.fail fails the order
 	PaymentID     string // of the last answer of payment.charge, resolve or refund
 	RefundedCents int64
 }
@@ -116,6 +117,9 @@ func DecodeTask(v any, attempt string) (TaskInput, error) {
 	for i, l := range lines {
 		line := d.object(l, "lines")
 		task.Input.Lines[i] = Line{ProductID: d.str(line, "product_id"), Quantity: d.integer(line, "quantity")}
+	}
+	if caught, ok := in["error"].(map[string]any); ok {
+		task.Caught = optional(caught, "Error")
 	}
 	if payment, ok := in["payment"].(map[string]any); ok {
 		task.PaymentID = optional(payment, "payment_id")

@@ -101,6 +101,7 @@ func (in TaskInput) orderTask() order.Task {
 	return order.Task{
 		OrderID:       in.Input.OrderID,
 		CorrelationID: in.Input.CorrelationID,
+		Caught:        in.Caught,
 		PaymentID:     in.PaymentID,
 		RefundedCents: in.RefundedCents,
 	}
