@@ -155,13 +155,26 @@ func (k *knowledge) next(now time.Time) time.Time {
 		return now
 	}
 	next := k.flightTime()
-	if len(k.expected) > 0 || len(k.late) > 0 {
-		next = earlier(next, k.looked.Add(recheckAfter))
+	if at, ok := k.staged(); ok {
+		if at.Before(k.looked) {
+			at = k.looked
+		}
+		next = earlier(next, at.Add(recheckAfter))
 	}
 	if k.unseen {
 		next = earlier(next, k.swept.Add(sweepAfter))
 	}
 	return next
+}
+
+// staged is when the first of what is not seen yet was staged.
+func (k *knowledge) staged() (at time.Time, ok bool) {
+	for _, list := range [][]expectation{k.expected, k.late} {
+		if len(list) > 0 {
+			at, ok = earlier(at, list[0].at), true
+		}
+	}
+	return at, ok
 }
 
 // earlier is the earlier of two moments, of which zero is none.

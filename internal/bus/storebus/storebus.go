@@ -221,6 +221,11 @@ func (q *Queue) place(id string) (sk string, now time.Time) {
 		b = append(b, id...)
 	}
 	sk = string(b)
+	if _, known := q.known.staged(); !known {
+		// Who sleeps without an end has to look in a while, or a message whose Notify was lost with the reply to its
+		// commit would wait for the next one's.
+		q.wake()
+	}
 	q.known.expect(sk, now)
 	return sk, now
 }

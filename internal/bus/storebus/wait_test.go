@@ -81,6 +81,24 @@ func TestWait(t *testing.T) {
 			}
 		})
 	})
+	t.Run("who sleeps already finds a message whose commit nobody reported a second later", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := memstore.New(memstore.Options{})
+			q := storebus.Open(s, "q", storebus.Config{})
+			_, _ = q.Receive(t.Context(), 10, time.Second)
+			woken := make(chan error)
+			go func() { woken <- q.Wait(t.Context()) }()
+			time.Sleep(time.Hour)
+			stage(t, s, q, "m")
+			staged := time.Now()
+			if err := <-woken; err != nil {
+				t.Fatal(err)
+			}
+			if m, err := q.Receive(t.Context(), 1, time.Second); err != nil || len(m) != 1 || time.Since(staged) > 2*time.Second {
+				t.Errorf("received %d, %v, after %v", len(m), err, time.Since(staged))
+			}
+		})
+	})
 	t.Run("it ends with its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q := storebus.Open(memstore.New(memstore.Options{}), "q", storebus.Config{})
