@@ -130,8 +130,11 @@ func TestMessagesThatCommitLateAreFound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Nobody calls Notify: Next alone leads there.
-			deadline := c.now().Add(time.Minute)
+			// Nobody calls Notify: Next alone leads there, soon as long as the message is remembered, and by a sweep after that.
+			deadline := c.now().Add(time.Second)
+			if late > 10*time.Second {
+				deadline = c.now().Add(time.Minute)
+			}
 			for {
 				if got := drain(t, q); slices.Equal(got, []string{"slow"}) {
 					return
@@ -164,6 +167,64 @@ func TestAnIdleQueueAsksForNothing(t *testing.T) {
 		}
 		c.advance(max(next.Sub(c.now()), 0))
 		drain(t, q)
+	}
+}
+
+func TestAMessageDeferredToThisVeryMomentIsVisible(t *testing.T) {
+	q, s, c := newQueue(t)
+	stage(t, s, q, "a")
+	stage(t, s, q, "b")
+	first, err := q.Receive(t.Context(), 1, time.Minute)
+	if err != nil || len(first) != 1 || first[0].ID != "a" {
+		t.Fatal(first, err)
+	}
+	if err := q.Defer(t.Context(), time.Second, "", first[0].Receipt); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(time.Second)
+	older, err := q.Receive(t.Context(), 1, time.Minute) // a, for the second time
+	if err != nil || len(older) != 1 || older[0].ID != "a" {
+		t.Fatal(older, err)
+	}
+	if err := q.Defer(t.Context(), time.Second, "", older[0].Receipt); err != nil {
+		t.Fatal(err)
+	}
+	younger, err := q.Receive(t.Context(), 1, time.Minute) // b, for the first time
+	if err != nil || len(younger) != 1 || younger[0].ID != "b" {
+		t.Fatal(younger, err)
+	}
+	c.advance(time.Second)
+	if m, err := q.Receive(t.Context(), 1, time.Minute); err != nil || len(m) != 1 || m[0].ID != "a" {
+		t.Fatal(m, err)
+	}
+	if err := q.Defer(t.Context(), 0, "", younger[0].Receipt); err != nil { // sorts before what was just found
+		t.Fatal(err)
+	}
+	if got := drain(t, q); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("received %q", got)
+	}
+}
+
+func TestAReceiveWhoseReplyWasLostHidesNothingForGood(t *testing.T) {
+	const visibility = 30 * time.Second // less than it takes until a sweep
+	c := newClock()
+	s := &faulty{Store: memstore.New(memstore.Options{}), failAt: 2, replyLost: true}
+	q := storebus.Open(s, "q", storebus.Config{Now: c.now})
+	if got := drain(t, q); len(got) != 0 {
+		t.Fatal(got)
+	}
+	if err := q.Send(t.Context(), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := q.Receive(t.Context(), 1, visibility); !fault.Is(err, fault.Transient) {
+		t.Fatal(m, err)
+	}
+	if got := drain(t, q); len(got) != 0 {
+		t.Errorf("received %q while it is hidden", got)
+	}
+	c.advance(visibility)
+	if got := drain(t, q); len(got) != 1 {
+		t.Errorf("received %q", got)
 	}
 }
 

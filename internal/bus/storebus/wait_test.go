@@ -73,7 +73,7 @@ func TestWait(t *testing.T) {
 			}()
 			synctest.Wait()
 			stage(t, s, q, "m") // nobody is told, so that the waiter sleeps on
-			if m, err := q.Receive(t.Context(), 1, 20*time.Second); err != nil || len(m) != 1 {
+			if m, err := q.Receive(t.Context(), 2, 20*time.Second); err != nil || len(m) != 1 {
 				t.Fatalf("received %d, %v", len(m), err)
 			}
 			if d := <-woken; d != 20*time.Second {
