@@ -135,7 +135,7 @@ func (f *form) integerOf(m value, name string) int64 {
 	return 0
 }
 
-// invalid is the first fault as an error; nil if there is none.
+// fault is the first one as an error; nil if there is none.
 func (f *form) fault() error {
 	if f.err == nil {
 		return nil

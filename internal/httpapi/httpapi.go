@@ -131,6 +131,9 @@ func (d *Drain) Start() { d.start() }
 // Started reports whether it has.
 func (d *Drain) Started() bool { return d.ctx.Err() != nil }
 
+// onStart has f called once it starts; the func that it returns takes that back.
+func (d *Drain) onStart(f func()) func() bool { return context.AfterFunc(d.ctx, f) }
+
 // A server is what the generated routes call.
 type server struct {
 	orders     Orders

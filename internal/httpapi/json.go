@@ -359,6 +359,8 @@ func (p *parser) hex4(at int) (rune, bool) {
 // runs after the check for unknown members, and the names that are known are ASCII.
 func appendCanonical(dst []byte, v value) []byte {
 	switch v.kind {
+	case absent, null, boolean, number:
+		return append(dst, v.text...)
 	case text:
 		return jcs.AppendString(dst, v.text)
 	case array:
@@ -383,5 +385,5 @@ func appendCanonical(dst []byte, v value) []byte {
 		}
 		return append(dst, '}')
 	}
-	return append(dst, v.text...)
+	return dst
 }

@@ -141,7 +141,7 @@ func orderLines(f *form, items value) []order.RequestLine {
 func (s *server) replyOutcome(x *exchange, r *http.Request, orderID string, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	defer context.AfterFunc(s.drain.ctx, cancel)()
+	defer s.drain.onStart(cancel)()
 	view, err := s.orders.Wait(ctx, orderID)
 	if err != nil {
 		s.log.WarnContext(r.Context(), "Waiting for an order failed", "order_id", orderID,

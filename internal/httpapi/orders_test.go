@@ -285,7 +285,7 @@ func TestGetOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		if res.StatusCode != 200 || res.Header.Get("ETag") != `"v4"` || res.ContentLength <= 0 {
+		if res.StatusCode != http.StatusOK || res.Header.Get("ETag") != `"v4"` || res.ContentLength <= 0 {
 			t.Errorf("%d %v, length %d", res.StatusCode, res.Header, res.ContentLength)
 		}
 	})
@@ -301,6 +301,20 @@ func TestCancelOrder(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a body in chunks of which there are none is none", func(t *testing.T) {
+		r := request("POST", "/orders/"+orderID+"/cancel", "")
+		r.ContentLength = -1
+		if a := newWorld().serve(t).do(r); a.status != 202 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
+	t.Run("a detail does not take the place of a problem's own member", func(t *testing.T) {
+		w := newWorld()
+		w.err = fault.New(fault.OrderFinal, "The order is CONFIRMED.").With("status", "CONFIRMED").With("a", 1)
+		if a := w.serve(t).send("POST", "/orders/"+orderID+"/cancel", ""); strings.Count(a.body, `"status":`) != 1 || !strings.Contains(a.body, `"a":1`) {
+			t.Errorf("%s", a.body)
+		}
+	})
 	for _, kind := range []fault.Kind{fault.OrderFinal, fault.InReview} {
 		t.Run("409 "+kind.Code(), func(t *testing.T) {
 			w := newWorld()

@@ -119,6 +119,9 @@ func (s *server) refuse(x *exchange, r *http.Request, err error) {
 	_, _ = x.Write(body) // a caller that has gone cannot be told
 }
 
+// ownMembers are what every problem has; a detail of the same name is left out.
+var ownMembers = [...]string{"type", "title", "status", "detail", "instance", "error", "message", "correlation_id"}
+
 func (p problem) append(dst []byte, instance, correlationID string) []byte {
 	const urn = "urn:problem-type:cloudflow:"
 	dst = append(dst, `{"type":`...)
@@ -132,6 +135,9 @@ func (p problem) append(dst []byte, instance, correlationID string) []byte {
 	dst = appendMember(dst, "message", p.text)
 	dst = appendMember(dst, "correlation_id", correlationID)
 	for _, name := range slices.Sorted(maps.Keys(p.details)) {
+		if slices.Contains(ownMembers[:], name) { // a member that stands twice is no JSON that can be relied on
+			continue
+		}
 		detail, err := json.Marshal(p.details[name])
 		if err != nil { // a detail that is no JSON is left out; the problem itself is worth more
 			continue

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -124,7 +125,7 @@ func TestABodyThatCannotBeRead(t *testing.T) {
 	})
 	t.Run("a body of unknown length is bounded just so", func(t *testing.T) {
 		for n, want := range map[int]int{65536: 202, 65537: 413} {
-			r := httptest.NewRequest("POST", "/orders", struct{ *strings.Reader }{strings.NewReader(oneLine + strings.Repeat(" ", n-len(oneLine)))})
+			r := httptest.NewRequest(http.MethodPost, "/orders", struct{ *strings.Reader }{strings.NewReader(oneLine + strings.Repeat(" ", n-len(oneLine)))})
 			r.Header.Set("Content-Type", "application/json")
 			r.ContentLength = -1
 			if a := newWorld().serve(t).do(r); a.status != want {
@@ -415,7 +416,7 @@ func TestEveryCallOfTheDocument(t *testing.T) {
 
 func TestAnAnswerThatHasBegunIsCutNotFinished(t *testing.T) {
 	defer func() {
-		if cause := recover(); cause != http.ErrAbortHandler {
+		if cause, _ := recover().(error); !errors.Is(cause, http.ErrAbortHandler) {
 			t.Errorf("recovered %v", cause)
 		}
 	}()

@@ -171,12 +171,19 @@ func (x *exchange) read(r *http.Request, n need) error {
 	if n == optionalBody && r.ContentLength == 0 {
 		return nil
 	}
-	if err := checkContentType(r); err != nil {
-		return err
+	typeErr := checkContentType(r)
+	if typeErr != nil && n == requiredBody {
+		return typeErr
 	}
 	body, err := readAll(r)
 	if err != nil {
 		return err
+	}
+	if n == optionalBody && body == "" { // sent in chunks, and there was none
+		return nil
+	}
+	if typeErr != nil {
+		return typeErr
 	}
 	if x.body, err = parse(body); err != nil {
 		return err
