@@ -32,6 +32,10 @@ import (
 // under way takes at most its 20 s.
 const drainTime = 25 * time.Second
 
+// sends is how many notifications are under way at once: a relay answers in tens of milliseconds, and eight connections
+// are what a small one bears.
+const sends = 8
+
 // Config of an Instance. Dir is required.
 type Config struct {
 	Dir             string
@@ -60,13 +64,13 @@ func Open(c Config) (*Instance, error) {
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{Log: c.Log})
+	dir, err := datadir.Open(c.Dir, datadir.Options{Log: c.Log.With("service", "store")})
 	if err != nil {
 		return nil, err
 	}
 	a, err := app.New(app.Config{
 		Store: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
-		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Log: c.Log,
+		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Log: c.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
