@@ -34,6 +34,7 @@ func AppendItem(dst []byte, it Item) []byte {
 		case KindString, KindBytes:
 			dst = binary.AppendUvarint(dst, uint64(len(a.Value.str)))
 			dst = append(dst, a.Value.str...)
+		case KindBool: // its tag said it all
 		}
 	}
 	return dst

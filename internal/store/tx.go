@@ -298,6 +298,7 @@ func (op *Op) Apply(it Item) (Item, bool) {
 		return nil, true
 	case OpAdd:
 		return applyDeltas(it, op.Deltas)
+	case OpCheck:
 	}
 	return it, true
 }

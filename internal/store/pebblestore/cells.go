@@ -37,7 +37,7 @@ const (
 type cells struct {
 	recent, former map[store.Key]*cell
 	blinds         []store.Key // written in this group without anyone asking what stood there
-	bytes          int         // of recent, roughly: as the items were when they came
+	bytes          int         // that came into recent, what was replaced since included
 }
 
 func newCells() cells {

@@ -132,6 +132,8 @@ func (s *Store) enter(c *commit) error {
 		return nil
 	case <-c.ctx.Done():
 		return c.ctx.Err()
+	case <-s.life.Done(): // the store died; Close waits for this lock before it ends the store's life
+		return closedError()
 	}
 }
 

@@ -20,7 +20,7 @@ func TestStore(t *testing.T) {
 func TestStoreOnDisk(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		Open: func(t *testing.T, feed func(store.Key) bool) store.Store {
-			s, err := Open(t.TempDir(), Options{Feed: feed, Fatal: func(err error) { t.Error(err) }})
+			s, err := Open(t.TempDir(), Options{Feed: feed, Logger: quiet(), Fatal: func(err error) { t.Error(err) }})
 			if err != nil {
 				t.Fatal(err)
 			}

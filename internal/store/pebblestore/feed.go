@@ -36,7 +36,7 @@ func (s *Store) RunFeed(ctx context.Context, name string, handle store.FeedHandl
 	defer s.feeds.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	defer s.onClose(cancel)()
 	err := s.deliverAll(ctx, name, func(ctx context.Context, changes []store.Change) error {
 		err := handle(ctx, changes)
 		if err != nil && ctx.Err() == nil {
@@ -49,6 +49,9 @@ func (s *Store) RunFeed(ctx context.Context, name string, handle store.FeedHandl
 	}
 	return err
 }
+
+// onClose calls fn when Close begins, unless the function that it returns was called before.
+func (s *Store) onClose(fn func()) (stop func() bool) { return context.AfterFunc(s.life, fn) }
 
 func (s *Store) deliverAll(ctx context.Context, name string, handle store.FeedHandler) error {
 	at, err := s.beginFeed(name)

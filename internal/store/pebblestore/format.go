@@ -39,7 +39,7 @@ func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	if errors.As(err, &path) {
 		return nil, fmt.Errorf("pebblestore: lock %s: %w", dir, err)
 	}
-	return nil, fmt.Errorf("pebblestore: %w: %s (%v); stop the cloudflow that runs there, or choose another directory", ErrLocked, dir, err)
+	return nil, fmt.Errorf("pebblestore: %w: %s (%w); stop the cloudflow that runs there, or choose another directory", ErrLocked, dir, err)
 }
 
 // checkFormat accepts a directory of this format, and makes an empty one into such. The caller holds the lock.

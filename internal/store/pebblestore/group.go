@@ -95,6 +95,7 @@ func (g *group) set(c *cell, op *store.Op, after store.Item, at position) {
 		c.version = at.seq
 	}
 	c.item, c.raw, c.exists = after, nil, after != nil
+	g.cells.bytes += after.Size()
 	if after == nil {
 		c.version = 0
 	}

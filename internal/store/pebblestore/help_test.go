@@ -39,13 +39,15 @@ func tryOpen(t testing.TB, fs vfs.FS, opts Options) (*Store, error) {
 		opts.tune = small
 	}
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		opts.Logger = quiet()
 	}
 	if opts.Fatal == nil {
 		opts.Fatal = func(err error) { t.Errorf("Fatal: %v", err) }
 	}
 	return Open(dir, opts)
 }
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func closeStore(t testing.TB, s *Store) {
 	t.Helper()

@@ -155,14 +155,11 @@ func (s *Store) Range(ctx context.Context, q store.Query) ([]store.Entry, error)
 		return nil, readError(err, store.Key{Table: q.Table, PK: q.PK})
 	}
 	var out []store.Entry
-	step := it.Next
-	ok := false
+	first, step := it.First, it.Next
 	if q.Reverse {
-		step, ok = it.Prev, it.Last()
-	} else {
-		ok = it.First()
+		first, step = it.Last, it.Prev
 	}
-	for ; ok && err == nil && len(out) < limit; ok = step() {
+	for ok := first(); ok && err == nil && len(out) < limit; ok = step() {
 		key := store.Key{Table: q.Table, PK: q.PK, SK: string(it.Key()[len(partition):])}
 		var item store.Item
 		if item, _, err = decodeValue(it.Value()); err == nil {

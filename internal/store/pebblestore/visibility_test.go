@@ -310,7 +310,8 @@ func TestContextWhileWaiting(t *testing.T) {
 		outside := startWith(ctx, s, func(tx *store.Tx) { tx.Put(key("p", "outside"), nil); close(ran) })
 		<-ran
 		cancel()
-		if err := <-outside; err != context.Canceled {
+		var e *fault.Error
+		if err := <-outside; !errors.Is(err, context.Canceled) || errors.As(err, &e) {
 			t.Errorf("%v", err)
 		}
 		g.open()

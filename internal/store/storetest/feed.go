@@ -222,10 +222,11 @@ func (c Config) testFeedSelection(t *testing.T) {
 	b := c.open(t, fed)
 	l := b.listen("some", nil)
 	b.put(key("quiet", "s"), store.N("n", 1))
-	refused(t, b.try(func(tx *store.Tx) {
+	err := b.try(func(tx *store.Tx) {
 		tx.Put(key("p", "refused"), store.Item{store.N("n", 1)})
 		tx.Check(key("p", "none"), store.Exists())
-	}))
+	})
+	wantEqual(t, "the refused key", refused(t, err).Key, key("p", "none"))
 	b.update(func(tx *store.Tx) {
 		tx.Check(key("p", "checked"), store.Absent())
 		tx.Put(key("quiet", "t"), store.Item{store.N("n", 1)})

@@ -225,9 +225,8 @@ func (c Config) testDump(t *testing.T) {
 		b.put(key("b", ""))
 		enough, calls := errors.New("enough"), 0
 		err := dump(t, b).Dump(context.Background(), func(store.Entry) error { calls++; return enough })
-		if err != enough || calls != 1 {
-			t.Errorf("error %v after %d calls", err, calls)
-		}
+		wantEqual(t, "the error", err, enough)
+		wantEqual(t, "the calls", calls, 1)
 	})
 	t.Run("what is committed while it runs is not in it", func(t *testing.T) {
 		b := c.open(t, nil)

@@ -48,9 +48,7 @@ func (c Config) testAtomicity(t *testing.T) {
 			tx.Put(key("p", "s"), store.Item{})
 			return mine
 		})
-		if err != mine {
-			t.Errorf("error %v", err)
-		}
+		wantEqual(t, "the error", err, mine)
 		b.is(key("p", "s"), nil)
 	})
 	t.Run("a put replaces the whole item", func(t *testing.T) {
@@ -141,7 +139,7 @@ func (c Config) testRefusals(t *testing.T) {
 		err := b.try(func(tx *store.Tx) {
 			tx.Delete(key("p", "s"), store.Exists(), store.Equal(active), store.AtLeast("n", 6))
 		})
-		refused(t, err)
+		wantEqual(t, "the refused key", refused(t, err).Key, key("p", "s"))
 		b.is(key("p", "s"), there)
 	})
 	t.Run("the first of several is named", func(t *testing.T) {
@@ -229,9 +227,10 @@ func (c Config) testFloors(t *testing.T) {
 	t.Run("and the other deltas of the operation are not applied", func(t *testing.T) {
 		b := b.in(t)
 		b.put(key("two", "s"), store.N("available", 1), store.N("held", 0))
-		refused(t, b.try(func(tx *store.Tx) {
+		err := b.try(func(tx *store.Tx) {
 			tx.Add(key("two", "s"), []store.Delta{store.Inc("held", 2), store.Take("available", 2)})
-		}))
+		})
+		wantEqual(t, "the refused key", refused(t, err).Key, key("two", "s"))
 		b.is(key("two", "s"), store.Item{store.N("available", 1), store.N("held", 0)})
 	})
 }
