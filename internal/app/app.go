@@ -43,11 +43,14 @@ type Config struct {
 	ContactKeys pii.Keys
 	Sender      notification.Sender // to customers who gave an address
 	NoContact   notification.Sender // for those who gave none: the log
+	Sends       int                 // notifications being sent at once; 0: one
 	Currency    string              // "USD" if empty
 
 	BreakerFailures int                                   // 0: the breaker's default
 	Simulator       provider.Config                       // Store and Now are set here
 	Gateway         func(payment.Gateway) payment.Gateway // wraps the provider, for simulation; nil: as it is
+
+	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, for simulation; nil: as it is
 
 	Workers int // executions being advanced at once; 0: flow's default
 	Now     func() time.Time
@@ -112,7 +115,7 @@ func New(c Config) (*App, error) {
 	a.Queue = storebus.Open(c.Store, "notifications", storebus.Config{Now: c.Now})
 	a.Notifications = notification.New(notification.Config{
 		Store: c.Store, Queue: a.Queue, Staged: a.Queue, Sender: c.Sender, NoContact: c.NoContact,
-		Keys: c.ContactKeys, Now: c.Now, Log: c.Log,
+		Keys: c.ContactKeys, Now: c.Now, Log: c.Log, Concurrency: c.Sends,
 	})
 	sagas := &sagas{keys: c.SagaKeys}
 	a.Orders = order.New(order.Config{
@@ -125,6 +128,11 @@ func New(c Config) (*App, error) {
 	resources := saga.LocalResources()
 	table := saga.NewTable(c.SagaKeys, a.Orders, a.Inventory, a.Payments)
 	table["order.notify"] = a.thenWake(table["order.notify"])
+	if c.Task != nil {
+		for name, h := range table {
+			table[name] = c.Task(name, h)
+		}
+	}
 	task := func(ctx context.Context, call flow.Call) (store.Effect, error) {
 		return table.Do(ctx, call.Input, call.Attempt)
 	}
@@ -136,7 +144,7 @@ func New(c Config) (*App, error) {
 		Workers:    c.Workers,
 		Now:        c.Now,
 		Seed:       chance.seed,
-		Log:        c.Log,
+		Log:        c.Log.With("service", "flow"),
 		OnFailed: func(tx *store.Tx, e flow.Ended) error {
 			return a.Orders.StageReview(tx, orderOf(e.Execution), e.Execution, string(e.Status), e.Error, e.Cause)
 		},

@@ -44,6 +44,8 @@ const (
 type Config struct {
 	Seed   uint64
 	Faults map[int]Fault // by point, from 1
+	// Failing is a task that always answers "try again", as a function that cannot be reached.
+	Failing string
 	// LateAfter is when the provider makes a late capture; 0: its default.
 	LateAfter time.Duration
 }
@@ -98,6 +100,7 @@ func (w *World) start() {
 		NoContact:   w.mail,
 		Simulator:   provider.Config{LateAfter: w.config.LateAfter, Sleep: sleep},
 		Gateway:     func(g payment.Gateway) payment.Gateway { return &faultyGateway{g, w.plan} },
+		Task:        w.task,
 		Now:         w.now,
 		Rand:        rand.New(rand.NewPCG(w.rnd.Uint64(), w.rnd.Uint64())),
 		Log:         slog.New(slog.DiscardHandler),
@@ -106,6 +109,16 @@ func (w *World) start() {
 		w.t.Fatal(err)
 	}
 	w.app = a
+}
+
+// task is a task of the saga as the world lets it work.
+func (w *World) task(name string, h saga.Handler) saga.Handler {
+	if name != w.config.Failing {
+		return h
+	}
+	return func(context.Context, saga.TaskInput) (store.Effect, error) {
+		return store.Effect{}, fault.New(fault.Transient, "simulated: %s cannot be reached", name)
+	}
 }
 
 // now is the bubble's clock, moved by the seed so that no test depends on a date.

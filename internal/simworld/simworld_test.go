@@ -20,10 +20,11 @@ var methods = []string{
 
 // A case is one order: how it pays, whether there is enough stock, and after how many steps of the saga it is cancelled.
 type scenario struct {
-	method string
-	short  bool
-	cancel int           // steps before the cancel; -1: none
-	late   time.Duration // when the provider makes a late capture
+	method  string
+	short   bool
+	cancel  int           // steps before the cancel; -1: none
+	late    time.Duration // when the provider makes a late capture
+	failing string        // a task that cannot be reached
 }
 
 func (s scenario) String() string {
@@ -35,12 +36,15 @@ func (s scenario) String() string {
 	if s.short {
 		stock = "short"
 	}
+	if s.failing != "" {
+		stock += ", " + s.failing + " fails"
+	}
 	return fmt.Sprintf("%s, %s, %s", s.method, cancel, stock)
 }
 
 // play runs the scenario in a world of its own and returns it, at rest and checked.
 func (s scenario) play(t *testing.T, c simworld.Config) (w *simworld.World) {
-	c.LateAfter = s.late
+	c.LateAfter, c.Failing = s.late, s.failing
 	synctest.Test(t, func(t *testing.T) {
 		w = simworld.New(t, c)
 		w.Product("LAPTOP-01", 149900, 5)
@@ -82,6 +86,12 @@ func scenarios() []scenario {
 			}
 		}
 	}
+	// Reserving or charging that never succeeds: the release finds no hold and leaves a tombstone, the charge is resolved without one.
+	for _, failing := range []string{"inventory.reserve", "payment.charge"} {
+		for _, cancel := range []int{-1, 0, 2} {
+			all = append(all, scenario{method: provider.Visa, cancel: cancel, failing: failing})
+		}
+	}
 	return all
 }
 
@@ -90,7 +100,7 @@ func scenarios() []scenario {
 func TestSagaSurvivesACrashAtEveryPoint(t *testing.T) {
 	started, runs, violations := time.Now(), 0, 0
 	all := scenarios()
-	step := longtest.Count(8, 1, 1)
+	step := longtest.Count(8, 2, 1)
 	for i := 0; i < len(all); i += step {
 		s := all[i]
 		t.Run(s.String(), func(t *testing.T) {
