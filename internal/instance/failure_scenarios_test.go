@@ -126,6 +126,9 @@ func breakerOpen(t *testing.T) {
 // The refusal itself, without HTTP, takes under a millisecond; see also the breaker's benchmark.
 func TestAnOpenCircuitRefusesUnderAMillisecond(t *testing.T) {
 	w := newWorld(t)
+	w.product("A", 1)
+	w.place(request(visa, "A"))
+	w.rest() // nothing else commits any more
 	b := w.i.App.Breakers[app.ChargeBreaker]
 	if err := b.Trip(t.Context()); err != nil {
 		t.Fatal(err)
