@@ -24,6 +24,8 @@ type Snapshot struct {
 	holds      map[string]holdFacts
 	payments   map[string]paymentFacts
 	executions map[string]bool // by name
+	running    map[string]bool // by name
+	indexed    map[string]bool // by name: recovery will find it
 	open       map[string]bool // by order: it has an open execution
 	notified   map[string]bool // by order: the record says that its notification was sent, or needs none
 	queued     map[string]bool // by order: a message waits
@@ -43,13 +45,15 @@ type orderFacts struct {
 	lines                       map[string]int64
 	logError                    string
 	head                        order.State
+	endedAt                     time.Time // of the last event
 }
 
 type stockFacts struct{ initial, restocked, available, held, sold int64 }
 
 type holdFacts struct {
-	state string
-	lines map[string]int64
+	state     string
+	lines     map[string]int64
+	createdAt time.Time
 }
 
 type paymentFacts uint8
@@ -72,7 +76,7 @@ const (
 func New() *Snapshot {
 	return &Snapshot{
 		orders: map[string]*orderFacts{}, stock: map[string]stockFacts{}, holds: map[string]holdFacts{},
-		payments: map[string]paymentFacts{}, executions: map[string]bool{}, open: map[string]bool{},
+		payments: map[string]paymentFacts{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{}, open: map[string]bool{},
 		notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
 		accounts: map[time.Time]map[string]provider.Account{},
 	}
@@ -145,6 +149,7 @@ func (s *Snapshot) addOrder(e store.Entry) error {
 func (s *Snapshot) fold(o *orderFacts, head order.State) {
 	o.head = head
 	o.status, o.hash, o.version = head.Status, head.Hash, head.Version
+	o.endedAt = head.UpdatedAt
 	o.terminal, o.needsReview, o.totalCents = head.Terminal(), head.NeedsReview, head.TotalCents
 	o.execution = o.id
 	if head.Redrives > 0 {
@@ -202,7 +207,7 @@ func (s *Snapshot) addHold(e store.Entry) error {
 	if err != nil {
 		return err
 	}
-	facts := holdFacts{state: h.State, lines: map[string]int64{}}
+	facts := holdFacts{state: h.State, lines: map[string]int64{}, createdAt: h.CreatedAt}
 	for _, l := range h.Lines {
 		facts.lines[l.ProductID] += l.Quantity
 	}
@@ -224,11 +229,16 @@ func (s *Snapshot) addPayment(e store.Entry) error {
 }
 
 func (s *Snapshot) addExecution(e store.Entry) {
+	if strings.HasPrefix(e.Key.PK, "open#") {
+		s.indexed[e.Key.SK] = true
+		return
+	}
 	if e.Key.SK != "head" {
 		return
 	}
 	s.executions[e.Key.PK] = true
 	if e.Item.Str("status") == "RUNNING" {
+		s.running[e.Key.PK] = true
 		id, _, _ := strings.Cut(e.Key.PK, "-r") // an order id is ord-<ULID>: no -r in it
 		s.open[id] = true
 	}

@@ -21,13 +21,14 @@ const (
 	CrashAfter        // it is written, then the process dies before anyone is told
 	ReplyLost         // it is written, but the caller hears "unknown"
 	Refused           // it is not written, and the caller hears "unknown"
+	Duplicate         // before it is done, an earlier task of any order is delivered once more and runs to its end
 )
 
 // Faults are all that can go wrong at a point.
-var Faults = []Fault{CrashBefore, CrashAfter, ReplyLost, Refused}
+var Faults = []Fault{CrashBefore, CrashAfter, ReplyLost, Refused, Duplicate}
 
 func (f Fault) String() string {
-	return [...]string{"none", "crash before", "crash after", "reply lost", "not done"}[f]
+	return [...]string{"none", "crash before", "crash after", "reply lost", "not done", "duplicate"}[f]
 }
 
 // crash is the panic of a process that dies. It runs through every recover of the code under test.
@@ -42,10 +43,17 @@ type plan struct {
 	points int // so far
 	fired  int
 	trace  func(format string, args ...any)
+	again  func() // delivers an earlier task once more
+	inside bool   // of such a delivery: it has no faults of its own
+
+	duplicated bool // there was such a delivery
 }
 
 // at is called at each point, with what is to happen there.
 func (p *plan) at(point string, do func() error) error {
+	if p.inside {
+		return do()
+	}
 	p.points++
 	f := p.faults[p.points]
 	if f != None {
@@ -57,6 +65,10 @@ func (p *plan) at(point string, do func() error) error {
 		panic(crash{point})
 	case Refused:
 		return fault.New(fault.Transient, "simulated: %s was not done", point)
+	case Duplicate:
+		p.inside, p.duplicated = true, true
+		p.again()
+		p.inside = false
 	}
 	err := do()
 	switch {

@@ -66,6 +66,7 @@ type World struct {
 	crashes int
 	steps   int
 
+	calls        []call            // of tasks, for duplicates
 	acknowledged map[string]string // idempotency key -> the body that was answered
 	violations   []string
 	lines        []string // the trace
@@ -83,7 +84,7 @@ func New(t testing.TB, c Config) *World {
 		ours: memstore.New(memstore.Options{StaleReads: true}), theirs: memstore.New(memstore.Options{}),
 		sagaKeys: keys, contactKeys: pii.NewMemoryKeys(), acknowledged: map[string]string{},
 	}
-	w.plan = &plan{faults: c.Faults, trace: w.tracef}
+	w.plan = &plan{faults: c.Faults, trace: w.tracef, again: w.duplicate}
 	w.mail = &mailbox{plan: w.plan, sent: map[string]int{}}
 	w.start()
 	return w
@@ -111,14 +112,39 @@ func (w *World) start() {
 	w.app = a
 }
 
-// task is a task of the saga as the world lets it work.
+// A call is one delivery of a task.
+type call struct {
+	name string
+	in   saga.TaskInput
+}
+
+// task is a task of the saga as the world lets it work. Each call is remembered: it may be delivered again.
 func (w *World) task(name string, h saga.Handler) saga.Handler {
-	if name != w.config.Failing {
-		return h
+	return func(ctx context.Context, in saga.TaskInput) (store.Effect, error) {
+		if !w.plan.inside {
+			w.calls = append(w.calls, call{name, in})
+			if name == w.config.Failing {
+				return store.Effect{}, fault.New(fault.Transient, "simulated: %s cannot be reached", name)
+			}
+		}
+		return h(ctx, in)
 	}
-	return func(context.Context, saga.TaskInput) (store.Effect, error) {
-		return store.Effect{}, fault.New(fault.Transient, "simulated: %s cannot be reached", name)
+}
+
+// duplicate delivers an earlier task once more, as a function is that was invoked long ago and only now runs: another attempt, with a
+// commit of its own. Whatever it answers, nobody hears it.
+func (w *World) duplicate() {
+	if len(w.calls) == 0 {
+		return
 	}
+	c := w.calls[w.rnd.IntN(len(w.calls))]
+	c.in.Attempt += ".again"
+	effect, err := w.app.Task(context.Background(), c.name, c.in)
+	if err == nil {
+		_, err = store.Commit(context.Background(), w.ours, effect)
+	}
+	w.tracef("again: %s of %s: %v", c.name, c.in.Input.OrderID, err)
+	w.checkCommit()
 }
 
 // now is the bubble's clock, moved by the seed so that no test depends on a date.
@@ -246,6 +272,10 @@ func (w *World) RunUntilIdle() {
 			return
 		}
 	}
+	if late := w.snapshot().Check(w.now(), true).LateHolds; late > 0 && !w.plan.duplicated {
+		w.violate("I5: %d orders have ended and still hold stock", late)
+	}
+	w.ours.Settle()         // replicas lag behind for seconds, not for ever
 	pause(20 * time.Minute) // past the age at which holds are asked about
 	for _, work := range []struct {
 		what string

@@ -272,6 +272,15 @@ func (s *Store) Dump(ctx context.Context, fn func(store.Entry) error) error {
 	return nil
 }
 
+// Settle lets what StaleReads sees catch up with every commit so far: replicas lag behind, but not for ever.
+func (s *Store) Settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		p.before = append([]row(nil), p.rows...)
+	}
+}
+
 // Commits is how many transactions were applied: tests compare it before and after.
 func (s *Store) Commits() uint64 {
 	s.mu.Lock()
