@@ -173,6 +173,7 @@ func Retryable(err error) bool {
 	switch KindOf(err) {
 	case Transient, Throttled, Unavailable:
 		return true
+	default:
+		return false
 	}
-	return false
 }

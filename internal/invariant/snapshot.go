@@ -129,12 +129,11 @@ func (s *Snapshot) addOrder(e store.Entry) error {
 	}
 	switch {
 	case strings.HasPrefix(e.Key.SK, "event#"):
-		ev, err := eventlog.Decode(e)
-		if err != nil {
-			o.logError = err.Error()
-			return nil
+		if ev, err := eventlog.Decode(e); err == nil {
+			s.events = append(s.events, ev)
+		} else {
+			o.logError = err.Error() // a violation of this order, not the end of the check
 		}
-		s.events = append(s.events, ev)
 	case e.Key.SK == "head": // behind the events, in the order of the dump
 		head, err := order.DecodeHead(e.Item)
 		if err != nil {
@@ -220,10 +219,11 @@ func (s *Snapshot) addPayment(e store.Entry) error {
 	if err != nil {
 		return err
 	}
-	s.payments[e.Key.PK] = paymentFinal
 	switch row.State {
 	case payment.Capturing, payment.Cancelling, payment.Refunding:
 		s.payments[e.Key.PK] = paymentUnknown
+	default:
+		s.payments[e.Key.PK] = paymentFinal
 	}
 	return nil
 }

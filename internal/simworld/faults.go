@@ -69,6 +69,7 @@ func (p *plan) at(point string, do func() error) error {
 		p.inside, p.duplicated = true, true
 		p.again()
 		p.inside = false
+	case None, CrashAfter, ReplyLost:
 	}
 	err := do()
 	switch {

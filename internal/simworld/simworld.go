@@ -174,13 +174,16 @@ func (w *World) survive(fn func()) (survived bool) {
 // Product puts a product on the shelf.
 func (w *World) Product(id string, priceCents, stock int64) {
 	w.t.Helper()
-	w.call("product "+id, func(ctx context.Context) error {
+	err := w.call("product "+id, func(ctx context.Context) error {
 		_, _, err := w.app.Inventory.Put(ctx, inventory.PutProduct{ProductID: id, Name: id, UnitPriceCents: priceCents, Stock: &stock})
 		if fault.Is(err, fault.ProductExists) || fault.Is(err, fault.ValidationFailed) {
 			return nil // the first call was done, and its reply lost
 		}
 		return err
 	})
+	if err != nil {
+		w.violate("product %s: %v", id, err)
+	}
 }
 
 // call does what a client does: it repeats a call that got no answer, or "try again", a bounded number of times.
