@@ -70,8 +70,7 @@ type App struct {
 	Breakers      map[string]*breaker.Breaker // by name
 	NewID         func(prefix string) string  // prefix and a ULID
 
-	table saga.Table
-	log   *slog.Logger
+	log *slog.Logger
 }
 
 // The breakers' names.
@@ -134,7 +133,6 @@ func New(c Config) (*App, error) {
 			table[name] = c.Task(name, h)
 		}
 	}
-	a.table = table
 	task := func(ctx context.Context, call flow.Call) (store.Effect, error) {
 		return table.Do(ctx, call.Input, call.Attempt)
 	}
@@ -182,11 +180,6 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.every(ctx, sweepEvery, "sweep", a.sweep) })
 	g.Go(func() error { return a.every(ctx, expireEvery, "expire", a.expire) })
 	return g.Wait()
-}
-
-// Task runs one task of the saga up to its last commit, as a delivery that comes from elsewhere would.
-func (a *App) Task(ctx context.Context, name string, in saga.TaskInput) (store.Effect, error) {
-	return a.table[name](ctx, in)
 }
 
 // every calls work at each tick until ctx ends. A failure is logged and tried again at the next tick: what was not done

@@ -3,6 +3,7 @@ package simworld
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -22,13 +23,17 @@ const (
 	ReplyLost         // it is written, but the caller hears "unknown"
 	Refused           // it is not written, and the caller hears "unknown"
 	Duplicate         // before it is done, an earlier task of any order is delivered once more and runs to its end
+	Stall             // it is on its way for so long that its task is given up, and arrives all the same
 )
 
 // Faults are all that can go wrong at a point.
-var Faults = []Fault{CrashBefore, CrashAfter, ReplyLost, Refused, Duplicate}
+var Faults = []Fault{CrashBefore, CrashAfter, ReplyLost, Refused, Duplicate, Stall}
+
+// stallFor is longer than any task's timeout, and ends at an instant of its own.
+const stallFor = 45*time.Second + 7*time.Nanosecond
 
 func (f Fault) String() string {
-	return [...]string{"none", "crash before", "crash after", "reply lost", "not done", "duplicate"}[f]
+	return [...]string{"none", "crash before", "crash after", "reply lost", "not done", "duplicate", "stall"}[f]
 }
 
 // crash is the panic of a process that dies. It runs through every recover of the code under test.
@@ -40,38 +45,32 @@ func (crash) SimulatedCrash() {}
 // A plan says which fault happens at which point. Points are counted from 1 over the world's whole life, restarts included.
 type plan struct {
 	faults map[int]Fault
-	points int // so far
-	fired  int
 	trace  func(format string, args ...any)
 	again  func() // delivers an earlier task once more
-	inside bool   // of such a delivery: it has no faults of its own
 
-	duplicated bool // there was such a delivery
+	mu     sync.Mutex // a task that was given up runs on beside the world
+	points int        // so far
+	fired  int
+	inside bool // of a duplicate
+	late   bool // some task may have been done after its order had ended
 }
 
 // at is called at each point, with what is to happen there.
-func (p *plan) at(point string, do func() error) error {
-	if p.inside {
-		return do()
-	}
-	p.points++
-	f := p.faults[p.points]
-	if f != None {
-		p.fired++
-		p.trace("point %d, %s: %s", p.points, point, f)
-	}
+func (p *plan) at(ctx context.Context, point string, do func(context.Context) error) error {
+	f := p.next(point)
 	switch f {
 	case CrashBefore:
 		panic(crash{point})
 	case Refused:
 		return fault.New(fault.Transient, "simulated: %s was not done", point)
 	case Duplicate:
-		p.inside, p.duplicated = true, true
 		p.again()
-		p.inside = false
+	case Stall:
+		pause(stallFor)
+		ctx = context.WithoutCancel(ctx)
 	case None, CrashAfter, ReplyLost:
 	}
-	err := do()
+	err := do(ctx)
 	switch {
 	case f == CrashAfter:
 		panic(crash{point})
@@ -79,6 +78,31 @@ func (p *plan) at(point string, do func() error) error {
 		return fault.New(fault.Transient, "simulated: the reply to %s was lost", point)
 	}
 	return err
+}
+
+// next counts the point, unless it is one of a duplicate: these have no faults of their own.
+func (p *plan) next(point string) Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.inside {
+		return None
+	}
+	p.points++
+	f := p.faults[p.points]
+	if f == None {
+		return None
+	}
+	p.fired++
+	p.late = p.late || f == Duplicate || f == Stall
+	p.trace("point %d, %s: %s", p.points, point, f)
+	return f
+}
+
+// enter begins or ends the delivery of a duplicate.
+func (p *plan) enter(inside bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inside = inside
 }
 
 // A faultyStore is our store as the process sees it: its commits are points.
@@ -90,7 +114,7 @@ type faultyStore struct {
 
 func (s *faultyStore) Update(ctx context.Context, fn func(*store.Tx) error) error {
 	writes := ""
-	err := s.plan.at("commit", func() error {
+	err := s.plan.at(ctx, "commit", func(ctx context.Context) error {
 		err := s.Store.Update(ctx, func(tx *store.Tx) error {
 			if err := fn(tx); err != nil {
 				return err
@@ -122,7 +146,7 @@ type faultyGateway struct {
 }
 
 func (g *faultyGateway) Open(ctx context.Context, in payment.Intent) (id string, err error) {
-	err = g.plan.at("provider open", func() error {
+	err = g.plan.at(ctx, "provider open", func(ctx context.Context) error {
 		id, err = g.Gateway.Open(ctx, in)
 		return err
 	})
@@ -130,7 +154,7 @@ func (g *faultyGateway) Open(ctx context.Context, in payment.Intent) (id string,
 }
 
 func (g *faultyGateway) Capture(ctx context.Context, intentID string) (r payment.Receipt, err error) {
-	err = g.plan.at("provider capture", func() error {
+	err = g.plan.at(ctx, "provider capture", func(ctx context.Context) error {
 		r, err = g.Gateway.Capture(ctx, intentID)
 		return err
 	})
@@ -138,7 +162,7 @@ func (g *faultyGateway) Capture(ctx context.Context, intentID string) (r payment
 }
 
 func (g *faultyGateway) Cancel(ctx context.Context, intentID string) (c payment.Cancellation, err error) {
-	err = g.plan.at("provider cancel", func() error {
+	err = g.plan.at(ctx, "provider cancel", func(ctx context.Context) error {
 		c, err = g.Gateway.Cancel(ctx, intentID)
 		return err
 	})
@@ -146,7 +170,7 @@ func (g *faultyGateway) Cancel(ctx context.Context, intentID string) (c payment.
 }
 
 func (g *faultyGateway) Refund(ctx context.Context, intentID string) (r payment.Receipt, err error) {
-	err = g.plan.at("provider refund", func() error {
+	err = g.plan.at(ctx, "provider refund", func(ctx context.Context) error {
 		r, err = g.Gateway.Refund(ctx, intentID)
 		return err
 	})
@@ -163,8 +187,8 @@ type mailbox struct {
 func (m *mailbox) Name() string { return "mailbox" }
 
 // Send takes the e-mail over.
-func (m *mailbox) Send(_ context.Context, e notification.Email) error {
-	return m.plan.at("send", func() error {
+func (m *mailbox) Send(ctx context.Context, e notification.Email) error {
+	return m.plan.at(ctx, "send", func(context.Context) error {
 		m.sent[e.MessageID]++
 		return nil
 	})

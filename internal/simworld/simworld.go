@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,10 +67,13 @@ type World struct {
 	crashes int
 	steps   int
 
-	calls        []call            // of tasks, for duplicates
-	acknowledged map[string]string // idempotency key -> the body that was answered
-	violations   []string
-	lines        []string // the trace
+	handlers     map[string]saga.Handler // of the process that runs
+	calls        []call                  // of tasks, for duplicates
+	acknowledged map[string]string       // idempotency key -> the body that was answered
+
+	mu         sync.Mutex // what follows is also written by tasks that were given up
+	violations []string
+	lines      []string // the trace
 }
 
 // New makes a world without products. Call it inside synctest.Test.
@@ -83,6 +87,7 @@ func New(t testing.TB, c Config) *World {
 		t: t, config: c, rnd: rand.New(rand.NewPCG(c.Seed, 1)),
 		ours: memstore.New(memstore.Options{StaleReads: true}), theirs: memstore.New(memstore.Options{}),
 		sagaKeys: keys, contactKeys: pii.NewMemoryKeys(), acknowledged: map[string]string{},
+		handlers: map[string]saga.Handler{},
 	}
 	w.plan = &plan{faults: c.Faults, trace: w.tracef, again: w.duplicate}
 	w.mail = &mailbox{plan: w.plan, sent: map[string]int{}}
@@ -118,16 +123,22 @@ type call struct {
 	in   saga.TaskInput
 }
 
-// task is a task of the saga as the world lets it work. Each call is remembered: it may be delivered again.
+// task is a task of the saga as the world lets it work. Each call is remembered: it may be delivered again. One that was given up
+// while it was on its way commits what it did, as a function would that runs on after its invocation has timed out.
 func (w *World) task(name string, h saga.Handler) saga.Handler {
+	w.handlers[name] = h
 	return func(ctx context.Context, in saga.TaskInput) (store.Effect, error) {
-		if !w.plan.inside {
-			w.calls = append(w.calls, call{name, in})
-			if name == w.config.Failing {
-				return store.Effect{}, fault.New(fault.Transient, "simulated: %s cannot be reached", name)
-			}
+		w.calls = append(w.calls, call{name, in})
+		if name == w.config.Failing {
+			return store.Effect{}, fault.New(fault.Transient, "simulated: %s cannot be reached", name)
 		}
-		return h(ctx, in)
+		effect, err := h(ctx, in)
+		if err == nil && ctx.Err() != nil {
+			_, late := store.Commit(context.WithoutCancel(ctx), w.ours, effect)
+			w.tracef("given up, and done all the same: %s of %s: %v", name, in.Input.OrderID, late)
+			w.checkCommit()
+		}
+		return effect, err
 	}
 }
 
@@ -139,7 +150,9 @@ func (w *World) duplicate() {
 	}
 	c := w.calls[w.rnd.IntN(len(w.calls))]
 	c.in.Attempt += ".again"
-	effect, err := w.app.Task(context.Background(), c.name, c.in)
+	w.plan.enter(true)
+	defer w.plan.enter(false)
+	effect, err := w.handlers[c.name](context.Background(), c.in)
 	if err == nil {
 		_, err = store.Commit(context.Background(), w.ours, effect)
 	}
@@ -275,7 +288,7 @@ func (w *World) RunUntilIdle() {
 			return
 		}
 	}
-	if late := w.snapshot().Check(w.now(), true).LateHolds; late > 0 && !w.plan.duplicated {
+	if late := w.snapshot().Check(w.now(), true).LateHolds; late > 0 && !w.plan.late {
 		w.violate("I5: %d orders have ended and still hold stock", late)
 	}
 	w.ours.Settle()         // replicas lag behind for seconds, not for ever
@@ -339,12 +352,16 @@ func (w *World) TraceHash() uint64 {
 }
 
 func (w *World) tracef(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.lines = append(w.lines, fmt.Sprintf("%s ", w.now().UTC().Format("15:04:05.000"))+fmt.Sprintf(format, args...))
 }
 
 func (w *World) violate(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	w.tracef("VIOLATION %s", text)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.violations = append(w.violations, text)
 }
 
