@@ -12,8 +12,14 @@ type Tx struct {
 	read  func(Key) (Item, uint64, error)
 	reads []Read
 	ops   []Op
+	conds []Cond // of all ops, in their order; each op has its piece
 	bytes int
 	err   error
+
+	// Where the three begin: what most transactions hold takes no memory beside the Tx.
+	fewReads [1]Read
+	fewOps   [3]Op
+	fewConds [3]Cond
 }
 
 // A Read is what Tx.Get saw: the item's version, and whether it was there at all. Put and Delete change the version; Add
@@ -126,7 +132,11 @@ func (c Cond) Holds(it Item) bool {
 }
 
 // NewTx begins a run; adapters call it. read returns the committed item and its version; Tx remembers what it gave.
-func NewTx(read func(Key) (Item, uint64, error)) *Tx { return &Tx{read: read} }
+func NewTx(read func(Key) (Item, uint64, error)) *Tx {
+	tx := &Tx{read: read}
+	tx.reads, tx.ops, tx.conds = tx.fewReads[:0], tx.fewOps[:0], tx.fewConds[:0]
+	return tx
+}
 
 // Get returns the item, or nil, and records what it saw: if that has changed by the commit, the function runs again.
 func (tx *Tx) Get(key Key) (Item, error) {
@@ -154,12 +164,12 @@ func (tx *Tx) Put(key Key, it Item, conds ...Cond) {
 	if it == nil {
 		it = Item{}
 	}
-	tx.stage(Op{Kind: OpPut, Key: key, Item: it, Conds: conds})
+	tx.stage(Op{Kind: OpPut, Key: key, Item: it}, conds)
 }
 
 // Delete removes the item if every condition holds; an item that is absent already is no failure of its own.
 func (tx *Tx) Delete(key Key, conds ...Cond) {
-	tx.stage(Op{Kind: OpDelete, Key: key, Conds: conds})
+	tx.stage(Op{Kind: OpDelete, Key: key}, conds)
 }
 
 // Check lets the commit pass only if every condition holds, and writes nothing.
@@ -167,7 +177,7 @@ func (tx *Tx) Check(key Key, conds ...Cond) {
 	if len(conds) == 0 {
 		tx.fail("a check of %s without a condition", key)
 	}
-	tx.stage(Op{Kind: OpCheck, Key: key, Conds: conds})
+	tx.stage(Op{Kind: OpCheck, Key: key}, conds)
 }
 
 // Add moves integer attributes, at most ten of them. It never conflicts with a read of the same item, nor with another Add.
@@ -185,7 +195,7 @@ func (tx *Tx) Add(key Key, deltas []Delta, conds ...Cond) {
 			}
 		}
 	}
-	tx.stage(Op{Kind: OpAdd, Key: key, Deltas: deltas, Conds: conds})
+	tx.stage(Op{Kind: OpAdd, Key: key, Deltas: deltas}, conds)
 }
 
 // Reads and Ops are what an adapter has to commit; Err is the first staging mistake.
@@ -216,14 +226,14 @@ func (tx *Tx) Err() error {
 
 func (tx *Tx) writes(key Key) bool {
 	for i := range tx.ops {
-		if tx.ops[i].Key == key {
+		if k := &tx.ops[i].Key; k.SK == key.SK && k.PK == key.PK && k.Table == key.Table {
 			return true
 		}
 	}
 	return false
 }
 
-func (tx *Tx) stage(op Op) {
+func (tx *Tx) stage(op Op, conds []Cond) {
 	if err := CheckKey(op.Key); err != nil {
 		tx.fail("%v", err)
 	}
@@ -234,6 +244,12 @@ func (tx *Tx) stage(op Op) {
 		if err := CheckItem(op.Item); err != nil {
 			tx.fail("%s: %v", op.Key, err)
 		}
+	}
+	if len(conds) > 0 {
+		// A copy, so that a caller's list of conditions need not outlive the call.
+		n := len(tx.conds)
+		tx.conds = append(tx.conds, conds...)
+		op.Conds = tx.conds[n:len(tx.conds):len(tx.conds)]
 	}
 	tx.bytes += len(op.Key.PK) + len(op.Key.SK) + op.Item.Size()
 	tx.ops = append(tx.ops, op)
