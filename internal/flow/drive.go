@@ -76,10 +76,12 @@ func (e *Engine) spawn() {
 // advance is a worker: it takes one ready run after another and advances each until it waits.
 func (e *Engine) advance(ctx context.Context) {
 	defer e.active.Done()
+	var w worker
+	defer w.rest()
 	for r := e.take(nil, again); r != nil; {
-		out := e.step(ctx, r)
+		out := e.step(ctx, &w, r)
 		for out == again && (!e.draining.Load() || r.answer != nil) {
-			out = e.step(ctx, r)
+			out = e.step(ctx, &w, r)
 		}
 		r = e.take(r, out)
 	}
@@ -211,7 +213,9 @@ func (e *Engine) RunOne(ctx context.Context) (ran bool, wake time.Time, err erro
 	if r == nil {
 		return false, wake, ctx.Err()
 	}
-	out := e.step(ctx, r)
+	var w worker
+	defer w.rest()
+	out := e.step(ctx, &w, r)
 	e.mu.Lock()
 	e.settle(r, out)
 	e.mu.Unlock()

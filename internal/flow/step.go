@@ -29,7 +29,7 @@ const (
 )
 
 // step does one thing for a run: it reads the journal if it must, carries out one command, and commits the answer.
-func (e *Engine) step(ctx context.Context, r *run) outcome {
+func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 	if crash := e.crashed.Load(); crash != nil {
 		panic(*crash)
 	}
@@ -45,7 +45,7 @@ func (e *Engine) step(ctx context.Context, r *run) outcome {
 		}
 	}
 	if r.answer == nil {
-		if out := e.carryOut(ctx, r); r.answer == nil {
+		if out := e.carryOut(ctx, w, r); r.answer == nil {
 			return out
 		}
 	}
@@ -65,7 +65,7 @@ func (r *run) expects(a *answer) bool {
 }
 
 // carryOut does what the machine wants next, and leaves the answer in r; without one the outcome says why.
-func (e *Engine) carryOut(ctx context.Context, r *run) outcome {
+func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 	if r.x.Status() != running {
 		r.answer = &answer{endedAtStart: true}
 		return again
@@ -86,7 +86,7 @@ func (e *Engine) carryOut(ctx context.Context, r *run) outcome {
 		r.answer = &answer{kind: asl.TimerFired, id: c.ID, state: c.State}
 		return again
 	}
-	return e.runTask(ctx, r, c)
+	return e.runTask(ctx, w, r, c)
 }
 
 // A commit is one attempt to commit a run's answer. Its fields are of the latest run of its function.

@@ -32,7 +32,7 @@ const heedTime = time.Millisecond
 var errTooLarge = errors.New("the task's result is over 256 KiB")
 
 // runTask calls the task's function and leaves its answer in r.
-func (e *Engine) runTask(ctx context.Context, r *run, c asl.Command) outcome {
+func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) outcome {
 	task := e.o.Tasks[c.Resource]
 	if task == nil { // of an older definition: this build is at fault, not the execution
 		return e.tryLater(ctx, r, "run", fault.New(fault.Internal, "flow: no task for %s", c.Resource))
@@ -51,7 +51,7 @@ func (e *Engine) runTask(ctx context.Context, r *run, c asl.Command) outcome {
 			return asleep
 		}
 		var timedOut bool
-		if a.effect, timedOut, err = e.invokeWithin(ctx, limit, task, call); timedOut {
+		if a.effect, timedOut, err = e.invokeWithin(ctx, w, limit, task, call); timedOut {
 			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: a task timed out", slog.String("execution", r.name),
 				slog.String("state", c.State), slog.String("attempt", call.Attempt), slog.Duration("after", limit))
 			a = late
@@ -102,22 +102,59 @@ type result struct {
 	crash  any // a SimulatedCrash on its way to the driver's goroutine
 }
 
-// invokeWithin calls the task in its own goroutine and waits for it no longer than limit: what comes later is dropped, and
-// the goroutine ends when the task returns. A task that returns after its deadline has timed out, whatever it says.
-func (e *Engine) invokeWithin(ctx context.Context, limit time.Duration, task Task, c Call) (store.Effect, bool, error) {
-	within, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	done := make(chan result, 1)
+// A hand runs the tasks of one worker, one after the other, on a goroutine of its own, so that the worker can stop waiting for one. A
+// goroutine for each task would do as well, but would have to grow its stack for each.
+type hand struct {
+	todo chan handful
+	done chan result // takes one: the hand does not wait for a worker that has given it up
+}
+
+// A handful is one task with its context.
+type handful struct {
+	ctx  context.Context
+	task Task
+	call Call
+}
+
+// newHand starts a hand. It ends when todo is closed and the task that it is at has returned.
+func (e *Engine) newHand() *hand {
+	h := &hand{todo: make(chan handful), done: make(chan result, 1)}
 	e.active.Add(1)
 	go func() {
 		defer e.active.Done()
-		var res result
-		defer func() {
-			res.crash = recover()
-			done <- res
-		}()
-		res.effect, res.err = invoke(within, task, c)
+		for t := range h.todo {
+			h.done <- t.run()
+		}
 	}()
+	return h
+}
+
+func (t handful) run() (res result) {
+	defer func() { res.crash = recover() }()
+	res.effect, res.err = invoke(t.ctx, t.task, t.call)
+	return res
+}
+
+// A worker advances one run after another. The zero worker is ready; let it rest when it is done.
+type worker struct{ hand *hand }
+
+func (w *worker) rest() {
+	if w.hand != nil {
+		close(w.hand.todo)
+		w.hand = nil
+	}
+}
+
+// invokeWithin has the worker's hand call the task and waits for it no longer than limit: what comes later is dropped, and so is
+// the hand, which ends when the task returns. A task that returns after its deadline has timed out, whatever it says.
+func (e *Engine) invokeWithin(ctx context.Context, w *worker, limit time.Duration, task Task, c Call) (store.Effect, bool, error) {
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if w.hand == nil {
+		w.hand = e.newHand()
+	}
+	done := w.hand.done
+	w.hand.todo <- handful{within, task, c}
 	var res result
 	select {
 	case res = <-done:
@@ -127,6 +164,7 @@ func (e *Engine) invokeWithin(ctx context.Context, limit time.Duration, task Tas
 		select {
 		case res = <-done:
 		case <-heeded.C:
+			w.rest()
 			e.leaveBehind(done)
 		}
 	}
