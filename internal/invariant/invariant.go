@@ -30,7 +30,7 @@ type Report struct {
 	Products   int
 	Open       int // orders whose execution is open: what holds at rest was not asked of them
 	Reviews    int // orders that wait for a person: neither
-	LateHolds  int // holds that a reserve made after its order had ended: the expirer's business, until it is due
+	LateHolds  int // holds of orders that were refused: a late reserve made them, and the expirer will give them back
 	Violations []Violation
 	// Heads is the SHA-256 over all orders' ids, versions and chain hashes. The chain proves edits, not truncation: keep it
 	// elsewhere, and a log that was cut off shows.
@@ -201,8 +201,8 @@ func (c *check) atRest(o *orderFacts) {
 	}
 	h := c.s.holds[o.id]
 	switch {
-	case h.state == active && !h.createdAt.Before(o.endedAt) && c.now.Sub(h.createdAt) < expiry:
-		// A reserve was delivered after the order had been refused: a refusal leaves no tombstone, so it found stock that came back
+	case o.status == failed && h.state == active && c.now.Sub(h.createdAt) < expiry:
+		// A reserve was delivered again after it had been refused: a refusal leaves no tombstone, so it found stock that came back
 		// meanwhile. The expirer asks for the order's outcome and gives it back.
 		c.lateHolds++
 	case o.status == confirmed && h.state != committed:

@@ -45,7 +45,6 @@ type orderFacts struct {
 	lines                       map[string]int64
 	logError                    string
 	head                        order.State
-	endedAt                     time.Time // of the last event
 }
 
 type stockFacts struct{ initial, restocked, available, held, sold int64 }
@@ -66,6 +65,7 @@ const (
 
 const (
 	confirmed = order.Confirmed
+	failed    = order.Failed
 	active    = inventory.Active
 	released  = inventory.Released
 	committed = inventory.Committed
@@ -148,7 +148,6 @@ func (s *Snapshot) addOrder(e store.Entry) error {
 func (s *Snapshot) fold(o *orderFacts, head order.State) {
 	o.head = head
 	o.status, o.hash, o.version = head.Status, head.Hash, head.Version
-	o.endedAt = head.UpdatedAt
 	o.terminal, o.needsReview, o.totalCents = head.Terminal(), head.NeedsReview, head.TotalCents
 	o.execution = o.id
 	if head.Redrives > 0 {

@@ -292,7 +292,7 @@ func (w *World) RunUntilIdle() {
 		w.violate("I5: %d orders have ended and still hold stock", late)
 	}
 	w.ours.Settle()         // replicas lag behind for seconds, not for ever
-	pause(20 * time.Minute) // past the age at which holds are asked about
+	pause(16 * time.Minute) // past the age at which holds are asked about
 	for _, work := range []struct {
 		what string
 		fn   func(context.Context) error

@@ -145,6 +145,9 @@ func randomWorld(t *testing.T, seed uint64) (w *simworld.World) {
 	for range 1 + rnd.IntN(6) {
 		faults[3+rnd.IntN(80)] = simworld.Faults[rnd.IntN(len(simworld.Faults))]
 	}
+	for range rnd.IntN(12) { // cheap, and there are many tasks to choose from
+		faults[3+rnd.IntN(120)] = simworld.Duplicate
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w = simworld.New(t, simworld.Config{Seed: seed, Faults: faults, LateAfter: time.Duration(rnd.IntN(20)) * time.Second})
 		w.Product("A", 100, int64(1+rnd.IntN(4)))
