@@ -3,16 +3,17 @@ package eventlog
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/jcs"
 )
 
 var errForm = errors.New("not an event in canonical form")
 
-// parse reads what appendCanonical wrote. Since that form is fixed there is nothing to search for but the data's end, and only the
-// data needs a JSON decoder: a status query decodes every event of its order.
+// parse reads what appendCanonical wrote. Since that form is fixed there is nothing to search for but the data's end: a status
+// query decodes every event of its order.
 func parse(text string) (Event, error) {
 	p := parser{rest: text}
 	var e Event
@@ -48,16 +49,12 @@ func parse(text string) (Event, error) {
 
 // object decodes an object or null, with numbers as json.Number.
 func object(text string) (map[string]any, error) {
-	if text == "null" {
+	v, ok := jcs.Decode(text)
+	if ok && v == nil {
 		return nil, nil
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var m map[string]any
-	if err := d.Decode(&m); err != nil || m == nil {
-		return nil, errForm
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	m, isObject := v.(map[string]any)
+	if !isObject {
 		return nil, errForm
 	}
 	return m, nil
