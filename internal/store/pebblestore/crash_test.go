@@ -184,9 +184,8 @@ func beforeWrites(fs vfs.FS, before func(n int64) error) vfs.FS {
 }
 
 func TestCrashBeforeEveryWrite(t *testing.T) {
-	const writers, commits = 2, 25
 	fs := vfs.NewCrashableMem()
-	l := newLedger(writers)
+	l := newLedger(2)
 	type crash struct {
 		fs    *vfs.MemFS
 		acked []int64
@@ -198,34 +197,44 @@ func TestCrashBeforeEveryWrite(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		acked := l.snapshot()
-		for _, percent := range []int{0, 60} {
+		for _, percent := range []int{0, 30, 60, 90} { // of what was not synced is there nevertheless
 			crashes = append(crashes, crash{fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), acked})
 		}
 		return nil
 	})
-	s, err := tryOpen(t, watched, Options{Feed: feedsHeads})
-	if err != nil {
-		t.Fatal(err)
+	for range 3 { // lives of the process: the first makes the store, the others find it
+		live(t, watched, l)
 	}
-	for i := range commits {
-		for w := range writers {
-			if err := l.next(context.Background(), s, w); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if i == commits/2 { // a flush in the middle, with all the files that it makes and removes
-			if err := s.db.Flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	closeStore(t, s)
 	mu.Lock()
 	defer mu.Unlock()
 	t.Logf("%d crashes", len(crashes))
 	for i, c := range crashes {
 		t.Run(fmt.Sprint("crash ", i), func(t *testing.T) { audit(t, c.fs, c.acked) })
 	}
+}
+
+// live opens the store, makes some commits, with a flush among them and all the files that it makes and removes, and
+// closes it.
+func live(t *testing.T, fs vfs.FS, l *ledger) {
+	t.Helper()
+	const commits = 10
+	s, err := tryOpen(t, fs, Options{Feed: feedsHeads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range commits {
+		for w := range l.acked {
+			if err := l.next(context.Background(), s, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == commits/2 {
+			if err := s.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closeStore(t, s)
 }
 
 var errDisk = errors.New("the disk failed")

@@ -58,7 +58,7 @@ func checkFormat(fs vfs.FS, dir string) error {
 	for _, name := range names {
 		// The file was written before the first file of Pebble, so a database without it comes from somewhere else,
 		// or from a checkpoint that did not get to its end.
-		if strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, "marker.") || name == "CURRENT" {
+		if strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, markerPrefix) || name == "CURRENT" {
 			return fmt.Errorf("pebblestore: %w: %s holds a database without a %s file, so it is not from CloudFlow, "+
 				"or an unfinished backup; choose another directory", ErrFormat, dir, formatFile)
 		}
@@ -115,14 +115,6 @@ func makeDir(fs vfs.FS, dir string) error {
 		return err
 	}
 	return syncDir(fs, parent)
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func readSome(fs vfs.FS, name string) ([]byte, error) {

@@ -81,7 +81,7 @@ func (o Options) withDefaults(dir string) Options {
 // with everything else. What is not named keeps Pebble's default.
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:     s.opts.FS,
+		FS:     orderly{s.opts.FS},
 		Lock:   s.lock,
 		Logger: pebbleLogger{s},
 		// Pinned, so that a new Pebble does not change the files of a running installation by itself: an upgrade is a new
