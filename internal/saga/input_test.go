@@ -22,12 +22,14 @@ func sample() Input {
 	}
 }
 
+var twoKeys = map[string][]byte{
+	"k1": bytes.Repeat([]byte{1}, keyBytes),
+	"k2": bytes.Repeat([]byte{2}, keyBytes),
+}
+
 func testKeys(t *testing.T) *Keys {
 	t.Helper()
-	keys, err := NewKeys("k2", map[string][]byte{
-		"k1": bytes.Repeat([]byte{1}, keyBytes),
-		"k2": bytes.Repeat([]byte{2}, keyBytes),
-	})
+	keys, err := NewKeys("k2", twoKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,12 +46,19 @@ func TestSignature(t *testing.T) {
 		}
 	})
 	t.Run("a key that no longer signs goes on verifying", func(t *testing.T) {
-		old, err := NewKeys("k1", keys.byID)
+		old, err := NewKeys("k1", twoKeys)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := keys.Verify(old.Sign(sample())); err != nil {
 			t.Fatal(err)
+		}
+	})
+	t.Run("a signature depends on nothing that was signed before it", func(t *testing.T) {
+		other := sample()
+		other.OrderID += "-longer-than-the-first"
+		if keys.Sign(other).MAC == signed.MAC || keys.Sign(sample()).MAC != signed.MAC || testKeys(t).Sign(sample()).MAC != signed.MAC {
+			t.Fatal("it does")
 		}
 	})
 	t.Run("what is signed is the canonical form of RFC 8785", func(t *testing.T) {
