@@ -92,7 +92,7 @@ type Charge struct {
 
 // Charge captures the order's total. Its effect records the capture and answers {payment_id, captured, refunded_cents}. A
 // repeated call answers the same. Errors: fault.PaymentDeclined; fault.PaymentProviderUnavailable, nothing was attempted
-// because the circuit is open, or the payment was given up before; fault.Transient and fault.Throttled, call again;
+// because the circuit is open, or the payment was given up before, and nothing will be; fault.Transient and fault.Throttled, call again;
 // fault.PaymentOutcomeUnknown, call Resolve; fault.PaymentMismatch.
 func (s *Service) Charge(ctx context.Context, c Charge) (store.Effect, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.c.HandlerTimeout)
@@ -121,6 +121,9 @@ func (s *Service) Charge(ctx context.Context, c Charge) (store.Effect, error) {
 // begin opens an intent and captures it.
 func (s *Service) begin(ctx context.Context, c Charge) (store.Effect, error) {
 	permit, err := s.c.ChargeBreaker.Acquire(ctx)
+	if fault.Is(err, fault.PaymentProviderUnavailable) {
+		return store.Effect{}, s.giveUp(ctx, c, err)
+	}
 	if err != nil {
 		return store.Effect{}, err
 	}
@@ -143,6 +146,15 @@ func (s *Service) begin(ctx context.Context, c Charge) (store.Effect, error) {
 		return store.Effect{}, err
 	}
 	return s.capture(ctx, c, row, permit)
+}
+
+// giveUp makes an open circuit's no final, and says it: the saga puts the order back on this answer and asks nobody again, so an
+// earlier delivery of the task that comes late must not find the way free once the circuit is closed.
+func (s *Service) giveUp(ctx context.Context, c Charge, cause error) error {
+	if err := s.advance(ctx, Row{}, s.newRow(c, Refused)); err != nil {
+		return err // or another attempt was first: the next one sees what it began
+	}
+	return cause
 }
 
 // goOn takes over an attempt that did not come to its end: captures the stored intent, perhaps again.

@@ -191,10 +191,44 @@ func TestCircuit(t *testing.T) {
 			if w.sim.Attempts() != before {
 				t.Fatal("the provider was asked")
 			}
-			if w.row().State != "" {
-				t.Fatal("a row was written")
+			if w.row().State != payment.Refused {
+				t.Fatalf("the row is %q: an earlier delivery of the charge would find the way free", w.row().State)
 			}
 		}
+	})
+	inBubble(t, "what an open circuit refused is refused for good: a charge that comes late captures nothing", func(t *testing.T) {
+		w := newWorld(t, provider.Visa)
+		if err := w.circuit.Trip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.do(charge, "a") // the saga compensates on this answer
+		wantKind(t, err, fault.PaymentProviderUnavailable)
+		if err := w.circuit.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.do(charge, "late")
+		wantKind(t, err, fault.PaymentProviderUnavailable)
+		w.check(false, false)
+	})
+	inBubble(t, "an open circuit refuses nothing that another attempt has begun", func(t *testing.T) {
+		w := newWorld(t, provider.Visa)
+		if err := w.circuit.Trip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.trap.at, w.trap.mode, w.trap.pause = 1, paused, func() { // between the refusal and its row
+			if err := w.circuit.Reset(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.once(t.Context(), charge, "other"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := w.do(charge, "a")
+		wantKind(t, err, fault.Transient)
+		if !w.resolve() {
+			t.Fatal("the capture was lost")
+		}
+		w.check(true, false)
 	})
 	inBubble(t, "declines do not open it", func(t *testing.T) {
 		w := newWorld(t, provider.ChargeDeclined)
