@@ -92,7 +92,7 @@ type Start struct {
 // for concurrent use.
 type Execution struct {
 	machine *Machine
-	start   Start
+	start   *Start // never changed: clones share it
 	status  Status
 	output  any
 	failure failure
@@ -135,7 +135,7 @@ type scope struct {
 
 // Start begins an execution. It may be over at once: look at its Status. The input is checked like any payload.
 func (m *Machine) Start(s Start) (*Execution, []Command) {
-	x := &Execution{machine: m, start: s, status: StatusRunning, now: s.Time, seed: s.Seed}
+	x := &Execution{machine: m, start: &s, status: StatusRunning, now: s.Time, seed: s.Seed}
 	x.root = &scope{flow: m.flow}
 	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input})
 	x.root.lastEvent = 0

@@ -72,7 +72,7 @@ func newHead(hash, machine string, input []byte, now time.Time, seed uint64) sto
 
 // entry is the journal's item for an event; output is its Output as JSON, nil for none.
 func entry(ev asl.Event, output []byte) store.Item {
-	it := make(store.Item, 0, 6)
+	it := make(store.Item, 0, 5) // as a success has: failures are rare
 	it = append(it,
 		store.S("kind", string(ev.Kind)),
 		store.N("id", ev.ID),
@@ -117,7 +117,7 @@ func encode(v any) (any, []byte, error) {
 	case v == nil:
 		return nil, nil, nil
 	case plain(v):
-		text = asl.AppendJSON(nil, v)
+		text = asl.AppendJSON(make([]byte, 0, 512), v)
 	default:
 		var err error
 		if text, err = json.Marshal(v); err != nil {
@@ -231,10 +231,5 @@ func startOf(name string, head store.Item, observe func(asl.HistoryEvent)) (asl.
 
 // attemptName names an attempt: a command's ID never comes back, so with the execution's name it is unique for all time.
 func attemptName(name string, c asl.Command) string {
-	b := make([]byte, 0, len(name)+12)
-	b = append(b, name...)
-	b = append(b, '/')
-	b = strconv.AppendInt(b, c.ID, 10)
-	b = append(b, '.')
-	return string(strconv.AppendInt(b, int64(c.Attempt), 10))
+	return name + "/" + strconv.FormatInt(c.ID, 10) + "." + strconv.Itoa(c.Attempt)
 }
