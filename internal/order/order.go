@@ -93,7 +93,7 @@ type Admission interface {
 type Starter interface {
 	// Stage stages the start in the commit that stores its cause. Where a change feed starts executions it stages nothing.
 	Stage(tx *store.Tx, s Start) error
-	// Begin follows that commit. It never blocks, and a repeated call does nothing.
+	// Begin follows that commit. It never blocks; a repeated call does nothing, nor does one for an execution that does not exist.
 	Begin(execution string)
 	// Failure says how an execution stands. fault.NotFound: there is none of that name.
 	Failure(ctx context.Context, execution string) (Failure, error)

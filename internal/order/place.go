@@ -20,6 +20,8 @@ const (
 
 	statusAccepted = 202
 	placeAttempts  = 3 // a store that answers Transient three times in a row is down, and the caller should hear of it
+	// commitTime bounds a commit that its caller no longer waits for: many times what a disk takes that is merely busy.
+	commitTime = 10 * time.Second
 
 	attrSealed = "sealed" // of the contact's item
 	attrSince  = "since_ms"
@@ -138,9 +140,17 @@ type newOrder struct {
 
 // commit stores the order, or finds that its key has an answer. Transient means that the commit may have been applied: then it is
 // tried again under the same id, and finds itself.
+//
+// A caller that goes away does not take the order back, which may be stored already. So it does not end the commit either: what is stored
+// without a word would have no saga until somebody looks for it.
 func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 	var winner *idempotency.Record
-	var err error
+	err := ctx.Err()
+	if err != nil {
+		return Placed{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
 	for attempt := range placeAttempts {
 		err = s.store.Update(ctx, func(tx *store.Tx) error {
 			winner = nil
@@ -166,6 +176,9 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 		}
 	}
 	if err != nil {
+		if fault.Is(err, fault.Transient) {
+			s.saga.Begin(n.id) // in case it was applied; else there is nothing to begin
+		}
 		return Placed{}, err
 	}
 	if winner != nil && winner.Result.Ref != n.id {

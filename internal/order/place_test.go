@@ -1,11 +1,13 @@
 package order
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
 	"github.com/utkarsh698/cloudflow/internal/store/memstore"
 )
 
@@ -272,4 +274,59 @@ func BenchmarkOrder(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// leavingStore is a store whose caller goes away in the middle of the commit, which is applied all the same, as pebblestore does it.
+type leavingStore struct {
+	store.Store
+	leave func()
+}
+
+func (s leavingStore) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	s.leave()
+	if err := s.Store.Update(context.WithoutCancel(ctx), fn); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fault.Wrap(fault.Transient, ctx.Err(), "gave up waiting; the transaction may be applied or not")
+	}
+	return nil
+}
+
+func TestAStoredOrderBegins(t *testing.T) {
+	t.Run("though its caller goes away while it is stored", func(t *testing.T) {
+		w := newWorld(t, memstore.Options{})
+		ctx, leave := context.WithCancel(t.Context())
+		w.store = leavingStore{w.mem, leave}
+		p, err := w.Place(ctx, request("k"))
+		if err != nil || len(w.sagas.begun) != 1 || w.sagas.begun[0] != p.OrderID {
+			t.Fatalf("%+v, %v; begun: %v", p, err, w.sagas.begun)
+		}
+	})
+	t.Run("though the store does not say that it was stored", func(t *testing.T) {
+		w := newWorld(t, memstore.Options{})
+		w.store = silentStore{w.mem}
+		p, err := w.Place(t.Context(), request("k")) // found by its key, and so acknowledged
+		if err != nil || !p.Replayed || len(w.sagas.begun) == 0 || w.sagas.begun[0] != p.OrderID {
+			t.Fatalf("%+v, %v; begun: %v", p, err, w.sagas.begun)
+		}
+	})
+	t.Run("not if its caller has gone before", func(t *testing.T) {
+		w := newWorld(t, memstore.Options{})
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		if p, err := w.Place(ctx, request("k")); err == nil || w.mem.Commits() != 0 {
+			t.Fatalf("%+v, %d commits", p, w.mem.Commits())
+		}
+	})
+}
+
+// silentStore applies what it is asked, and never says so.
+type silentStore struct{ store.Store }
+
+func (s silentStore) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	if err := s.Store.Update(ctx, fn); err != nil {
+		return err
+	}
+	return errCrash
 }

@@ -82,6 +82,9 @@ func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID 
 		Actor:         actor,
 	}
 	if err := s.commitRedrive(ctx, id, st, start, redriven); err != nil {
+		if fault.Is(err, fault.Transient) {
+			s.saga.Begin(start.Execution) // in case it was applied
+		}
 		return "", err
 	}
 	s.saga.Begin(start.Execution)

@@ -28,8 +28,8 @@ type SweepReport struct {
 	Failed   int // could not be looked after: the error is the first of theirs
 }
 
-// Sweep looks after the open orders older than 60 s: it starts an execution that is missing, appends the ORDER_REVIEW that a failed one
-// left out, and keeps the idempotency keys of orders that are not terminal from ending. It may run at any time and more than once
+// Sweep looks after the open orders older than 60 s: it starts an execution that is missing, begins one that was stored while nobody heard
+// of it, appends the ORDER_REVIEW that a failed one left out, and keeps the idempotency keys of orders that are not terminal from ending. It may run at any time and more than once
 // at a time. One order's failure does not keep it from the others.
 func (s *Service) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
@@ -90,7 +90,8 @@ func (s *Service) sweepOne(ctx context.Context, id string, report *SweepReport) 
 		return err
 	case failure.failed():
 		return s.reviewMissing(ctx, id, execution, failure, report)
-	case failure.Status != "SUCCEEDED": // at work
+	case failure.Status != "SUCCEEDED": // at work, or its start was committed and the reply lost
+		s.saga.Begin(execution)
 		return nil
 	case st.Terminal():
 		report.Closed++
