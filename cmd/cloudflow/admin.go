@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"text/tabwriter"
@@ -52,26 +54,46 @@ func (c *cli) productList() *cobra.Command {
 		Example: `  cloudflow product list`,
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w := c.table()
-			params := &apigen.ListProductsParams{}
-			fmt.Fprintf(w, "product\tname\tprice\tavailable\theld\tsold\n")
-			for {
-				var page apigen.ProductList
-				printed, err := c.call(&page, func(api *apigen.Client) (*http.Response, error) {
-					return api.ListProducts(cmd.Context(), params)
-				})
-				if err != nil || printed {
+			all, err := c.allProducts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				text, err := json.Marshal(apigen.ProductList{Products: all})
+				if err != nil {
 					return err
 				}
-				for _, p := range page.Products {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\n", p.ProductID, p.Name, cents(p.UnitPriceCents), p.Available, p.Held, p.Sold)
-				}
-				if page.NextCursor == nil {
-					return w.Flush()
-				}
-				params.Cursor = page.NextCursor
+				_, err = fmt.Fprintln(c.out, string(text))
+				return err
 			}
+			w := c.table()
+			fmt.Fprintf(w, "product\tname\tprice\tavailable\theld\tsold\n")
+			for _, p := range all {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\n", p.ProductID, p.Name, cents(p.UnitPriceCents), p.Available, p.Held, p.Sold)
+			}
+			return w.Flush()
 		},
+	}
+}
+
+// allProducts reads every page.
+func (c *cli) allProducts(ctx context.Context) ([]apigen.Product, error) {
+	all := []apigen.Product{}
+	params := &apigen.ListProductsParams{Limit: ptr(100)}
+	for {
+		var page apigen.ProductList
+		status, body, err := c.fetch(&page, func(api *apigen.Client) (*http.Response, error) { return api.ListProducts(ctx, params) })
+		switch {
+		case err != nil:
+			return nil, err
+		case status >= 400:
+			return nil, c.problem(status, body)
+		}
+		all = append(all, page.Products...)
+		if page.NextCursor == nil {
+			return all, nil
+		}
+		params.Cursor = page.NextCursor
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -24,6 +25,9 @@ const clientTimeout = 30 * time.Second
 const maxAnswer = 64 << 20
 
 func (c *cli) client() (*apigen.Client, error) {
+	if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, usagef("--url %q is not a URL such as http://127.0.0.1:8080", c.URL)
+	}
 	client, err := apigen.NewClient(c.URL, apigen.WithHTTPClient(&http.Client{Timeout: clientTimeout}))
 	if err != nil {
 		return nil, usagef("--url %q: %v", c.URL, err)

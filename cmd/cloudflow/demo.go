@@ -171,8 +171,8 @@ func (c *cli) follow(ctx context.Context, s *scene, o apigen.Order) error {
 	for _, e := range o.Events {
 		s.Events = append(s.Events, string(e.Type))
 	}
-	var saga apigen.Saga
-	if _, _, err := c.fetch(&saga, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(ctx, o.OrderID) }); err != nil {
+	saga, err := c.endOfSaga(ctx, o.OrderID)
+	if err != nil {
 		return err
 	}
 	s.Steps = steps(saga)
@@ -186,6 +186,27 @@ func (c *cli) follow(ctx context.Context, s *scene, o apigen.Order) error {
 	}
 	s.Outcome += fmt.Sprintf("; the provider's ledger: captured %s, refunded %s", cents(pay.Provider.CapturedCents), cents(pay.Provider.RefundedCents))
 	return nil
+}
+
+// endOfSaga waits for the saga's last steps: the order has its outcome a few of them earlier.
+func (c *cli) endOfSaga(ctx context.Context, orderID string) (saga apigen.Saga, err error) {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, _, err := c.fetch(&saga, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(ctx, orderID) }); err != nil {
+			return saga, err
+		}
+		if saga.Status != apigen.SagaStatusRUNNING {
+			return saga, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return saga, ctx.Err()
+		}
+	}
 }
 
 // steps makes one line of each Task state's events.

@@ -213,4 +213,3 @@ func (s *faultyStore) Update(ctx context.Context, fn func(*store.Tx) error) erro
 	}
 	return err
 }
-
