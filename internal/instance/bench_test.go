@@ -37,6 +37,7 @@ func BenchmarkOrder(b *testing.B) {
 }
 
 func benchmarkOrder(b *testing.B, callers, products int) {
+	instance.TuneGC()                                         // as serve does
 	log := observe.NewLogger(io.Discard, slog.LevelInfo, nil) // lines are made, not kept
 	dir := b.TempDir()
 	i, err := instance.Open(instance.Config{Dir: dir, Sender: sender.NewLog(log), Log: log})
