@@ -33,7 +33,10 @@ func (s *Service) Wait(ctx context.Context, id string) (View, error) {
 		select {
 		case <-ctx.Done():
 			return s.lastView(ctx, id)
-		case <-w.woken:
+		case <-w.woken: // by the commit that ended the order: the head has nothing to add
+			if v, err := s.lastView(ctx, id); err != nil || v.Terminal() {
+				return v, err
+			}
 		case <-tick.C:
 		}
 	}
