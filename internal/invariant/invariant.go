@@ -53,8 +53,8 @@ func (c *check) fail(rule, subject, format string, args ...any) {
 }
 
 // Check holds the snapshot against the invariants. With everything nothing may be open any more: it is for a world at rest, where an open
-// execution or a waiting message is itself a violation. now is the time of the snapshot: the provider's late captures
-// fall due by it.
+// execution or a waiting message is itself a violation. now is when the snapshot was begun: the provider's late captures fall due by
+// it, and what the provider's dump has from a later time is no stranger.
 func (s *Snapshot) Check(now time.Time, everything bool) Report {
 	c := &check{s: s, now: now}
 	r := Report{Orders: len(s.orders), Products: len(s.stock)}
@@ -76,7 +76,7 @@ func (s *Snapshot) Check(now time.Time, everything bool) Report {
 			c.atRest(o)
 		}
 	}
-	c.strangers()
+	c.strangers(now)
 	if everything && len(s.queued) > 0 {
 		c.fail("I9", "queue", "%d messages are still queued", len(s.queued))
 	}
@@ -217,13 +217,13 @@ func (c *check) atRest(o *orderFacts) {
 
 // strangers are holds, payments and captures of orders that do not exist. A release of stock for an unknown order is none: that is
 // what a tombstone is for.
-func (c *check) strangers() {
+func (c *check) strangers(now time.Time) {
 	for _, id := range sortedKeys(c.s.holds) {
 		if c.s.orders[id] == nil && c.s.holds[id].state != tombstone && c.s.holds[id].state != released {
 			c.fail("I2", id, "a hold in the state %s of an order that does not exist", c.s.holds[id].state)
 		}
 	}
-	for _, id := range c.s.charged() {
+	for _, id := range c.s.charged(now) {
 		if c.s.orders[id] == nil {
 			c.fail("I3", id, "the provider has captured money for an order that does not exist")
 		}

@@ -292,12 +292,15 @@ func (s *Snapshot) book(now time.Time) map[string]provider.Account {
 // forever is after every late capture: at rest, even those that have not come yet count.
 func (s *Snapshot) forever() time.Time { return time.Unix(1<<40, 0).UTC() }
 
-// charged are the orders that the provider has captured money for.
-func (s *Snapshot) charged() []string {
+// charged are the orders that the provider has captured money for, without those whose payment was begun since the snapshot was taken:
+// the provider's dump is the later one, and what was ordered between the two is not in ours.
+func (s *Snapshot) charged(taken time.Time) []string {
 	book := s.book(s.forever())
 	var ids []string
 	for _, id := range sortedKeys(book) {
-		if book[id].Captures > 0 {
+		a := book[id]
+		since := len(a.Entries) > 0 && a.Entries[0].At.UnixMilli() >= taken.UnixMilli()
+		if a.Captures > 0 && !since {
 			ids = append(ids, id)
 		}
 	}

@@ -42,6 +42,9 @@ func Count(short, normal, long int) int {
 func Record(t *testing.T, started time.Time, r Result) {
 	t.Helper()
 	r.Test = t.Name()
+	if t.Failed() {
+		r.Violations = max(r.Violations, 1) // whatever it is that failed, the run did not show what it is for
+	}
 	r.Seconds = float64(time.Since(started).Milliseconds()) / 1000
 	t.Logf("%d %s, first seed %d, %d violations %s", r.Count, r.What, r.Seed, r.Violations, r.Detail)
 	dir := os.Getenv(Dir)
