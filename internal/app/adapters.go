@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -73,15 +74,23 @@ func (s *sagas) Stage(tx *store.Tx, start order.Start) error {
 	return s.engine.Stage(tx, start.Execution, input)
 }
 
+// input is the order's signed input. A resume has all else from the state that failed; what is signed is made anew from the order's own
+// log, so that an order whose execution was edited, or whose key is gone, can be resumed, and no edit comes along.
 func (s *sagas) input(start order.Start) (map[string]any, error) {
-	if start.Resume != nil {
-		input, err := decodeObject(start.Resume.Input)
-		if err != nil {
-			return nil, err
-		}
-		input["resume_at"] = start.Resume.State
-		return input, nil
+	signed := s.signed(start).Value()
+	if start.Resume == nil {
+		return signed, nil
 	}
+	input, err := decodeObject(start.Resume.Input)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(input, signed)
+	input["resume_at"] = start.Resume.State
+	return input, nil
+}
+
+func (s *sagas) signed(start order.Start) saga.Input {
 	lines := make([]saga.Line, len(start.Lines))
 	for i, l := range start.Lines {
 		lines[i] = saga.Line{ProductID: l.ProductID, Quantity: l.Quantity}
@@ -93,7 +102,7 @@ func (s *sagas) input(start order.Start) (map[string]any, error) {
 		Currency:      start.Currency,
 		PaymentMethod: start.PaymentMethod,
 		CorrelationID: start.CorrelationID,
-	}).Value(), nil
+	})
 }
 
 func (s *sagas) Begin(execution string) { s.engine.Begin(execution) }
