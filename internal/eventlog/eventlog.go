@@ -140,6 +140,16 @@ func Decode(e store.Entry) (Event, error) {
 	return ev, nil
 }
 
+// DecodeExact is Decode, and refuses a text that is not byte for byte the canonical form of what it says, which is what was hashed: for
+// those who verify. A reader has no need of it, since it goes by what the text says.
+func DecodeExact(e store.Entry) (Event, error) {
+	ev, err := Decode(e)
+	if err == nil && string(appendCanonical(nil, ev)) != e.Item.Str(attrEvent) {
+		err = fault.New(fault.Internal, "eventlog: %s: the text is not in canonical form", e.Key)
+	}
+	return ev, err
+}
+
 // Verify checks a whole stream from its first event: versions without a gap from 1, timestamps that do not fall, and the chain of
 // hashes. Its error names the first version that is wrong, as the detail "version" too.
 func Verify(events []Event) error {

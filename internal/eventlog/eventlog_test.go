@@ -190,6 +190,33 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestDecodeExact(t *testing.T) {
+	good := `{"actor":"a","correlation_id":"c","data":{"a":1,"b":2},"timestamp":"2026-03-01T12:00:00.123Z","type":"T","version":1}`
+	entry := func(text string) store.Entry {
+		return store.Entry{Key: store.Key{Table: table, PK: "a", SK: "event#0000000001"}, Item: store.Item{store.S("event", text)}}
+	}
+	t.Run("the canonical text is read", func(t *testing.T) {
+		if e, err := DecodeExact(entry(good)); err != nil || e.Type != "T" {
+			t.Fatalf("got %v, %v", e, err)
+		}
+	})
+	for name, text := range map[string]string{
+		"an escape that is not needed":    strings.Replace(good, `"T"`, `"\u0054"`, 1),
+		"members in another order":        strings.Replace(good, `"a":1,"b":2`, `"b":2,"a":1`, 1),
+		"a member twice":                  strings.Replace(good, `"a":1`, `"a":9,"a":1`, 1),
+		"a version with a zero before it": strings.Replace(good, `"version":1`, `"version":01`, 1),
+	} {
+		t.Run(name+" is refused, though it says the same", func(t *testing.T) {
+			if _, err := Decode(entry(text)); err != nil {
+				t.Fatalf("not even read: %v", err)
+			}
+			if e, err := DecodeExact(entry(text)); !fault.Is(err, fault.Internal) {
+				t.Fatalf("got %v, %v", e, err)
+			}
+		})
+	}
+}
+
 func TestEventsRoundTrip(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Z_]{1,20}`), rapid.Just(`","timestamp":"x","type":"`))
 	data := rapid.OneOf(rapid.Just(map[string]any(nil)), rapid.MapOf(text, rapid.OneOf(

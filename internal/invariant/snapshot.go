@@ -2,12 +2,14 @@ package invariant
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/idempotency"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
@@ -22,17 +24,23 @@ type Snapshot struct {
 	orders     map[string]*orderFacts
 	stock      map[string]stockFacts
 	holds      map[string]holdFacts
-	payments   map[string]paymentFacts
-	executions map[string]bool // by name
-	running    map[string]bool // by name
-	indexed    map[string]bool // by name: recovery will find it
-	open       map[string]bool // by order: it has an open execution
-	notified   map[string]bool // by order: the record says that its notification was sent, or needs none
-	queued     map[string]bool // by order: a message waits
-	dead       map[string]bool // by order: a message is a dead letter
+	payments   map[string]payment.Row
+	unread     []Violation       // items that cannot be decoded
+	products   map[string]bool   // by id: it has a name and a price
+	aging      map[string]bool   // by order: the expirer will find its hold
+	places     map[place]bool    // where orders are listed
+	answers    map[string]string // by the hash of an idempotency key: the order that answers it
+	executions map[string]bool   // by name
+	running    map[string]bool   // by name
+	indexed    map[string]bool   // by name: recovery will find it
+	open       map[string]bool   // by order: it has an open execution
+	notified   map[string]bool   // by message: the record says that it was sent, or needs not be
+	queued     map[string]bool   // by message: it waits
+	dead       map[string]bool   // by message: it is a dead letter
 
-	pages    []store.Entry // of the provider's book; they are judged by the time of the check
-	accounts map[time.Time]map[string]provider.Account
+	pages     []store.Entry // of the provider's book; they are judged by the time of the check
+	accounts  map[time.Time]map[string]provider.Account
+	illegible map[string]error // by order: its page of the provider's book cannot be read
 
 	events  []eventlog.Event // of the order that is being read
 	current string
@@ -42,10 +50,22 @@ type orderFacts struct {
 	id, status, hash, execution string
 	version, totalCents         int64
 	terminal, needsReview       bool
-	lines                       map[string]int64
+	lines                       map[string]int64 // nil if the log is broken
+	keyHash                     string
 	logError                    string
-	head                        order.State
+	state                       order.State
 }
+
+// A place is where an order stands in a list.
+type place struct{ list, orderID string }
+
+// The lists: all open ones and all days are one list each, since a shard or a day too many hides nothing.
+const (
+	openList = "open"
+	dayList  = "day"
+)
+
+func customerList(customerID string) string { return "customer#" + customerID }
 
 type stockFacts struct{ initial, restocked, available, held, sold int64 }
 
@@ -54,14 +74,6 @@ type holdFacts struct {
 	lines     map[string]int64
 	createdAt time.Time
 }
-
-type paymentFacts uint8
-
-const (
-	paymentNone paymentFacts = iota
-	paymentUnknown
-	paymentFinal
-)
 
 const (
 	confirmed = order.Confirmed
@@ -76,25 +88,27 @@ const (
 func New() *Snapshot {
 	return &Snapshot{
 		orders: map[string]*orderFacts{}, stock: map[string]stockFacts{}, holds: map[string]holdFacts{},
-		payments: map[string]paymentFacts{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{}, open: map[string]bool{},
-		notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
-		accounts: map[time.Time]map[string]provider.Account{},
+		payments: map[string]payment.Row{}, products: map[string]bool{}, aging: map[string]bool{}, places: map[place]bool{},
+		answers: map[string]string{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{},
+		open: map[string]bool{}, notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
+		accounts: map[time.Time]map[string]provider.Account{}, illegible: map[string]error{},
 	}
 }
 
-// Add takes the next entry of our store's dump, in the dump's order. An item that cannot be decoded is an error: nothing can be
-// said of such a book.
+// Add takes the next entry of our store's dump, in the dump's order. An item that cannot be decoded is a violation like any
+// other: there is no error.
 func (s *Snapshot) Add(e store.Entry) error {
-	var err error
 	switch e.Key.Table {
 	case order.Table:
-		err = s.addOrder(e)
+		s.addOrder(e)
 	case inventory.Table:
-		err = s.addStock(e)
+		s.addStock(e)
 	case inventory.ReservationsTable:
-		err = s.addHold(e)
+		s.addHold(e)
 	case payment.Table:
-		err = s.addPayment(e)
+		s.addPayment(e)
+	case idempotency.Table:
+		s.addAnswer(e)
 	case flow.Table:
 		s.addExecution(e)
 	case storebus.Table:
@@ -102,10 +116,12 @@ func (s *Snapshot) Add(e store.Entry) error {
 	case notification.Table:
 		s.addRecord(e)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", e.Key, err)
-	}
 	return nil
+}
+
+// unreadable notes an item that cannot be decoded, under the rule that it was to be held against.
+func (s *Snapshot) unreadable(rule string, e store.Entry, err error) {
+	s.unread = append(s.unread, Violation{rule, e.Key.PK, e.Key.SK + " cannot be read: " + err.Error()})
 }
 
 // AddProvider takes the next entry of the provider's dump.
@@ -114,10 +130,14 @@ func (s *Snapshot) AddProvider(e store.Entry) error {
 	return nil
 }
 
-func (s *Snapshot) addOrder(e store.Entry) error {
+func (s *Snapshot) addOrder(e store.Entry) {
 	id := e.Key.PK
-	if strings.Contains(id, "#") {
-		return nil // an index
+	if list, _, listed := strings.Cut(id, "#"); listed {
+		if list != openList && list != dayList {
+			list = id
+		}
+		s.places[place{list, e.Key.SK}] = true
+		return
 	}
 	if id != s.current {
 		s.current, s.events = id, s.events[:0]
@@ -129,7 +149,7 @@ func (s *Snapshot) addOrder(e store.Entry) error {
 	}
 	switch {
 	case strings.HasPrefix(e.Key.SK, "event#"):
-		if ev, err := eventlog.Decode(e); err == nil {
+		if ev, err := eventlog.DecodeExact(e); err == nil {
 			s.events = append(s.events, ev)
 		} else {
 			o.logError = err.Error() // a violation of this order, not the end of the check
@@ -137,23 +157,18 @@ func (s *Snapshot) addOrder(e store.Entry) error {
 	case e.Key.SK == "head": // behind the events, in the order of the dump
 		head, err := order.DecodeHead(e.Item)
 		if err != nil {
-			return err
+			o.logError = err.Error()
+			return
 		}
 		s.fold(o, head)
 	}
-	return nil
 }
 
-// fold holds the log of an order against its head.
+// fold holds the log of an order against its head. If the two differ the log is believed, of which the head is a projection; a log that
+// is broken leaves the head.
 func (s *Snapshot) fold(o *orderFacts, head order.State) {
-	o.head = head
-	o.status, o.hash, o.version = head.Status, head.Hash, head.Version
-	o.terminal, o.needsReview, o.totalCents = head.Terminal(), head.NeedsReview, head.TotalCents
-	o.execution = o.id
-	if head.Redrives > 0 {
-		o.execution = fmt.Sprintf("%s-r%d", o.id, head.Redrives)
-	}
-	o.lines = map[string]int64{}
+	believed := head
+	defer func() { o.believe(believed) }()
 	if o.logError != "" {
 		return
 	}
@@ -166,15 +181,18 @@ func (s *Snapshot) fold(o *orderFacts, head order.State) {
 		o.logError = err.Error()
 		return
 	}
-	if folded != head {
-		o.logError = fmt.Sprintf("the head says %+v, the log %+v", head, folded)
-		return
-	}
 	created, err := order.DecodeCreated(s.events[0])
 	if err != nil {
 		o.logError = err.Error()
 		return
 	}
+	if folded != head {
+		o.logError = fmt.Sprintf("the head says %+v, the log %+v", head, folded)
+	}
+	if folded.Version >= head.Version { // else the log was cut off, and the head knows more
+		believed = folded
+	}
+	o.keyHash, o.lines = created.KeyHash, map[string]int64{}
 	var total int64
 	for _, l := range created.Lines {
 		o.lines[l.ProductID] += l.Quantity
@@ -185,124 +203,17 @@ func (s *Snapshot) fold(o *orderFacts, head order.State) {
 	}
 }
 
-func (s *Snapshot) addStock(e store.Entry) error {
-	if e.Key.SK != "stock" || strings.Contains(e.Key.PK, "#") {
-		return nil
-	}
-	st, err := inventory.DecodeStock(e.Item)
-	if err != nil {
-		return err
-	}
-	s.stock[e.Key.PK] = stockFacts{st.Initial, st.Restocked, st.Available, st.Held, st.Sold}
-	return nil
+func (o *orderFacts) believe(st order.State) {
+	o.state = st
+	o.status, o.hash, o.version = st.Status, st.Hash, st.Version
+	o.terminal, o.needsReview, o.totalCents = st.Terminal(), st.NeedsReview, st.TotalCents
+	o.execution = executionName(o.id, st.Redrives)
 }
 
-func (s *Snapshot) addHold(e store.Entry) error {
-	if e.Key.SK != "hold" {
-		return nil
+// executionName is the n-th execution of an order, the first being number 0.
+func executionName(orderID string, n int64) string {
+	if n == 0 {
+		return orderID
 	}
-	h, err := inventory.DecodeHold(e.Item)
-	if err != nil {
-		return err
-	}
-	facts := holdFacts{state: h.State, lines: map[string]int64{}, createdAt: h.CreatedAt}
-	for _, l := range h.Lines {
-		facts.lines[l.ProductID] += l.Quantity
-	}
-	s.holds[e.Key.PK] = facts
-	return nil
-}
-
-func (s *Snapshot) addPayment(e store.Entry) error {
-	row, err := payment.DecodeRow(e)
-	if err != nil {
-		return err
-	}
-	switch row.State {
-	case payment.Capturing, payment.Cancelling, payment.Refunding:
-		s.payments[e.Key.PK] = paymentUnknown
-	default:
-		s.payments[e.Key.PK] = paymentFinal
-	}
-	return nil
-}
-
-func (s *Snapshot) addExecution(e store.Entry) {
-	if strings.HasPrefix(e.Key.PK, "open#") {
-		s.indexed[e.Key.SK] = true
-		return
-	}
-	if e.Key.SK != "head" {
-		return
-	}
-	s.executions[e.Key.PK] = true
-	if e.Item.Str("status") == "RUNNING" {
-		s.running[e.Key.PK] = true
-		id, _, _ := strings.Cut(e.Key.PK, "-r") // an order id is ord-<ULID>: no -r in it
-		s.open[id] = true
-	}
-}
-
-func (s *Snapshot) addMessage(e store.Entry) {
-	id, _, _ := strings.Cut(e.Item.Str("id"), ".")
-	if strings.HasSuffix(e.Key.PK, "#dead") {
-		s.dead[id] = true
-		return
-	}
-	s.queued[id] = true
-}
-
-func (s *Snapshot) addRecord(e store.Entry) {
-	if notification.DecodeRecord(e).Delivered() {
-		s.notified[e.Key.PK] = true
-	}
-}
-
-// A ledger is what the provider's book says of an order at some time.
-type ledger struct {
-	captures           int
-	captured, refunded int64
-}
-
-// ledger reads the provider's book as of a time: a late capture that is due by then counts.
-func (s *Snapshot) ledger(orderID string, now time.Time) ledger {
-	a := s.book(now)[orderID]
-	return ledger{captures: a.Captures, captured: a.CapturedCents, refunded: a.RefundedCents}
-}
-
-func (s *Snapshot) book(now time.Time) map[string]provider.Account {
-	if book, ok := s.accounts[now]; ok {
-		return book
-	}
-	book := map[string]provider.Account{}
-	reader := provider.Books{Now: now, Each: func(a provider.Account) error {
-		book[a.OrderID] = a
-		return nil
-	}}
-	for _, e := range s.pages {
-		if err := reader.Add(e); err != nil {
-			book[e.Key.PK] = provider.Account{OrderID: e.Key.PK, Captures: -1}
-		}
-	}
-	_ = reader.Close() // Each never fails, and an account without an intent is the provider's own error, counted above
-	s.accounts[now] = book
-	return book
-}
-
-// forever is after every late capture: at rest, even those that have not come yet count.
-func (s *Snapshot) forever() time.Time { return time.Unix(1<<40, 0).UTC() }
-
-// charged are the orders that the provider has captured money for, without those whose payment was begun since the snapshot was taken:
-// the provider's dump is the later one, and what was ordered between the two is not in ours.
-func (s *Snapshot) charged(taken time.Time) []string {
-	book := s.book(s.forever())
-	var ids []string
-	for _, id := range sortedKeys(book) {
-		a := book[id]
-		since := len(a.Entries) > 0 && a.Entries[0].At.UnixMilli() >= taken.UnixMilli()
-		if a.Captures > 0 && !since {
-			ids = append(ids, id)
-		}
-	}
-	return ids
+	return orderID + "-r" + strconv.FormatInt(n, 10)
 }

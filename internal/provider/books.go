@@ -27,27 +27,29 @@ type Account struct {
 type Books struct {
 	Now  time.Time // late captures that are due by then count, entered or not
 	Each func(Account) error
+	// Unreadable is told of a page that is none of ours: entries without an intent, an entry of an unknown name or type. nil: it is
+	// the error of the Add, or the Close, that comes after the page.
+	Unreadable func(orderID string, err error)
 
 	orderID string
 	items   map[string]store.Item
 }
 
-// Add takes the dump's next entry.
+// Add takes the dump's next entry. An error is of the page before it, or of Each; the entry itself is kept.
 func (b *Books) Add(e store.Entry) error {
 	if e.Key.Table != Table {
 		return nil
 	}
+	var err error
 	if e.Key.PK != b.orderID {
-		if err := b.Close(); err != nil {
-			return err
-		}
+		err = b.Close()
 		b.orderID = e.Key.PK
 	}
 	if b.items == nil {
 		b.items = make(map[string]store.Item, 4)
 	}
 	b.items[e.Key.SK] = e.Item
-	return nil
+	return err
 }
 
 // Close hands on the last account.
@@ -57,18 +59,43 @@ func (b *Books) Close() error {
 	}
 	account, err := foldAccount(b.orderID, b.items, b.Now)
 	clear(b.items)
-	if err != nil {
-		return err
+	switch {
+	case err == nil:
+		return b.Each(account)
+	case b.Unreadable != nil:
+		b.Unreadable(b.orderID, err)
+		return nil
 	}
-	return b.Each(account)
+	return err
+}
+
+// wellFormed reports whether the page holds what an order's page may hold.
+func wellFormed(orderID string, items map[string]store.Item) error {
+	if items[skIntent] == nil {
+		return fmt.Errorf("provider: order %s has entries without an intent", orderID)
+	}
+	for sk, it := range items {
+		kind, ok := it.Str("type"), false
+		switch sk {
+		case skIntent, skDue:
+			ok = true
+		case skOutcome:
+			ok = kind == typeCapture || kind == typeDecline || kind == typeCancel
+		case skRefund:
+			ok = kind == typeRefund
+		}
+		if !ok {
+			return fmt.Errorf("provider: order %s has an entry %q of the type %q", orderID, sk, kind)
+		}
+	}
+	return nil
 }
 
 func foldAccount(orderID string, items map[string]store.Item, now time.Time) (Account, error) {
-	intent := items[skIntent]
-	if intent == nil {
-		return Account{}, fmt.Errorf("provider: order %s has entries without an intent", orderID)
+	if err := wellFormed(orderID, items); err != nil {
+		return Account{}, err
 	}
-	a := openedAccount(orderID, intent)
+	a := openedAccount(orderID, items[skIntent])
 	a.outcome, a.refund = items[skOutcome], items[skRefund]
 	pending := false
 	if due := items[skDue]; due != nil && a.outcome == nil {
