@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -194,7 +195,8 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	p := start(t, dir)
 	url := p.log.url(t)
 	out, err := program(t, "serve", "--addr", "127.0.0.1:0", "--data", dir).CombinedOutput()
-	if e, ok := err.(*exec.ExitError); !ok || e.ExitCode() != 1 || !strings.Contains(string(out), "in use") {
+	var e *exec.ExitError
+	if !errors.As(err, &e) || e.ExitCode() != 1 || !strings.Contains(string(out), "in use") {
 		t.Errorf("the second ended with %v: %s", err, out)
 	}
 	invoke(t, nil, "product", "list", "--url", url).exits(0)
