@@ -36,7 +36,8 @@ type world struct {
 	stop         func()
 
 	mu     sync.Mutex
-	broken string // the task that fails for good: its name, and for order.record its event behind a space
+	skew   time.Duration // of the system's clock, against the bubble's
+	broken string        // the task that fails for good: its name, and for order.record its event behind a space
 	lie    lie
 }
 
@@ -78,7 +79,7 @@ func (w *world) start() {
 		Store: checkedStore{w.ours, w}, Provider: w.theirs, SagaKeys: w.keys, ContactKeys: w.contacts,
 		Sender: silentSender{}, NoContact: silentSender{}, Rand: rand.New(rand.NewPCG(1, 2)), Log: slog.New(slog.DiscardHandler),
 		Gateway: func(g payment.Gateway) payment.Gateway { return lyingGateway{g, w} },
-		Task:    w.task,
+		Task:    w.task, Now: w.now,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -93,6 +94,19 @@ func (w *world) start() {
 			w.t.Error(err)
 		}
 	}
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.skew)
+}
+
+// sets moves the system's clock.
+func (w *world) sets(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.skew += by
 }
 
 // breaks makes a task fail for good, or no task.
@@ -163,7 +177,7 @@ func (w *world) check(atRest bool) invariant.Report {
 			w.t.Error(err)
 		}
 	}
-	r := s.Check(time.Now(), atRest)
+	r := s.Check(w.now(), atRest)
 	for _, v := range r.Violations {
 		w.t.Errorf("at rest %v: %s", atRest, v)
 	}

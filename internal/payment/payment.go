@@ -230,8 +230,15 @@ func (s *Service) letGo(ctx context.Context, row Row, cause error) error {
 func (s *Service) open(ctx context.Context, c Charge) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.c.OpenTimeout)
 	defer cancel()
-	return s.c.Gateway.Open(ctx, Intent{OrderID: c.OrderID, AmountCents: c.AmountCents, Currency: c.Currency, Method: c.Method})
+	id, err := s.c.Gateway.Open(ctx, Intent{OrderID: c.OrderID, AmountCents: c.AmountCents, Currency: c.Currency, Method: c.Method})
+	if err == nil && (id == "" || len(id) > maxIntentBytes) {
+		err = fault.New(fault.PaymentOutcomeUnknown, "the provider's intent has an id of %d bytes", len(id))
+	}
+	return id, err
 }
+
+// maxIntentBytes is four times what a Stripe id may have: what is longer is no id, and would not fit into the row some day.
+const maxIntentBytes = 1024
 
 // report tells the circuit what came of the call. A decline is an answer, and so is a strange receipt. ctx is the task's: if its caller
 // took it back, nothing is known of the provider.

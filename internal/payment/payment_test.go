@@ -419,11 +419,7 @@ func TestMismatch(t *testing.T) {
 	} {
 		inBubble(t, "a receipt over another "+name+" is never taken for the order's", func(t *testing.T) {
 			w := newWorld(t, provider.Visa)
-			circuits := memstore.New(memstore.Options{})
-			bent := payment.New(payment.Config{
-				Store: w.rows, Gateway: crooked{w.sim, change}, Ledger: w.sim,
-				ChargeBreaker: breaker.New(circuits, "c", breaker.Config{}), RefundBreaker: breaker.New(circuits, "r", breaker.Config{}),
-			})
+			bent := w.through(crooked{w.sim, change})
 			straight := w.svc
 			w.svc = bent
 			_, err := w.do(charge, "a")
@@ -442,6 +438,49 @@ func TestMismatch(t *testing.T) {
 			wantKind(t, err, fault.PaymentMismatch)
 		})
 	}
+}
+
+func TestNonsense(t *testing.T) {
+	inBubble(t, "a receipt dated 1970 is a receipt: what was captured is refunded", func(t *testing.T) {
+		w := newWorld(t, provider.Visa)
+		w.svc = w.through(crooked{w.sim, func(r *payment.Receipt) { r.At = time.Unix(0, 0) }})
+		if !w.pay() || w.row().CapturedCents != total {
+			t.Fatalf("%+v", w.row())
+		}
+		w.refund()
+		w.check(true, true)
+	})
+	for name, id := range map[string]string{"no id": "", "an id that is none": strings.Repeat("x", 1025)} {
+		inBubble(t, "an intent with "+name+" is not captured", func(t *testing.T) {
+			w := newWorld(t, provider.Visa)
+			w.svc = w.through(misnamed{w.sim, id})
+			_, err := w.do(charge, "a")
+			wantKind(t, err, fault.Transient)
+			if w.row().State != "" || w.sim.Attempts().Capture != 0 {
+				t.Fatalf("%+v, %+v", w.row(), w.sim.Attempts())
+			}
+		})
+	}
+}
+
+// through is the service over another gateway.
+func (w *world) through(g payment.Gateway) *payment.Service {
+	circuits := memstore.New(memstore.Options{})
+	return payment.New(payment.Config{
+		Store: w.rows, Gateway: g, Ledger: w.sim,
+		ChargeBreaker: breaker.New(circuits, "c", breaker.Config{}), RefundBreaker: breaker.New(circuits, "r", breaker.Config{}),
+	})
+}
+
+// misnamed answers Open with another id.
+type misnamed struct {
+	payment.Gateway
+	id string
+}
+
+func (g misnamed) Open(ctx context.Context, in payment.Intent) (string, error) {
+	_, err := g.Gateway.Open(ctx, in)
+	return g.id, err
 }
 
 func TestShow(t *testing.T) {

@@ -139,10 +139,10 @@ func (r Row) item() store.Item {
 	if r.IntentID != "" {
 		it = append(it, store.S("intent_id", r.IntentID))
 	}
-	if r.CapturedAt != 0 {
+	if r.CapturedAt != 0 || r.CapturedCents != 0 { // a receipt may be dated 1970
 		it = append(it, store.N("captured_cents", r.CapturedCents), store.N("captured_at", r.CapturedAt))
 	}
-	if r.RefundedAt != 0 {
+	if r.RefundedAt != 0 || r.RefundedCents != 0 {
 		it = append(it, store.N("refunded_cents", r.RefundedCents), store.N("refunded_at", r.RefundedAt))
 	}
 	if r.Reason != "" {
