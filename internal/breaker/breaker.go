@@ -125,8 +125,8 @@ func (b *Breaker) Admit(ctx context.Context) error {
 	}
 	defer b.mu.Unlock()
 	switch {
-	case b.rec.State == Open && now.UnixMilli() < b.rec.OpenUntil:
-		return refusal(b.rec.OpenUntil - now.UnixMilli())
+	case b.rec.State == Open && b.openLeft(b.rec, now.UnixMilli()) > 0:
+		return refusal(b.openLeft(b.rec, now.UnixMilli()))
 	case b.rec.State == HalfOpen:
 		if until, out := b.rec.permitOut(now.UnixMilli()); out {
 			return refusal(until - now.UnixMilli())
@@ -158,8 +158,8 @@ func (b *Breaker) pass(now time.Time) (*Permit, error) {
 	ms := now.UnixMilli()
 	switch b.rec.State {
 	case Open:
-		if ms < b.rec.OpenUntil {
-			return nil, refusal(b.rec.OpenUntil - ms)
+		if left := b.openLeft(b.rec, ms); left > 0 {
+			return nil, refusal(left)
 		}
 		return nil, nil
 	case HalfOpen:
@@ -182,6 +182,9 @@ func (b *Breaker) probe(ctx context.Context, now time.Time) (*Permit, error) {
 	token := newToken(b.c.Rand)
 	b.mu.Unlock()
 	granted := b.change(ctx, func(r record) (record, bool) {
+		if r.State == Open && b.openLeft(r, now.UnixMilli()) == 0 {
+			r.OpenUntil = now.UnixMilli()
+		}
 		return r.probe(now.UnixMilli(), token, now.Add(b.c.Lease).UnixMilli())
 	})
 	b.mu.Lock()
@@ -317,6 +320,16 @@ func (b *Breaker) openTime(attempt int64, jitter float64) time.Duration {
 	}
 	d = min(d, b.c.MaxOpen)
 	return time.Duration(float64(d) * (0.9 + 0.2*jitter))
+}
+
+// openLeft is for how many milliseconds more an open circuit stays so. No circuit is opened for longer than MaxOpen and a tenth: one that
+// would be has seen the clock set back, and is not to refuse all orders until the clock has caught up.
+func (b *Breaker) openLeft(r record, now int64) int64 {
+	left := r.OpenUntil - now
+	if left <= 0 || left > (b.c.MaxOpen+b.c.MaxOpen/10).Milliseconds() {
+		return 0
+	}
+	return left
 }
 
 // A Snapshot is the circuit as an operator sees it.

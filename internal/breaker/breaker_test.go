@@ -447,3 +447,34 @@ func TestHalfOpen(t *testing.T) {
 		wantState(t, b, Closed)
 	})
 }
+
+func TestAClockThatIsSetBackDoesNotKeepTheCircuitOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		skew := time.Duration(0)
+		s := newTestStore()
+		b := newBreaker(s, Config{Now: func() time.Time { return time.Now().Add(skew) }})
+		if err := b.Trip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Admit(t.Context()); !fault.Is(err, fault.PaymentProviderUnavailable) {
+			t.Fatal(err)
+		}
+		skew = -time.Minute // it stays open somewhat longer, within what any circuit may
+		if err := b.Admit(t.Context()); !fault.Is(err, fault.PaymentProviderUnavailable) {
+			t.Fatal(err)
+		}
+		skew = -25 * time.Hour
+		for _, b := range []*Breaker{b, newBreaker(s, Config{Now: b.c.Now})} { // the process that opened it, and the next one
+			if err := b.Admit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := mustAcquire(t, b)
+		if s := wantState(t, b, HalfOpen); s.PermitsOut != 1 {
+			t.Fatalf("%+v: not a probe", s)
+		}
+		p.Done(t.Context(), true)
+		mustAcquire(t, b).Done(t.Context(), true)
+		wantState(t, b, Closed)
+	})
+}

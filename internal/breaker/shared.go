@@ -18,7 +18,7 @@ func (b *Breaker) mustRead(now time.Time) bool {
 	if b.loaded && (b.c.CacheFor == 0 || now.Sub(b.loadedAt) < b.c.CacheFor) {
 		return false
 	}
-	if b.rec.State == Open && now.UnixMilli() < b.rec.OpenUntil {
+	if b.rec.State == Open && b.openLeft(b.rec, now.UnixMilli()) > 0 {
 		return false
 	}
 	return !now.Before(b.retryAt)
