@@ -138,6 +138,15 @@ func NewTx(read func(Key) (Item, uint64, error)) *Tx {
 	return tx
 }
 
+// Reuse begins another run in the Tx of one that is over: nobody may hold it, its Reads or its Ops any more.
+func (tx *Tx) Reuse(read func(Key) (Item, uint64, error)) {
+	clear(tx.reads)
+	clear(tx.ops)
+	clear(tx.conds)
+	tx.read, tx.bytes, tx.err = read, 0, nil
+	tx.reads, tx.ops, tx.conds = tx.reads[:0], tx.ops[:0], tx.conds[:0]
+}
+
 // Get returns the item, or nil, and records what it saw: if that has changed by the commit, the function runs again.
 func (tx *Tx) Get(key Key) (Item, error) {
 	it, version, err := tx.read(key)

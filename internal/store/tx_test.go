@@ -152,6 +152,29 @@ func TestTxReads(t *testing.T) {
 	}
 }
 
+func TestTxReuse(t *testing.T) {
+	tx := newTx()
+	for i := range 9 { // more than a Tx has room for by itself
+		_, _ = tx.Get(key("r", fmt.Sprint(i)))
+		tx.Put(key("p", fmt.Sprint(i)), store.Item{store.N("n", 1)}, store.Absent())
+	}
+	tx.Put(key("", ""), nil)
+	if tx.Err() == nil {
+		t.Fatal("a key without a partition is taken")
+	}
+	tx.Reuse(func(store.Key) (store.Item, uint64, error) { return store.Item{}, 7, nil })
+	if tx.Err() != nil || len(tx.Reads()) > 0 || len(tx.Ops()) > 0 {
+		t.Errorf("it begins with %v, %v, %v", tx.Err(), tx.Reads(), tx.Ops())
+	}
+	if it, err := tx.Get(key("p", "0")); it == nil || err != nil || tx.Reads()[0].Version != 7 {
+		t.Errorf("it reads %v, %v as the run before did", it, err)
+	}
+	tx.Delete(key("p", "0"))
+	if ops := tx.Ops(); len(ops) != 1 || len(ops[0].Conds) > 0 || ops[0].Item != nil || tx.Err() != nil {
+		t.Errorf("it holds %v, %v", ops, tx.Err())
+	}
+}
+
 func TestApply(t *testing.T) {
 	item := store.Item{store.S("s", "x"), store.N("n", 5)}
 	op := func(stage func(tx *store.Tx)) store.Op {

@@ -56,8 +56,20 @@ func (s *Store) attempt(ctx context.Context, fn func(*store.Tx) error) error {
 		return err
 	}
 	if len(tx.Ops()) == 0 {
-		return s.verify(tx.Reads())
+		err = s.verify(tx.Reads())
+	} else {
+		err = s.submit(ctx, tx)
 	}
+	if err == nil {
+		tx.Reuse(nil) // lets go of the view, and of what was staged
+		s.over.Put(tx)
+	}
+	return err
+}
+
+// submit gives the transaction to the committer and waits for the answer. After a success the committer has forgotten it; after an
+// error it may still be at it.
+func (s *Store) submit(ctx context.Context, tx *store.Tx) error {
 	c := &commit{ctx: ctx, reads: tx.Reads(), ops: tx.Ops(), answer: make(chan error, 1)}
 	if err := s.enter(c); err != nil {
 		return err
@@ -82,7 +94,7 @@ func (s *Store) run(ctx context.Context, fn func(*store.Tx) error) (*store.Tx, e
 		return nil, err
 	}
 	defer v.release()
-	tx := store.NewTx(func(key store.Key) (store.Item, uint64, error) {
+	tx := s.newTx(func(key store.Key) (store.Item, uint64, error) {
 		if err := check(ctx, key); err != nil {
 			return nil, 0, err
 		}
@@ -95,6 +107,15 @@ func (s *Store) run(ctx context.Context, fn func(*store.Tx) error) (*store.Tx, e
 		return nil, fault.Wrap(fault.Internal, err, "a transaction that no store takes")
 	}
 	return tx, ctx.Err()
+}
+
+func (s *Store) newTx(read func(store.Key) (store.Item, uint64, error)) *store.Tx {
+	tx, ok := s.over.Get().(*store.Tx)
+	if !ok {
+		return store.NewTx(read)
+	}
+	tx.Reuse(read)
+	return tx
 }
 
 // verify is the commit of a transaction that writes nothing: what it read still stands, by what is synced now.

@@ -33,6 +33,7 @@ type Store struct {
 	entrance  sync.RWMutex // held for reading while a transaction enters the queue, so that Close does not close it meanwhile
 	closing   bool         // guarded by entrance
 	queue     chan *commit
+	over      sync.Pool     // of *store.Tx, whose transactions succeeded: nobody has them any more
 	committed chan struct{} // closed when the committer has ended
 
 	life  context.Context // ends when Close begins, or the store died
