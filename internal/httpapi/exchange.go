@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 )
@@ -32,6 +33,12 @@ func (x *exchange) Write(b []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// outlast puts the server's deadline for the answer off, for a call that takes up to d.
+func (x *exchange) outlast(d time.Duration) {
+	until := time.Now().Add(d + writeTimeout - maxWait)
+	_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(until) // a writer that is no connection has no deadline
+}
 
 // of is the exchange behind a generated handler's writer; every handler runs behind ServeHTTP, which put it there.
 func of(w http.ResponseWriter) *exchange {

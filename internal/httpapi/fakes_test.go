@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,9 @@ type world struct {
 	reason    string
 	report    httpapi.VerifyReport
 	actor     string
+
+	verifyTime time.Duration
+	verifying  atomic.Int32 // checks under way
 
 	drain *httpapi.Drain
 	log   bytes.Buffer
@@ -173,8 +178,17 @@ func (f fakeSagas) Redrive(_ context.Context, id, reason, actor, _ string) (stri
 
 type fakeVerifier struct{ *world }
 
-func (f fakeVerifier) Verify(context.Context) (httpapi.VerifyReport, error) {
-	return f.report, f.called()
+func (f fakeVerifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) {
+	if f.verifying.Add(1) > 1 {
+		return httpapi.VerifyReport{}, errors.New("two checks at once")
+	}
+	defer f.verifying.Add(-1)
+	select {
+	case <-time.After(f.verifyTime):
+		return f.report, f.called()
+	case <-ctx.Done():
+		return httpapi.VerifyReport{}, ctx.Err()
+	}
 }
 
 type fakeBreaker struct {

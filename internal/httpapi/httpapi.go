@@ -142,6 +142,7 @@ type server struct {
 	sagas      Sagas
 	breakers   []Breaker
 	verifier   Verifier
+	verifying  chan struct{} // holds one while a check runs
 	recovering func() bool
 	drain      *Drain
 	principal  func(*http.Request) (string, error)
@@ -155,7 +156,7 @@ type server struct {
 func New(c Config) http.Handler {
 	s := &server{
 		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
-		recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
+		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }

@@ -21,6 +21,8 @@ func NewServer(addr string, h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// Else net/http answers "OPTIONS *" by itself, without a correlation id.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 
@@ -29,8 +31,8 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	// 64 KiB even over a bad mobile line, from the connection's first byte.
 	readTimeout = 15 * time.Second
-	// From the end of the header to the end of the answer: maxWait, and the commit before and the answer after it. A route that streams
-	// lifts it for itself (http.ResponseController).
+	// From the end of the header to the end of the answer: maxWait, and the commit before and the answer after it. A route that takes
+	// longer lifts it for itself (exchange.outlast).
 	writeTimeout = maxWait + 15*time.Second
 	// Longer than the usual 60 s of load balancers, which must be the ones to close: else they send into a connection that just went.
 	idleTimeout = 2 * time.Minute
