@@ -109,7 +109,10 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 		defer cancel()
 		err := server.Shutdown(limit)
 		stopWork()
-		return err
+		if err != nil {
+			return fmt.Errorf("stopped before all requests were answered: some took over %s: %w", drainTime, err)
+		}
+		return nil
 	})
 	return g.Wait()
 }
