@@ -38,7 +38,7 @@ test-unit: ## the tests that need no server and no disk: seconds
 test: check ## everything that CI runs: formatting, vet, lint, generated files, race tests, README commands
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
-test-long: ## the full counts (about half an hour); writes docs/results/test-long.json
+test-long: ## the full counts (a few minutes); writes docs/results/test-long.json
 	./tools/test-long
 
 bench: ## the benchmarks behind the README's figures; writes docs/results/bench.txt

@@ -127,7 +127,7 @@ func TestSagaSurvivesACrashAtEveryPoint(t *testing.T) {
 // Several orders, several faults, all by chance.
 func TestRandomSeedsWithSeveralFaults(t *testing.T) {
 	started, violations := time.Now(), 0
-	seeds := longtest.Count(20, 200, 1000)
+	seeds := longtest.Count(20, 200, 20_000)
 	for seed := uint64(1); seed <= uint64(seeds); seed++ {
 		w := randomWorld(t, seed)
 		if v := w.Violations(); len(v) > 0 {
