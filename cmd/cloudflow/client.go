@@ -20,6 +20,9 @@ import (
 // clientTimeout bounds a call: the longest that the server waits (Prefer: wait=20) and some for the way.
 const clientTimeout = 30 * time.Second
 
+// verifyTimeout is longer than the server takes for a check of however many orders.
+const verifyTimeout = 11 * time.Minute
+
 // maxAnswer bounds what is read of an answer: an order has at most a few dozen events, a verify report may name
 // each of very many orders.
 const maxAnswer = 64 << 20
@@ -28,7 +31,7 @@ func (c *cli) client() (*apigen.Client, error) {
 	if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usagef("--url %q is not a URL such as http://127.0.0.1:8080", c.URL)
 	}
-	client, err := apigen.NewClient(c.URL, apigen.WithHTTPClient(&http.Client{Timeout: clientTimeout}))
+	client, err := apigen.NewClient(c.URL, apigen.WithHTTPClient(&http.Client{Timeout: c.timeout}))
 	if err != nil {
 		return nil, usagef("--url %q: %v", c.URL, err)
 	}

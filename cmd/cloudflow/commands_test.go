@@ -194,6 +194,7 @@ func TestVerifyCommand(t *testing.T) {
 	if again.Heads != report.Heads {
 		t.Errorf("the heads of the same data are %s and %s", report.Heads, again.Heads)
 	}
+	s.cli("verify", "--data", "").exits(1).hints("no data directory")
 	empty := t.TempDir()
 	s.cli("verify", "--data", empty).exits(1).hints("no data directory")
 	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
@@ -238,12 +239,20 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"order", "place", "--item", "=1"}, "PRODUCT=QUANTITY"},
 			{[]string{"order", "place", "--item", "LAPTOP-01=one"}, "LAPTOP-01=1"},
 			{[]string{"order", "place", "--item", "LAPTOP-01=1@cheap"}, "cents"},
+			{[]string{"order", "get", "a", "--version", "0"}, "first is 1"},
+			{[]string{"order", "get", "a", "--version", "-1"}, "first is 1"},
 			{[]string{"order", "place", "--wait", "soon"}, "--wait"},
+			{[]string{"order", "place", "--wait", "-5s"}, "--wait"},
 			{[]string{"product", "restock"}, "a product id"},
 			{[]string{"breaker", "trip"}, "payment-charge"},
 			{[]string{"serve", "--addr", "8080"}, "127.0.0.1:8080"},
 			{[]string{"serve", "--log-level", "loud"}, "debug, info, warn or error"},
 			{[]string{"serve", "--sender", "pigeon"}, "log or smtp"},
+			{[]string{"serve", "--data", ""}, "--data"},
+			{[]string{"serve", "--currency", "usd"}, "such as USD"},
+			{[]string{"serve", "--currency", ""}, "such as USD"},
+			{[]string{"serve", "--breaker-failures", "0"}, "1 is the least"},
+			{[]string{"verify", "--data", "d", "--url", "http://127.0.0.1:1"}, "exclude each other"},
 			{[]string{"version", "now"}, "no argument"},
 		} {
 			r := invoke(t, []string{"CLOUDFLOW_DATA=" + t.TempDir()}, c.args...).exits(2).hints(c.hint)
@@ -267,7 +276,8 @@ func TestCommandLine(t *testing.T) {
 		invoke(t, []string{"CLOUDFLOW_DATA=/elsewhere"}, "serve", "--help").exits(0).prints("/elsewhere")
 	})
 	t.Run("an environment that cannot be read is exit 2 and names the variable", func(t *testing.T) {
-		invoke(t, []string{"CLOUDFLOW_BREAKER_FAILURES=many"}, "version").exits(2).hints("BreakerFailures")
+		invoke(t, []string{"CLOUDFLOW_BREAKER_FAILURES=many"}, "version").exits(2).hints("CLOUDFLOW_BREAKER_FAILURES", `"many"`)
+		invoke(t, []string{"CLOUDFLOW_JSON=perhaps"}, "version").exits(2).hints("CLOUDFLOW_JSON", `"perhaps"`)
 	})
 	t.Run("an instance is named with its scheme", func(t *testing.T) {
 		for _, url := range []string{"http://[::1", "127.0.0.1:8080", "localhost:8080", "http://", "ftp://127.0.0.1", ""} {

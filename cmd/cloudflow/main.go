@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/cobra"
@@ -47,11 +49,25 @@ type settings struct {
 	SMTPTLS  string `env:"SMTP_TLS" envDefault:"starttls"`
 }
 
+const envPrefix = "CLOUDFLOW_"
+
+// variable is an error of the environment under the name of the variable, where the library knows the field's only.
+func variable(err error) error {
+	var wrong env.ParseError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	field, _ := reflect.TypeFor[settings]().FieldByName(wrong.Name)
+	return fmt.Errorf("%s%s: %w", envPrefix, field.Tag.Get("env"), wrong.Err)
+}
+
 // A cli is one invocation: its streams and its settings.
 type cli struct {
 	settings
 	in       io.Reader
 	out, err io.Writer
+
+	timeout time.Duration // of a call
 }
 
 // errUsage marks a command line that was wrong: exit code 2.
@@ -62,9 +78,9 @@ func usagef(format string, args ...any) error {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, environ []string) int {
-	c := &cli{in: in, out: out, err: errOut}
-	if err := env.ParseWithOptions(&c.settings, env.Options{Prefix: "CLOUDFLOW_", Environment: env.ToMap(environ)}); err != nil {
-		fmt.Fprintf(errOut, "cloudflow: environment: %v\n", err)
+	c := &cli{in: in, out: out, err: errOut, timeout: clientTimeout}
+	if err := env.ParseWithOptions(&c.settings, env.Options{Prefix: envPrefix, Environment: env.ToMap(environ)}); err != nil {
+		fmt.Fprintf(errOut, "cloudflow: environment: %v\n", variable(err))
 		return 2
 	}
 	root := c.root()

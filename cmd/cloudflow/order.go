@@ -35,6 +35,9 @@ another by now; repeat it for more lines. An idempotency key is always sent: giv
   cloudflow order place --customer cust-1 --item KEYBD-01=1@8999 --payment-method pm_card_chargeDeclined --wait 10s`,
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wait < 0 {
+				return usagef("--wait %s is no time to wait, such as 10s", wait)
+			}
 			body := apigen.OrderRequest{CustomerID: customer, PaymentMethod: given(method), Currency: given(currency)}
 			for _, text := range items {
 				item, err := parseItem(text)
@@ -111,7 +114,10 @@ func (c *cli) orderGet() *cobra.Command {
 				}
 				params.AsOf = &at
 			}
-			if version > 0 {
+			if cmd.Flags().Changed("version") {
+				if version < 1 {
+					return usagef("--version %d is no version: an order's first is 1", version)
+				}
 				params.Version = &version
 			}
 			var order apigen.Order

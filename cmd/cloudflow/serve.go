@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 		return usagef("--log-level %q is not debug, info, warn or error", c.LogLevel)
 	}
 	log := observe.NewLogger(c.err, level, nil)
-	if err := loopback(c.Addr); err != nil {
+	if err := c.checkServe(); err != nil {
 		return err
 	}
 	relay, err := c.relay(log)
@@ -67,6 +68,21 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	err = c.listen(ctx, i, log, demo)
 	return errors.Join(err, i.Close())
 }
+
+// checkServe refuses what would only be noticed by the first order, or never.
+func (c *cli) checkServe() error {
+	switch {
+	case c.Data == "":
+		return usagef("--data is empty; name a directory, such as ./data")
+	case !currencyCode.MatchString(c.Currency):
+		return usagef("--currency %q is not a code of ISO 4217, such as USD", c.Currency)
+	case c.BreakerFailures < 1:
+		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
+	}
+	return loopback(c.Addr)
+}
+
+var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 
 func (c *cli) listen(ctx context.Context, i *instance.Instance, log *slog.Logger, demo bool) error {
 	if demo {

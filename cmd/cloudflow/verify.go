@@ -30,7 +30,12 @@ not truncation, so keep it elsewhere.`,
   cloudflow verify --data ./data`,
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if data != "" {
+			// An empty --data is a variable of somebody's script that was not set: not to be answered by another instance.
+			byData := cmd.Flags().Changed("data")
+			if byData && cmd.Flags().Changed("url") {
+				return usagef("--data and --url exclude each other")
+			}
+			if byData {
 				return c.verifyData(cmd, data)
 			}
 			return c.verifyURL(cmd)
@@ -41,19 +46,21 @@ not truncation, so keep it elsewhere.`,
 }
 
 func (c *cli) verifyURL(cmd *cobra.Command) error {
-	asJSON := c.JSON
-	c.JSON = false
+	c.timeout = verifyTimeout
 	var report apigen.VerifyReport
-	if _, err := c.call(&report, func(api *apigen.Client) (*http.Response, error) { return api.Verify(cmd.Context()) }); err != nil {
+	status, body, err := c.fetch(&report, func(api *apigen.Client) (*http.Response, error) { return api.Verify(cmd.Context()) })
+	switch {
+	case err != nil:
 		return err
+	case status >= http.StatusBadRequest:
+		return c.problem(status, body)
 	}
-	c.JSON = asJSON
 	return c.report(report, "")
 }
 
 func (c *cli) verifyData(cmd *cobra.Command, path string) error {
 	if !datadir.Exists(path) {
-		return fmt.Errorf("%s is no data directory of cloudflow", path)
+		return fmt.Errorf("%q is no data directory of cloudflow", path)
 	}
 	dir, err := datadir.Open(path, datadir.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
