@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -78,6 +80,8 @@ func (p *PutProduct) check() error {
 		return invalid("product_id", "must be 1 to 64 of A-Z, a-z, 0-9, \".\", \"_\" and \"-\"")
 	case n < 1 || n > MaxNameLength || !utf8.ValidString(p.Name):
 		return invalid("name", "must be 1 to "+strconv.Itoa(MaxNameLength)+" characters")
+	case strings.ContainsFunc(p.Name, unicode.IsControl): // it is printed on operators' terminals
+		return invalid("name", "must have no control characters")
 	case p.UnitPriceCents < 1 || p.UnitPriceCents > MaxUnitPriceCents:
 		return invalid("unit_price_cents", "must be from 1 to "+strconv.Itoa(MaxUnitPriceCents))
 	case p.Stock != nil && (*p.Stock < 0 || *p.Stock > MaxStock):

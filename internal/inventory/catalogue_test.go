@@ -124,7 +124,7 @@ func TestPut(t *testing.T) {
 		w := newWorld()
 		for field, bad := range map[string][]inventory.PutProduct{
 			"product_id":       {put("", "n", 1), put("a/b", "n", 1), put("ä", "n", 1), put(strings.Repeat("a", 65), "n", 1)},
-			"name":             {put("a", "", 1), put("a", strings.Repeat("ä", 201), 1), put("a", "\xff", 1)},
+			"name":             {put("a", "", 1), put("a", strings.Repeat("ä", 201), 1), put("a", "\xff", 1), put("a", "\x1b]0;owned\a", 1), put("a", "a\nb", 1)},
 			"unit_price_cents": {put("a", "n", 0), put("a", "n", -1), put("a", "n", inventory.MaxUnitPriceCents+1)},
 			"stock": {
 				{ProductID: "a", Name: "n", UnitPriceCents: 1, Stock: new(int64(-1))},

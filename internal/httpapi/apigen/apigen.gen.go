@@ -345,6 +345,8 @@ type Cents = int64
 // Contact Where to send what happened. Sealed under a key of its own and never logged; it is not shown again.
 type Contact struct {
 	Email *string `json:"email,omitempty"`
+
+	// Phone E.164, such as +4915112345678.
 	Phone *string `json:"phone,omitempty"`
 }
 
@@ -576,6 +578,7 @@ type ProductList struct {
 
 // ProductPut defines model for ProductPut.
 type ProductPut struct {
+	// Name No control characters.
 	Name string `json:"name"`
 
 	// Stock At creation only; 0 if absent.
