@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -131,10 +132,35 @@ func (s *Store) pebbleOptions() *pebble.Options {
 // backgroundError takes what went wrong in a flush or a compaction. Pebble tries those again, and nothing that was
 // answered depends on them: it is in the WAL. So the process lives; but while the disk is full it must not take more in.
 func (s *Store) backgroundError(err error) {
-	s.log.Error("a flush or a compaction failed and will be tried again", "error", err)
 	if errors.Is(err, syscall.ENOSPC) {
 		s.space.full()
 	}
+	if more, due := s.trouble.due(s.opts.Now()); due {
+		s.log.Error("a flush or a compaction failed and will be tried again", "error", err, "failed_since_last_said", more)
+	}
+}
+
+// troubleEvery is how often a failing flush is logged: Pebble tries again at once, and a process without a free file
+// descriptor has been seen to fail 12,000 times a second. That log would fill the disk that is short already.
+const troubleEvery = 10 * time.Second
+
+// A trouble is one that comes again and again.
+type trouble struct {
+	mu   sync.Mutex
+	said time.Time
+	more int // not said since then
+}
+
+// due reports whether it is time to say it, and how often it was not said meanwhile.
+func (t *trouble) due(now time.Time) (more int, due bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if since := now.Sub(t.said); since >= 0 && since < troubleEvery {
+		t.more++
+		return 0, false
+	}
+	more, t.more, t.said = t.more, 0, now
+	return more, true
 }
 
 // pebbleLogger keeps Pebble's chatter about flushes and compactions away, and makes what it calls fatal the store's.

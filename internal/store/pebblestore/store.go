@@ -44,6 +44,8 @@ type Store struct {
 	died  sync.Once
 	dead  atomic.Bool
 
+	trouble trouble // of flushes and compactions
+
 	stats counters
 }
 
