@@ -11,6 +11,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
@@ -108,6 +109,12 @@ func (s *sagas) signed(start order.Start) saga.Input {
 func (s *sagas) Begin(execution string) { s.engine.Begin(execution) }
 
 func (s *sagas) Failure(ctx context.Context, execution string) (order.Failure, error) {
+	// The sweeper asks this of every order that is open for a minute, and in an outage that is all of them: only those that have
+	// ended are worth a replay.
+	status, err := s.engine.Status(ctx, execution)
+	if err != nil || status == asl.StatusRunning {
+		return order.Failure{Status: string(status)}, err
+	}
 	x, err := s.engine.Describe(ctx, execution)
 	if err != nil {
 		return order.Failure{}, err

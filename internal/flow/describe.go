@@ -6,6 +6,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
 // An Execution is what an operator sees of one: DescribeExecution and GetExecutionHistory in one
@@ -22,6 +23,21 @@ type Execution struct {
 	Started      time.Time
 	Ended        time.Time // zero while it runs
 	History      []asl.HistoryEvent
+}
+
+// Status is how an execution stands: one read, where Describe replays. fault.NotFound: no such execution.
+func (e *Engine) Status(ctx context.Context, name string) (asl.Status, error) {
+	if checkName(name) != nil {
+		return "", fault.New(fault.NotFound, "no execution %q", name)
+	}
+	it, err := e.o.Store.Get(ctx, headKey(name), store.Strong)
+	if err != nil {
+		return "", err
+	}
+	if it == nil {
+		return "", fault.New(fault.NotFound, "no execution %q", name)
+	}
+	return asl.Status(it.Str("status")), nil
 }
 
 // Describe renders an execution by replaying its journal; nothing of the history is stored. fault.NotFound: no such execution.
