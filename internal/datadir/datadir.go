@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,6 +25,17 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 	"github.com/utkarsh698/cloudflow/internal/store/pebblestore"
 )
+
+// The parts of a data directory.
+const (
+	storeDir        = "store"
+	providerDir     = "provider"
+	sagaKeysFile    = "saga-keys.json"
+	contactKeysFile = "contacts.keys"
+)
+
+// ErrIncomplete is in the chain of Open's error if a part of a directory in use is missing.
+var ErrIncomplete = errors.New("the data directory is incomplete")
 
 // Dir is an open data directory.
 type Dir struct {
@@ -41,38 +53,59 @@ type Options struct {
 	Log  *slog.Logger
 }
 
-// Open opens the directory, and makes it where there is none. A directory that another process holds, or that was written in a
-// format this version does not know, is refused with an error that says so.
+// Open opens the directory, and makes it where there is none. A directory that another process holds, that was written in a
+// format this version does not know, or of which a part is missing, is refused with an error that says so.
 func Open(path string, o Options) (dir *Dir, err error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
-	}
 	d := &Dir{Path: path}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	d.Store, err = pebblestore.Open(filepath.Join(path, "store"), pebblestore.Options{Feed: o.Feed, Now: o.Now, Logger: o.Log})
+	// Makes path, too, and syncs it into the directory above, which os.MkdirAll does not: else a crash could take it away.
+	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{Feed: o.Feed, Now: o.Now, Logger: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
-	d.Provider, err = pebblestore.Open(filepath.Join(path, "provider"), pebblestore.Options{Now: o.Now, Logger: o.Log})
+	if err := d.complete(); err != nil {
+		return nil, err
+	}
+	d.Provider, err = pebblestore.Open(filepath.Join(path, providerDir), pebblestore.Options{Now: o.Now, Logger: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: provider's ledger: %w", path, err)
 	}
-	if d.SagaKeys, err = saga.OpenKeys(filepath.Join(path, "saga-keys.json")); err != nil {
+	if d.SagaKeys, err = saga.OpenKeys(filepath.Join(path, sagaKeysFile)); err != nil {
 		return nil, err
 	}
-	if d.ContactKeys, err = pii.OpenKeyFile(filepath.Join(path, "contacts.keys")); err != nil {
+	if d.ContactKeys, err = pii.OpenKeyFile(filepath.Join(path, contactKeysFile)); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
+// complete refuses a directory that is in use and has lost a part: an empty one in its place would look well, and be a loss
+// that only shows later. Without the keys that signed it, every order under way ends in review; without the ledger, no money has
+// ever been captured.
+func (d *Dir) complete() error {
+	used := errors.New("there is an item")
+	switch err := d.Store.Dump(context.Background(), func(store.Entry) error { return used }); {
+	case err == nil:
+		return nil // new, or the process died before its first commit: all parts are made before that
+	case !errors.Is(err, used):
+		return fmt.Errorf("data directory %s: %w", d.Path, err)
+	}
+	for _, part := range []string{providerDir, sagaKeysFile, contactKeysFile} {
+		if _, err := os.Stat(filepath.Join(d.Path, part)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("data directory %s: %w: %s is not there, but orders that depend on it are; put it back from a backup",
+				d.Path, ErrIncomplete, part)
+		}
+	}
+	return nil
+}
+
 // Exists reports whether path holds a data directory: for commands that only read one and must not make it.
 func Exists(path string) bool {
-	info, err := os.Stat(filepath.Join(path, "store"))
+	info, err := os.Stat(filepath.Join(path, storeDir))
 	return err == nil && info.IsDir()
 }
 
