@@ -96,7 +96,7 @@ func (d *Dir) complete() error {
 	}
 	for _, part := range []string{providerDir, sagaKeysFile, contactKeysFile} {
 		if _, err := os.Stat(filepath.Join(d.Path, part)); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("data directory %s: %w: %s is not there, but orders that depend on it are; put it back from a backup",
+			return fmt.Errorf("data directory %s: %w: %s is not there, and the store was used with it; put it back from a backup",
 				d.Path, ErrIncomplete, part)
 		}
 	}
