@@ -139,7 +139,11 @@ func (g *group) read(key store.Key) (*cell, error) {
 	g.buf = appendItemKey(g.buf[:0], key)
 	c := &cell{key: key}
 	if !g.reader.SeekPrefixGE(g.buf) {
-		return c, g.reader.Error()
+		err := g.reader.Error()
+		if err != nil {
+			_ = g.decided() // says the same once more; left to the group's end, it would count as the group's failure
+		}
+		return c, err
 	}
 	version, rest, err := splitValue(g.reader.Value())
 	if err != nil {
