@@ -39,6 +39,7 @@ func (p *space) refuse(now time.Time) error {
 }
 
 func (p *space) look() {
+	p.forced.Store(false)
 	if p.min == 0 {
 		return
 	}
@@ -58,7 +59,6 @@ func (p *space) look() {
 		}
 	}
 	p.failed = err != nil
-	p.forced.Store(false)
 }
 
 // full is told by Pebble, from any goroutine.

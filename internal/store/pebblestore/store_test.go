@@ -190,7 +190,15 @@ func TestDiskNearlyFull(t *testing.T) {
 	t.Run("and can be told not to care", func(t *testing.T) {
 		fs := vfs.NewMem()
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1, TotalBytes: 2, UsedBytes: 1})
-		put(t, open(t, fs, Options{MinFreeBytes: NoMinFree}), k)
+		s := open(t, fs, Options{MinFreeBytes: NoMinFree, Now: func() time.Time { return began.Add(time.Duration(offset.Load())) }})
+		put(t, s, k)
+		s.space.full()
+		refused := tryPut(context.Background(), s, k)
+		if !fault.Is(refused, fault.Unavailable) {
+			t.Errorf("a commit after a flush has met a full disk: %v", refused)
+		}
+		offset.Add(int64(spaceEvery))
+		put(t, s, k) // the next look says that it may try again
 	})
 }
 
