@@ -22,6 +22,7 @@ type run struct {
 
 	answer *answer // to one of them, not committed yet
 	tries  int     // failures in a row that are not the execution's
+	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
 
 	at    time.Time // when it wakes
 	order uint64    // of going to sleep: who wakes first of two with one time
@@ -111,9 +112,10 @@ type agenda struct {
 
 func newAgenda() agenda { return agenda{runs: make(map[string]*run)} }
 
-// add makes a run that is ready, and reports false if there is one of that name.
+// add makes a run that is ready, and reports false if there is one of that name, which then knows that it was told again.
 func (a *agenda) add(name string) bool {
-	if _, ok := a.runs[name]; ok {
+	if r, ok := a.runs[name]; ok {
+		r.told = true
 		return false
 	}
 	r := &run{name: name}
@@ -138,7 +140,9 @@ func (a *agenda) pop() *run {
 	case a.first == len(a.ready):
 		a.ready, a.first = a.ready[:0], 0
 	case a.first >= 1024 && a.first*2 >= len(a.ready):
-		a.ready, a.first = append(a.ready[:0], a.ready[a.first:]...), 0
+		n := copy(a.ready, a.ready[a.first:])
+		clear(a.ready[n:]) // else what stood there is held until as many are ready again
+		a.ready, a.first = a.ready[:n], 0
 	}
 	return r
 }

@@ -109,6 +109,11 @@ func (e *Engine) settle(r *run, out outcome) {
 	case again, stopped:
 		e.agenda.push(r)
 	case gone:
+		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
+			r.told = false
+			e.agenda.push(r)
+			return
+		}
 		e.agenda.remove(r)
 	case asleep:
 		if e.agenda.sleep(r) && e.kick != nil {

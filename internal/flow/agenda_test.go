@@ -1,0 +1,107 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/utkarsh698/cloudflow/internal/store"
+	"github.com/utkarsh698/cloudflow/internal/store/memstore"
+)
+
+func TestAnAgendaHoldsNoRunThatIsOver(t *testing.T) {
+	const many = 10_000
+	a := newAgenda()
+	for i := range many {
+		a.add(fmt.Sprintf("o-%d", i))
+	}
+	for i := range many {
+		r := a.pop()
+		if r == nil || r.name != fmt.Sprintf("o-%d", i) {
+			t.Fatalf("pop %d: %v", i, r)
+		}
+		a.remove(r)
+	}
+	if r := a.pop(); r != nil {
+		t.Errorf("one more: %s", r.name)
+	}
+	for _, r := range a.ready[:cap(a.ready)] {
+		if r != nil {
+			t.Fatalf("%s is held", r.name)
+		}
+	}
+}
+
+// A hesitant store lets its caller wait with what it has read.
+type hesitant struct {
+	store.Store
+	read, goOn chan struct{}
+}
+
+func (h *hesitant) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	page, err := h.Store.Range(ctx, q)
+	if q.PK == "x" {
+		h.read <- struct{}{}
+		<-h.goOn
+	}
+	return page, err
+}
+
+// A caller that does not know whether its commit was applied begins the execution "in case", and again when it knows.
+func TestABeginIsHeardWhileTheExecutionIsFoundToBeAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &hesitant{memstore.New(memstore.Options{}), make(chan struct{}, 1), make(chan struct{})}
+		e, err := New(Options{
+			Store:      s,
+			Definition: []byte(`{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- e.Run(ctx) }()
+		synctest.Wait() // it has recovered: the index was empty
+
+		e.Begin("x")
+		<-s.read // nothing stands there
+		if err := s.Update(ctx, func(tx *store.Tx) error { return e.Stage(tx, "x", nil) }); err != nil {
+			t.Fatal(err)
+		}
+		e.Begin("x")
+		close(s.goOn)
+		synctest.Wait()
+		if n := e.Open(); n != 0 {
+			t.Errorf("%d open", n)
+		}
+		if status, err := e.Status(ctx, "x"); err != nil || status != succeeded {
+			t.Errorf("it is %s, %v", status, err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func TestAnExecutionThatIsNotThereIsForgottenHoweverOftenItBegins(t *testing.T) {
+	e, err := New(Options{
+		Store:      memstore.New(memstore.Options{}),
+		Definition: []byte(`{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		e.Begin("x")
+	}
+	for range 10 {
+		if ran, _, err := e.RunOne(t.Context()); err != nil || !ran {
+			break
+		}
+	}
+	if n := e.Open(); n != 0 {
+		t.Errorf("%d open", n)
+	}
+}
