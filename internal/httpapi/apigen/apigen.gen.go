@@ -4301,6 +4301,11 @@ type PutProductResponse400Headers struct {
 	XCorrelationID string
 }
 
+// PutProductResponse404Headers the declared response headers of an HTTP 404 response for PutProduct
+type PutProductResponse404Headers struct {
+	XCorrelationID string
+}
+
 // PutProductResponse406Headers the declared response headers of an HTTP 406 response for PutProduct
 type PutProductResponse406Headers struct {
 	XCorrelationID string
@@ -4351,6 +4356,8 @@ type PutProductResponse struct {
 	JSON201 *Product
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
@@ -4373,6 +4380,8 @@ type PutProductResponse struct {
 	Headers201 *PutProductResponse201Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *PutProductResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *PutProductResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *PutProductResponse406Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
@@ -4404,6 +4413,11 @@ func (r PutProductResponse) GetJSON201() *Product {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r PutProductResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r PutProductResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -6969,6 +6983,13 @@ func ParsePutProductResponse(rsp *http.Response) (*PutProductResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7079,6 +7100,16 @@ func ParsePutProductResponse(rsp *http.Response) (*PutProductResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers PutProductResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 406:
 		var headers PutProductResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
