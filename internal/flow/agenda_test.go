@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/store"
 	"github.com/utkarsh698/cloudflow/internal/store/memstore"
 )
@@ -77,6 +79,56 @@ func TestABeginIsHeardWhileTheExecutionIsFoundToBeAbsent(t *testing.T) {
 		}
 		if status, err := e.Status(ctx, "x"); err != nil || status != succeeded {
 			t.Errorf("it is %s, %v", status, err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// A poisoned store panics when one execution's journal is read, as a bug would.
+type poisoned struct {
+	store.Store
+	reads int
+}
+
+func (p *poisoned) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	if q.PK == "x" {
+		if p.reads++; p.reads <= 3 {
+			panic("a bug")
+		}
+	}
+	return p.Store.Range(ctx, q)
+}
+
+func TestAPanicInAStepIsOneExecutionsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &poisoned{Store: memstore.New(memstore.Options{})}
+		e, err := New(Options{
+			Store:      s,
+			Definition: []byte(`{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"x", "y"} {
+			if err := s.Update(t.Context(), func(tx *store.Tx) error { return e.Stage(tx, name, nil) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- e.Run(ctx) }()
+		synctest.Wait()
+		for name, want := range map[string]asl.Status{"x": running, "y": succeeded} {
+			if status, err := e.Status(ctx, name); err != nil || status != want {
+				t.Errorf("%s is %s, %v", name, status, err)
+			}
+		}
+		<-time.After(time.Minute)
+		if status, err := e.Status(ctx, "x"); err != nil || status != succeeded {
+			t.Errorf("and x is %s, %v", status, err)
 		}
 		stop()
 		if err := <-done; err != nil {

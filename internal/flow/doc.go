@@ -60,8 +60,8 @@
 //   - The store does not answer, or answers that it does not know (fault.Transient, fault.Unavailable): the answer is kept in memory, the
 //     execution sleeps, from 20 ms doubling to 10 s, half of it by chance, for as long as it takes, and holds no worker. Then the
 //     journal is read: either the answer is in it, or the same effect is staged again. The task is not called again.
-//   - OnFailed fails, a journal cannot be read, a task of an older definition is missing in this build: the execution
-//     sleeps in the same way, with an error in the log at each try. It is never given up: all three are mended by another build.
+//   - OnFailed fails, a journal cannot be read, a step panics, a task of an older definition is missing in this build: the execution
+//     sleeps in the same way, with an error in the log at each try. It is never given up: all four are mended by another build.
 //   - The clock is set back: the journal's times stand still until it has caught up.
 //   - ctx of Run ends: no task is started; those in flight have Grace to finish and commit, then their context is
 //     cancelled and they run again at the next start. Who ignores even that for 5 s is left behind, and its commit is not made.

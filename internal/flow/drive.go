@@ -79,12 +79,23 @@ func (e *Engine) advance(ctx context.Context) {
 	var w worker
 	defer w.rest()
 	for r := e.take(nil, again); r != nil; {
-		out := e.step(ctx, &w, r)
+		out := e.survive(ctx, &w, r)
 		for out == again && (!e.draining.Load() || r.answer != nil) {
-			out = e.step(ctx, &w, r)
+			out = e.survive(ctx, &w, r)
 		}
 		r = e.take(r, out)
 	}
+}
+
+// survive is a step whose panic, a bug of ours or of the store's, is the run's alone: it would come again at each start, and one
+// execution must not keep all others from going on. RunOne lets it pass, since a simulation is there to show it.
+func (e *Engine) survive(ctx context.Context, w *worker, r *run) (out outcome) {
+	if err := guard(func() error { out = e.step(ctx, w, r); return nil }); err != nil {
+		w.rest()
+		r.forget()
+		out = e.tryLater(ctx, r, "step", fault.Wrap(fault.Internal, err, "flow: a step"))
+	}
+	return out
 }
 
 // take puts down the run that a worker had, if any, and gives it the next; nil ends the worker.
