@@ -62,6 +62,9 @@ func Open(path string, o Options) (dir *Dir, err error) {
 			err = errors.Join(err, d.Close())
 		}
 	}()
+	if err := storeThere(path); err != nil {
+		return nil, err
+	}
 	// Makes path, too, and syncs it into the directory above, which os.MkdirAll does not: else a crash could take it away.
 	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{Feed: o.Feed, Now: o.Now, Logger: o.Log})
 	if err != nil {
@@ -99,6 +102,18 @@ func (d *Dir) complete() error {
 			return fmt.Errorf("data directory %s: %w: %s is not there, and the store was used with it; put it back from a backup",
 				d.Path, ErrIncomplete, part)
 		}
+	}
+	return nil
+}
+
+// storeThere refuses a directory that has lost its store: the ledger is made after it, so without one it never was in use. A new
+// store would take orders as if there had been none, and what was captured for the lost ones would belong to nobody.
+func storeThere(path string) error {
+	if Exists(path) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(path, providerDir)); err == nil {
+		return fmt.Errorf("data directory %s: %w: %s is not there, and %s is; put it back from a backup", path, ErrIncomplete, storeDir, providerDir)
 	}
 	return nil
 }

@@ -67,6 +67,21 @@ func TestOpen(t *testing.T) {
 			write(t, open(t, path))
 		})
 	}
+	t.Run("refuses a directory without its store, and does not make another", func(t *testing.T) {
+		path := t.TempDir()
+		used(t, path)
+		if err := os.RemoveAll(filepath.Join(path, "store")); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := datadir.Open(path, datadir.Options{}); !errors.Is(err, datadir.ErrIncomplete) || !strings.Contains(err.Error(), "store") {
+				t.Errorf("%v", err)
+			}
+		}
+		if datadir.Exists(path) {
+			t.Error("there is a store")
+		}
+	})
 	t.Run("says what is wrong with a part", func(t *testing.T) {
 		for part, text := range map[string]string{"saga-keys.json": "{", "contacts.keys": "no keys", "store/FORMAT": "other 1\n", "provider/FORMAT": "cloudflow-store 99\n"} {
 			path := t.TempDir()
