@@ -96,7 +96,13 @@ func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID 
 // commitRedrive appends the event and stages the start. Transient means that the commit may have been applied: then it is tried again, and
 // an event that stands there already is told from another operator's by its content.
 func (s *Service) commitRedrive(ctx context.Context, id string, seen State, start Start, redriven eventlog.New) error {
-	var err error
+	err := ctx.Err()
+	if err != nil {
+		return err
+	}
+	// As in Place: the commit does not end with its caller, or nobody would begin what it started.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
 	for attempt := range placeAttempts {
 		err = s.store.Update(ctx, func(tx *store.Tx) error {
 			st, err := s.read(tx, id)

@@ -90,6 +90,17 @@ func TestRedrive(t *testing.T) {
 			}
 		}
 	})
+	t.Run("it begins though its operator goes away while it is stored", func(t *testing.T) {
+		w := newWorld(t, memstore.Options{})
+		id := w.place()
+		w.do(id, review)
+		ctx, leave := context.WithCancel(t.Context())
+		w.store = leavingStore{w.mem, leave}
+		execution, err := w.Redrive(ctx, id, "repaired", "key-admin", "corr-3")
+		if begun := w.sagas.begun; err != nil || begun[len(begun)-1] != execution {
+			t.Fatalf("%q, %v; begun: %v", execution, err, begun)
+		}
+	})
 	t.Run("an order that needs no review is not redriven", func(t *testing.T) {
 		w := newWorld(t, memstore.Options{})
 		id := w.place()
