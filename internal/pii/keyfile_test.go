@@ -215,6 +215,9 @@ func TestACrashTearsTheLastRecord(t *testing.T) {
 				} else {
 					clear(r[:n])
 				}
+				if bytes.Equal(data, two) {
+					continue // what was to be cleared was zero already: nothing is erased yet, and nobody was told so
+				}
 				k, d := openDisk(t, data)
 				expect(t, k, map[string][]byte{"alice": nil, "bob": b})
 				if !bytes.Equal(d.synced[len(one)-recordSize:len(one)], make([]byte, recordSize)) {
