@@ -66,7 +66,7 @@ func newHead(hash, machine string, input []byte, now time.Time, seed uint64) sto
 		store.S("definition", hash),
 		store.S("machine", machine),
 		store.N("started_ms", now.UnixMilli()),
-		store.N("seed", int64(seed)), //nolint:gosec // the bits are what counts
+		store.N("seed", int64(seed)), // the bits are what counts
 	}
 }
 
@@ -77,7 +77,7 @@ func entry(ev asl.Event, output []byte) store.Item {
 		store.S("kind", string(ev.Kind)),
 		store.N("id", ev.ID),
 		store.N("at_ms", ev.Time.UnixMilli()),
-		store.N("seed", int64(ev.Seed))) //nolint:gosec // the bits are what counts
+		store.N("seed", int64(ev.Seed))) // the bits are what counts
 	if output != nil {
 		it = append(it, store.S("output", string(output)))
 	}
@@ -96,7 +96,7 @@ func eventOf(it store.Item) (asl.Event, error) {
 		Kind:  asl.EventKind(it.Str("kind")),
 		ID:    it.Int("id"),
 		Time:  time.UnixMilli(it.Int("at_ms")).UTC(),
-		Seed:  uint64(it.Int("seed")), //nolint:gosec // the bits are what counts
+		Seed:  uint64(it.Int("seed")), // the bits are what counts
 		Error: it.Str("error"),
 		Cause: it.Str("cause"),
 	}
@@ -224,7 +224,7 @@ func startOf(name string, head store.Item, observe func(asl.HistoryEvent)) (asl.
 		Machine:   machine,
 		MachineID: arn + "stateMachine:" + machine,
 		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),
-		Seed:      uint64(head.Int("seed")), //nolint:gosec // the bits are what counts
+		Seed:      uint64(head.Int("seed")), // the bits are what counts
 		Observe:   observe,
 	}, nil
 }

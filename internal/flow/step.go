@@ -234,5 +234,5 @@ func backoff(n int, chance uint64) time.Duration {
 	if n < 9 { // 20 ms << 9 is over the cap
 		d = min(minBackoff<<n, maxBackoff)
 	}
-	return d/2 + time.Duration(chance%uint64(d/2)) + time.Millisecond //nolint:gosec // below 10 s
+	return d/2 + time.Duration(chance%uint64(d/2)) + time.Millisecond // below 10 s
 }

@@ -63,7 +63,7 @@ func (byHand) Send(*store.Tx, order.Message) error { return nil }
 
 func newShop(t *testing.T) *shop {
 	now := func() time.Time { return start }
-	rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's chance is to be the same each time
+	rnd := rand.New(rand.NewPCG(1, 2)) // a test's chance is to be the same each time
 	made := byte(0)
 	newID := func(prefix string) string {
 		id := ulid.ULID{15: made}
