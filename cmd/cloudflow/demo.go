@@ -219,7 +219,7 @@ func steps(saga apigen.Saga) []sceneStep {
 			if e.State != nil {
 				out = append(out, sceneStep{State: *e.State, At: at})
 			}
-		case "TaskFailed":
+		case "LambdaFunctionFailed", "LambdaFunctionTimedOut", "TaskFailed", "TaskTimedOut":
 			if len(out) > 0 && e.Error != nil {
 				out[len(out)-1].Error = *e.Error
 			}
