@@ -47,6 +47,13 @@ func (l *logbook) lines(t *testing.T) []map[string]any {
 	return out
 }
 
+// has reports whether a line has that message.
+func (l *logbook) has(message string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), `"message":"`+message+`"`)
+}
+
 func TestTheLogTellsAnOrdersStory(t *testing.T) {
 	t.Parallel()
 	book := &logbook{}
@@ -60,6 +67,8 @@ func TestTheLogTellsAnOrdersStory(t *testing.T) {
 		t.Errorf("X-Correlation-Id is %q", h)
 	}
 	w.rest()
+	// The line follows the commit that w.rest has seen.
+	eventually(t, "the notification is reported", func() bool { return book.has("Notification sent") })
 
 	ulid := strings.TrimPrefix(o.OrderID, "ord-")
 	story := []struct{ service, message, member, value string }{
