@@ -139,13 +139,6 @@ func decodeObject(text []byte) (map[string]any, error) {
 	return v, nil
 }
 
-// orderOf is the order whose saga an execution is: `<order_id>` or `<order_id>-r<n>`. An order's id is ord- and a ULID, which
-// has no small letters.
-func orderOf(execution string) string {
-	id, _, _ := strings.Cut(execution, "-r")
-	return id
-}
-
 // newID makes ids such as ord-01JD...: a prefix and a ULID, so that they sort by the time of their making.
 func (c *chance) newID(now func() time.Time) func(prefix string) string {
 	entropy := ulid.Monotonic(reader{c}, 0)

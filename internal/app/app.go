@@ -146,7 +146,7 @@ func New(c Config) (*App, error) {
 		Seed:       chance.seed,
 		Log:        c.Log.With("service", "flow"),
 		OnFailed: func(tx *store.Tx, e flow.Ended) error {
-			return a.Orders.StageReview(tx, orderOf(e.Execution), e.Execution, string(e.Status), e.Error, e.Cause)
+			return a.Orders.StageReview(tx, order.OfExecution(e.Execution), e.Execution, string(e.Status), e.Error, e.Cause)
 		},
 	})
 	if err != nil {

@@ -174,13 +174,13 @@ func (s sagas) Current(ctx context.Context, orderID string) (flow.Execution, err
 	if err != nil {
 		return flow.Execution{}, err
 	}
-	name := orderID
+	redrives := int64(0)
 	for _, e := range view.Events {
 		if e.Type == order.SagaRedriven {
-			name = fmt.Sprintf("%s-r%v", orderID, e.Data["n"])
+			redrives++
 		}
 	}
-	return s.a.Engine.Describe(ctx, name)
+	return s.a.Engine.Describe(ctx, order.ExecutionName(orderID, redrives))
 }
 
 func (s sagas) Redrive(ctx context.Context, orderID, reason, actor, correlationID string) (string, error) {

@@ -3,6 +3,7 @@ package invariant
 import (
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 )
 
@@ -73,7 +74,7 @@ func (c *check) executions() {
 		if !c.s.indexed[name] {
 			c.fail("I7", name, "an open execution that no recovery would find")
 		}
-		if o := c.s.orders[orderOf(name)]; o != nil && o.version != 0 && name != o.execution {
+		if o := c.s.orders[order.OfExecution(name)]; o != nil && o.version != 0 && name != o.execution {
 			c.fail("I7", name, "an open execution beside the order's current one, %s", o.execution)
 		}
 	}
@@ -101,7 +102,7 @@ func (c *check) log(o *orderFacts) {
 		c.fail("I6", o.id, "events without a head")
 	}
 	for n := int64(0); o.version != 0 && n <= o.state.Redrives; n++ {
-		if name := executionName(o.id, n); !c.s.executions[name] {
+		if name := order.ExecutionName(o.id, n); !c.s.executions[name] {
 			c.fail("I7", o.id, "the execution %s does not exist", name)
 		}
 	}
@@ -249,7 +250,7 @@ func (c *check) strangers(now time.Time) {
 		}
 	}
 	for _, name := range sortedKeys(c.s.executions) {
-		if unknown(orderOf(name)) {
+		if unknown(order.OfExecution(name)) {
 			c.fail("I7", name, "an execution of an order that does not exist")
 		}
 	}

@@ -2,7 +2,6 @@ package invariant
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -207,13 +206,5 @@ func (o *orderFacts) believe(st order.State) {
 	o.state = st
 	o.status, o.hash, o.version = st.Status, st.Hash, st.Version
 	o.terminal, o.needsReview, o.totalCents = st.Terminal(), st.NeedsReview, st.TotalCents
-	o.execution = executionName(o.id, st.Redrives)
-}
-
-// executionName is the n-th execution of an order, the first being number 0.
-func executionName(orderID string, n int64) string {
-	if n == 0 {
-		return orderID
-	}
-	return orderID + "-r" + strconv.FormatInt(n, 10)
+	o.execution = order.ExecutionName(o.id, st.Redrives)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/idempotency"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
@@ -78,14 +79,8 @@ func (s *Snapshot) addExecution(e store.Entry) {
 	s.executions[e.Key.PK] = true
 	if e.Item.Str("status") == "RUNNING" {
 		s.running[e.Key.PK] = true
-		s.open[orderOf(e.Key.PK)] = true
+		s.open[order.OfExecution(e.Key.PK)] = true
 	}
-}
-
-// orderOf is the order whose saga an execution is. An order's id is ord-<ULID>: there is no -r in it.
-func orderOf(execution string) string {
-	id, _, _ := strings.Cut(execution, "-r")
-	return id
 }
 
 func (s *Snapshot) addMessage(e store.Entry) {

@@ -186,13 +186,23 @@ func shard(id string) int {
 
 func twoDigits(n int) string { return string([]byte{byte('0' + n/10%10), byte('0' + n%10)}) }
 
-// executionName names the current execution of an order that was resumed n times.
-func executionName(id string, n int64) string {
+// ExecutionName names the saga's execution for an order that was resumed n times: `<order_id>`, or `<order_id>-r<n>`.
+func ExecutionName(id string, n int64) string {
 	if n == 0 {
 		return id
 	}
-	return id + "-r" + decimal(n)
+	return id + resumed + decimal(n)
 }
+
+// OfExecution is the order whose saga an execution is.
+func OfExecution(name string) string {
+	id, _, _ := strings.Cut(name, resumed)
+	return id
+}
+
+// resumed stands between the order's id and how often it was resumed. An order's id, ord- and a ULID, has no small letter behind its
+// prefix.
+const resumed = "-r"
 
 // paymentID is the payment's id: the order's ULID under another prefix, since an order has one payment.
 func paymentID(orderID string) string { return "pay-" + strings.TrimPrefix(orderID, "ord-") }

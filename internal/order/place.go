@@ -233,7 +233,7 @@ func (s *Service) stage(tx *store.Tx, n newOrder) error {
 // start is what the order's execution starts with, having been resumed that many times.
 func (c Created) start(id string, redrives int64, correlationID string) Start {
 	return Start{
-		Execution:     executionName(id, redrives),
+		Execution:     ExecutionName(id, redrives),
 		OrderID:       id,
 		Lines:         c.Lines,
 		TotalCents:    c.TotalCents,

@@ -30,7 +30,7 @@ func (s *Service) StageReview(tx *store.Tx, orderID, execution, status, errName,
 	if err != nil {
 		return err
 	}
-	if st.NeedsReview || executionName(orderID, st.Redrives) != execution {
+	if st.NeedsReview || ExecutionName(orderID, st.Redrives) != execution {
 		return nil
 	}
 	_, err = s.append(tx, orderID, st, eventlog.New{
@@ -63,12 +63,12 @@ func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID 
 	case !st.NeedsReview:
 		return "", notFailed(id, st)
 	}
-	failure, err := s.saga.Failure(ctx, executionName(id, st.Redrives))
+	failure, err := s.saga.Failure(ctx, ExecutionName(id, st.Redrives))
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return "", err
 	}
 	if err != nil || !failure.failed() {
-		return "", fault.New(fault.NotFailed, "the execution %s has not failed", executionName(id, st.Redrives))
+		return "", fault.New(fault.NotFailed, "the execution %s has not failed", ExecutionName(id, st.Redrives))
 	}
 	start, err := s.startOf(ctx, id, st.Redrives+1)
 	if err != nil {

@@ -81,7 +81,7 @@ func (s *Service) sweepOne(ctx context.Context, id string, report *SweepReport) 
 	if st.NeedsReview { // a person has it
 		return nil
 	}
-	execution := executionName(id, st.Redrives)
+	execution := ExecutionName(id, st.Redrives)
 	failure, err := s.saga.Failure(ctx, execution)
 	switch {
 	case fault.Is(err, fault.NotFound):
@@ -113,7 +113,7 @@ func (s *Service) startMissing(ctx context.Context, id string, seen State, repor
 		return err
 	}
 	if seen.Redrives > 0 {
-		failure, err := s.saga.Failure(ctx, executionName(id, seen.Redrives-1))
+		failure, err := s.saga.Failure(ctx, ExecutionName(id, seen.Redrives-1))
 		if err != nil {
 			return err
 		}

@@ -150,7 +150,7 @@ var (
 		if err != nil {
 			return err
 		}
-		execution := executionName(id, st.Redrives)
+		execution := ExecutionName(id, st.Redrives)
 		w.sagas.end(execution, "FAILED", "ConfirmOrder")
 		return w.flaky.Update(context.Background(), func(tx *store.Tx) error {
 			return w.StageReview(tx, id, execution, "FAILED", "Internal", "a cause with details")
