@@ -20,7 +20,7 @@ var (
 	services = []string{"order", "inventory", "payment", "notification"}
 	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "provider", "sender"}
 	// foundations are what a service may build on; each of them stands on those before it.
-	foundations = []string{"fault", "jcs", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "observe"}
+	foundations = []string{"fault", "jcs", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "observe"}
 )
 
 // imports maps each package of the root module, by its path from the root, to what its files import: production code

@@ -95,7 +95,7 @@ func (s *server) switched(x *exchange, r *http.Request, b Breaker, what string, 
 		return
 	}
 	s.log.InfoContext(r.Context(), "Circuit breaker "+what+" by hand", "breaker", b.Name(),
-		"actor", x.principal, "correlation_id", x.correlationID)
+		"actor", x.principal.Subject, "correlation_id", x.correlationID)
 	snapshot, err := b.State(r.Context())
 	x.Header().Set("Cache-Control", noStore)
 	s.replyJSON(x, r, http.StatusOK, viewOfBreaker(snapshot, err != nil))
@@ -184,7 +184,7 @@ func (s *server) RedriveSaga(w http.ResponseWriter, r *http.Request, orderID api
 		s.refuse(x, r, err)
 		return
 	}
-	execution, err := s.sagas.Redrive(r.Context(), orderID, reason, x.principal, x.correlationID)
+	execution, err := s.sagas.Redrive(r.Context(), orderID, reason, x.principal.Subject, x.correlationID)
 	if err != nil {
 		s.refuse(x, r, err)
 		return

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 )
 
@@ -14,7 +15,7 @@ import (
 type exchange struct {
 	http.ResponseWriter
 	correlationID string
-	principal     string
+	principal     auth.Principal
 	body          value // parsed; absent for a call without one
 	answered      bool  // the status is on its way: nothing can be taken back
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/utkarsh698/cloudflow/api"
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -42,8 +43,8 @@ type Config struct {
 	Recovering func() bool
 	// Drain is started when the server is about to stop; nil: it never is.
 	Drain *Drain
-	// Principal says who calls: fault.Unauthorized, fault.Forbidden. nil: everybody is "anonymous".
-	Principal func(*http.Request) (string, error)
+	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
+	Principal func(*http.Request) (auth.Principal, error)
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -145,7 +146,7 @@ type server struct {
 	verifying  chan struct{} // holds one while a check runs
 	recovering func() bool
 	drain      *Drain
-	principal  func(*http.Request) (string, error)
+	principal  func(*http.Request) (auth.Principal, error)
 	newID      func(prefix string) string
 	log        *slog.Logger
 	mux        *http.ServeMux
@@ -165,7 +166,7 @@ func New(c Config) http.Handler {
 		s.drain = NewDrain()
 	}
 	if s.principal == nil {
-		s.principal = func(*http.Request) (string, error) { return "anonymous", nil }
+		s.principal = func(*http.Request) (auth.Principal, error) { return auth.Anonymous, nil }
 	}
 	if s.newID == nil {
 		s.newID = func(prefix string) string { return prefix + ulid.Make().String() }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/api"
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
@@ -82,11 +83,11 @@ func TestReady(t *testing.T) {
 func TestThePrincipalIsAskedForEveryCallButProbes(t *testing.T) {
 	w := newWorld()
 	h := w.handler(func(c *httpapi.Config) {
-		c.Principal = func(r *http.Request) (string, error) {
+		c.Principal = func(r *http.Request) (auth.Principal, error) {
 			if r.Header.Get("Authorization") == "" {
-				return "", fault.New(fault.Unauthorized, "Who are you?")
+				return auth.Principal{}, fault.New(fault.Unauthorized, "Who are you?")
 			}
-			return "ada", nil
+			return auth.Principal{Subject: "ada", Scopes: auth.ScopesOf(auth.ScopeOrdersWrite)}, nil
 		}
 	})
 	for name, call := range everyCall {
@@ -105,6 +106,46 @@ func TestThePrincipalIsAskedForEveryCallButProbes(t *testing.T) {
 	h.ServeHTTP(rec, request("POST", "/orders", oneLine, "Authorization", "x"))
 	if rec.Code != 202 || w.placed[0].Principal != "ada" {
 		t.Errorf("%d %+v", rec.Code, w.placed)
+	}
+}
+
+// A call wants one scope; whoever holds every other (but admin) is told 403, and that scope alone is enough.
+func TestEveryCallWantsItsScope(t *testing.T) {
+	wanted := func(method, path string) auth.Scope {
+		switch {
+		case strings.HasPrefix(path, "/admin/"):
+			return auth.ScopeAdmin
+		case strings.HasPrefix(path, "/orders") && method == "GET":
+			return auth.ScopeOrdersRead
+		case strings.HasPrefix(path, "/orders"):
+			return auth.ScopeOrdersWrite
+		case strings.HasPrefix(path, "/products") && method != "GET":
+			return auth.ScopeProductsWrite
+		}
+		return ""
+	}
+	as := func(call refusal, method string, scopes auth.Scopes) int {
+		h := newWorld().handler(func(c *httpapi.Config) {
+			c.Principal = func(*http.Request) (auth.Principal, error) {
+				return auth.Principal{Subject: "cust-001", Scopes: scopes}, nil
+			}
+		})
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, request(method, call.path, call.body, call.headers...))
+		return rec.Code
+	}
+	for name, call := range everyCall {
+		method, path, _ := strings.Cut(name, " ")
+		scope := wanted(method, path)
+		for _, held := range auth.AllScopes {
+			want := scope != "" && held != scope && held != auth.ScopeAdmin
+			if status := as(call, method, auth.ScopesOf(held)); (status == http.StatusForbidden) != want {
+				t.Errorf("%s with the scope %s: %d", name, held, status)
+			}
+		}
+		if status := as(call, method, 0); (status == http.StatusForbidden) != (scope != "") {
+			t.Errorf("%s without any scope: %d", name, status)
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ func (s *server) place(ctx context.Context, x *exchange, key *string) (order.Pla
 		return order.Placed{}, err
 	}
 	request, refused := orderRequest(x.body)
-	request.Principal, request.CorrelationID = x.principal, x.correlationID
+	request.Principal, request.CorrelationID = x.principal.Subject, x.correlationID
 	if key != nil {
 		if err := checkKey(*key); err != nil {
 			return order.Placed{}, err
@@ -67,7 +67,7 @@ func (s *server) place(ctx context.Context, x *exchange, key *string) (order.Pla
 		return s.orders.Place(ctx, request)
 	}
 	if key != nil {
-		placed, err := s.orders.Replay(ctx, x.principal, *key, request.Fingerprint)
+		placed, err := s.orders.Replay(ctx, x.principal.Subject, *key, request.Fingerprint)
 		if err != nil || placed != nil {
 			return deref(placed), err
 		}
@@ -238,7 +238,7 @@ func (s *server) CancelOrder(w http.ResponseWriter, r *http.Request, orderID api
 		s.refuse(x, r, errNoOrder)
 		return
 	}
-	view, err := s.orders.Cancel(r.Context(), orderID, x.correlationID, x.principal)
+	view, err := s.orders.Cancel(r.Context(), orderID, x.correlationID, x.principal.Subject)
 	if err != nil {
 		s.refuse(x, r, err)
 		return

@@ -184,7 +184,7 @@ func (s *server) restock(x *exchange, productID, key string) (inventory.Restock,
 		ProductID:      productID,
 		Quantity:       f.integer(x.body, "quantity"),
 		IdempotencyKey: key,
-		Principal:      x.principal,
+		Principal:      x.principal.Subject,
 		Fingerprint:    fingerprint(strconv.Quote(productID), x.body),
 		CorrelationID:  x.correlationID,
 	}, f.fault()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 )
@@ -18,9 +19,10 @@ const maxBody = 64 << 10
 
 // A policy is what is checked before a route's handler runs.
 type policy struct {
-	open      bool     // answered without a principal, and with any query: probes and documents
-	mediaType string   // of the answer; application/json if empty
-	query     []string // the parameters that the route takes
+	open      bool       // answered without a principal, and with any query: probes and documents
+	scope     auth.Scope // that the principal must hold; "" wants a principal and no more
+	mediaType string     // of the answer; application/json if empty
+	query     []string   // the parameters that the route takes
 	body      need
 	drained   bool // the handler itself knows what to do while the server drains
 }
@@ -37,17 +39,21 @@ const (
 // policies is for every route that differs from a plain GET. The routes themselves come from openapi.yaml; a test holds that
 // each of these is one of them, and that each that writes is here.
 var policies = map[string]policy{
-	"POST /orders":                        {body: requiredBody, drained: true},
-	"GET /orders/{order_id}":              {query: []string{"as_of", "version", "min_version"}},
-	"POST /orders/{order_id}/cancel":      {body: optionalBody},
+	"POST /orders":                        {scope: auth.ScopeOrdersWrite, body: requiredBody, drained: true},
+	"GET /orders/{order_id}":              {scope: auth.ScopeOrdersRead, query: []string{"as_of", "version", "min_version"}},
+	"POST /orders/{order_id}/cancel":      {scope: auth.ScopeOrdersWrite, body: optionalBody},
 	"GET /products":                       {query: []string{"limit", "cursor"}},
-	"PUT /products/{product_id}":          {body: requiredBody},
-	"POST /products/{product_id}/restock": {body: requiredBody},
-	"POST /admin/breakers/{name}/trip":    {body: optionalBody},
-	"POST /admin/breakers/{name}/reset":   {body: optionalBody},
+	"PUT /products/{product_id}":          {scope: auth.ScopeProductsWrite, body: requiredBody},
+	"POST /products/{product_id}/restock": {scope: auth.ScopeProductsWrite, body: requiredBody},
+	"GET /admin/breakers":                 {scope: auth.ScopeAdmin},
+	"POST /admin/breakers/{name}/trip":    {scope: auth.ScopeAdmin, body: optionalBody},
+	"POST /admin/breakers/{name}/reset":   {scope: auth.ScopeAdmin, body: optionalBody},
+	"GET /admin/payments/{order_id}":      {scope: auth.ScopeAdmin},
+	"GET /admin/sagas/{order_id}":         {scope: auth.ScopeAdmin},
 	"POST /admin/sagas/{order_id}/redrive": {
-		body: requiredBody,
+		scope: auth.ScopeAdmin, body: requiredBody,
 	},
+	"GET /admin/verify": {scope: auth.ScopeAdmin},
 	"GET /health":       {open: true},
 	"GET /ready":        {open: true},
 	"GET /openapi.yaml": {open: true, mediaType: yamlType},
@@ -112,6 +118,9 @@ func (s *server) check(x *exchange, r *http.Request, p policy) error {
 			return err
 		}
 		x.principal = principal
+		if p.scope != "" && !principal.Scopes.Has(p.scope) {
+			return fault.New(fault.Forbidden, "This call wants the scope %s.", p.scope)
+		}
 		if err := checkQuery(r, p.query); err != nil {
 			return err
 		}
