@@ -52,7 +52,8 @@ type Config struct {
 
 	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, for simulation; nil: as it is
 
-	Workers int // executions being advanced at once; 0: flow's default
+	Apart   bool // commit each step of the saga on its own, as on AWS: for simulation
+	Workers int  // executions being advanced at once; 0: flow's default
 	Now     func() time.Time
 	Rand    *rand.Rand // of everything that is chance; used under a lock; nil: the runtime's
 	Log     *slog.Logger
@@ -140,6 +141,7 @@ func New(c Config) (*App, error) {
 		Store:      c.Store,
 		Definition: saga.Definition(resources),
 		Tasks:      map[string]flow.Task{resources.Order: task, resources.Inventory: task, resources.Payment: task},
+		StagedOnly: func(call flow.Call) bool { return !c.Apart && table.StagedOnly(call.Input) },
 		Name:       "cloudflow-saga",
 		Workers:    c.Workers,
 		Now:        c.Now,

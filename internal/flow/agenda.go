@@ -21,6 +21,7 @@ type run struct {
 	open    []asl.Command // not answered yet, in the order of their IDs
 
 	answer *answer // to one of them, not committed yet
+	alone  bool    // the answer is to be committed without the tasks that follow: with them it was refused
 	tries  int     // failures in a row that are not the execution's
 	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
 
@@ -54,14 +55,14 @@ func (r *run) command(id int64) (asl.Command, bool) {
 	return asl.Command{}, false
 }
 
-// next is the command to carry out: a timer that is due, else the first task, else the timer that is due first. One command at
+// nextOf is the command to carry out: a timer that is due, else the first task, else the timer that is due first. One command at
 // a time is all that a machine without Parallel and Map asks for; its only timer beside a task is the execution's own deadline.
-func (r *run) next(now time.Time) (asl.Command, bool) {
-	timer, ticking := r.timer()
+func nextOf(open []asl.Command, now time.Time) (asl.Command, bool) {
+	timer, ticking := timerOf(open)
 	if ticking && !timer.At.After(now) {
 		return timer, true
 	}
-	for _, c := range r.open {
+	for _, c := range open {
 		if c.Kind == asl.RunTask {
 			return c, true
 		}
@@ -69,9 +70,9 @@ func (r *run) next(now time.Time) (asl.Command, bool) {
 	return timer, ticking
 }
 
-// timer is the open timer that is due first.
-func (r *run) timer() (first asl.Command, ok bool) {
-	for _, c := range r.open {
+// timerOf is the open timer that is due first.
+func timerOf(open []asl.Command) (first asl.Command, ok bool) {
+	for _, c := range open {
 		if c.Kind == asl.StartTimer && (!ok || c.At.Before(first.At)) {
 			first, ok = c, true
 		}

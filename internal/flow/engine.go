@@ -59,6 +59,11 @@ type Options struct {
 	Seed func() uint64    // chance; safe for concurrent use; math/rand/v2 if nil
 	Log  *slog.Logger     // discarded if nil
 
+	// StagedOnly says of a call that its task acts by its Effect's Stage alone: its function reads nothing, waits for nothing and calls
+	// nobody. Such a task is run without a timeout, and is committed together with what comes before it wherever that can be. nil: no
+	// task is like that.
+	StagedOnly func(Call) bool
+
 	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED. It may run several
 	// times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.
 	OnFailed func(tx *store.Tx, e Ended) error

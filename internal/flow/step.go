@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -71,7 +72,7 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		return again
 	}
 	now := e.now()
-	c, ok := r.next(now)
+	c, ok := nextOf(r.open, now)
 	if !ok {
 		return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
 	}
@@ -89,24 +90,28 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 	return e.runTask(ctx, w, r, c)
 }
 
-// A commit is one attempt to commit a run's answer. Its fields are of the latest run of its function.
+// A commit is one attempt to commit a run's answer, and with it the tasks that may follow in the same commit. Its fields are of the latest
+// run of its function.
 type commit struct {
-	e *Engine
-	r *run
+	e   *Engine
+	r   *run
+	ctx context.Context // of the tasks that follow
 
-	x        *asl.Execution // as it will be
-	followed []asl.Command  // by the answer
-	at       time.Time
-	taskErr  error // of the task's Stage: nothing was committed
-	hookErr  error
-	taskOps  []store.Op
+	x       *asl.Execution // as it will be
+	open    []asl.Command
+	seq     int
+	at      time.Time
+	taskErr error // of the task's Stage: nothing was committed
+	hookErr error
+	taskOps []store.Op // of the answer's task
+	linked  []link     // the tasks that follow
 }
 
 var errStale = errors.New("flow: this command was answered already")
 
 // commit makes the task's writes, the journal entry and, if the machine ended, the end: all at once.
 func (e *Engine) commit(ctx context.Context, r *run) outcome {
-	c := commit{e: e, r: r}
+	c := commit{e: e, r: r, ctx: ctx}
 	err := e.o.Store.Update(ctx, c.stage)
 	if err == nil {
 		return c.committed()
@@ -116,6 +121,9 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 	case ctx.Err() != nil:
 		r.forget()
 		return stopped
+	case len(c.linked) > 0 && !fault.Retryable(err): // whichever of them it was, each is to be heard for itself
+		r.alone = true
+		return again
 	case c.taskErr != nil:
 		r.answer = e.failure(ctx, r.name, *a, c.taskErr)
 		return again
@@ -139,7 +147,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 // steps a copy: the execution moves when the commit has succeeded, with the result of the run that was committed.
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
-	c.x, c.taskErr, c.hookErr, c.taskOps = r.x, nil, nil, nil
+	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
 		c.at = r.last // the clock was set back; the journal's does not
@@ -153,20 +161,37 @@ func (c *commit) stage(tx *store.Tx) error {
 			}
 			c.taskOps = tx.Ops()
 		}
-		var err error
-		c.x = r.x.Clone()
-		if c.followed, err = c.x.Step(ev); err != nil {
-			if errors.Is(err, asl.ErrStale) {
-				return errStale
-			}
-			return fault.Wrap(fault.Internal, err, "flow: step")
+		c.x, c.open = r.x.Clone(), slices.Clone(r.open)
+		c.stageEntry(tx, ev, output)
+		if err := c.step(ev); err != nil {
+			return err
 		}
-		tx.Put(entryKey(r.name, r.seq+1), entry(ev, output), store.Absent())
+		if !r.alone && tx.Err() == nil {
+			c.stageLinks(tx)
+		}
 	}
 	if c.x.Status() == running {
 		return nil
 	}
 	return c.stageEnd(tx)
+}
+
+func (c *commit) stageEntry(tx *store.Tx, ev asl.Event, output []byte) {
+	tx.Put(entryKey(c.r.name, c.seq+1), entry(ev, output), store.Absent())
+}
+
+// step moves the copy by the event of the entry that was staged last.
+func (c *commit) step(ev asl.Event) error {
+	followed, err := c.x.Step(ev)
+	switch {
+	case errors.Is(err, asl.ErrStale):
+		return errStale
+	case err != nil:
+		return fault.Wrap(fault.Internal, err, "flow: step")
+	}
+	c.seq++
+	c.open = answered(c.open, ev.ID, followed)
+	return nil
 }
 
 func (c *commit) stageEnd(tx *store.Tx) error {
@@ -198,21 +223,29 @@ func (c *commit) ofTask(key store.Key) bool {
 
 func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
-	id := a.id
-	r.answer, r.tries = nil, 0
-	if a.kind == asl.TaskSucceeded && a.effect.Committed != nil {
-		if err := guard(func() error { a.effect.Committed(); return nil }); err != nil {
-			c.e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: after a commit", slog.String("execution", r.name),
-				slog.String("state", a.state), slog.Any("error", err))
-		}
+	r.answer, r.tries, r.alone = nil, 0, false
+	if a.kind == asl.TaskSucceeded {
+		c.e.report(r.name, a.state, a.effect)
+	}
+	for _, l := range c.linked {
+		c.e.report(r.name, l.state, l.effect)
 	}
 	if c.x.Status() != running {
 		return gone
 	}
-	r.x, r.last = c.x, c.at
-	r.seq++
-	r.open = answered(r.open, id, c.followed)
+	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
 	return again
+}
+
+// report tells the task that its effect is durable.
+func (e *Engine) report(execution, state string, effect store.Effect) {
+	if effect.Committed == nil {
+		return
+	}
+	if err := guard(func() error { effect.Committed(); return nil }); err != nil {
+		e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: after a commit", slog.String("execution", execution),
+			slog.String("state", state), slog.Any("error", err))
+	}
 }
 
 // tryLater lets a run sleep after a failure that is not the execution's: capped exponential backoff, half of it by chance.

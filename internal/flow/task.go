@@ -41,7 +41,7 @@ func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) 
 	a := answer{kind: asl.TaskSucceeded, id: c.ID, state: c.State, attempt: call.Attempt}
 	limit, late := e.limit(r, c, a)
 	var err error
-	if limit <= 0 {
+	if limit <= 0 || e.stagedOnly(call) {
 		a.effect, err = invoke(ctx, task, call)
 	} else {
 		if n := e.late.Load(); n >= int64(e.o.Workers) {
@@ -78,7 +78,7 @@ func (e *Engine) limit(r *run, c asl.Command, a answer) (time.Duration, answer) 
 	if c.Heartbeat > 0 && (limit <= 0 || c.Heartbeat < limit) {
 		limit, a.name = c.Heartbeat, heartbeatTimeout
 	}
-	if timer, ok := r.timer(); ok {
+	if timer, ok := timerOf(r.open); ok {
 		if left := max(timer.At.Sub(e.now()), time.Millisecond); limit <= 0 || left < limit {
 			limit, a = left, answer{kind: asl.TimerFired, id: timer.ID, state: c.State}
 		}

@@ -64,6 +64,17 @@ func NewTable(keys *Keys, orders *order.Service, stock *inventory.Service, payme
 	}
 }
 
+// outside are the tasks that call somebody. All others act by what they stage and by nothing else.
+var outside = map[string]bool{"payment.charge": true, "payment.resolve": true, "payment.refund": true}
+
+// StagedOnly reports whether the task of these Parameters acts by its Effect's Stage alone, so that it may be committed together with
+// the task before it.
+func (t Table) StagedOnly(parameters any) bool {
+	members, _ := parameters.(map[string]any)
+	name, _ := members["task"].(string)
+	return t[name] != nil && !outside[name]
+}
+
 // Do decodes a task's Parameters and runs its handler. A task that is not in the table is fault.Internal: the machine and the
 // program are of different versions, and a person is needed.
 func (t Table) Do(ctx context.Context, parameters any, attempt string) (store.Effect, error) {

@@ -49,6 +49,8 @@ type Config struct {
 	Failing string
 	// LateAfter is when the provider makes a late capture; 0: its default.
 	LateAfter time.Duration
+	// Apart commits each step of the saga on its own, as on AWS, where the single binary commits several together.
+	Apart bool
 }
 
 // World is the system and its surroundings. It is made inside a synctest bubble and used by one goroutine.
@@ -107,6 +109,7 @@ func (w *World) start() {
 		Simulator:   provider.Config{LateAfter: w.config.LateAfter, Sleep: sleep},
 		Gateway:     func(g payment.Gateway) payment.Gateway { return &faultyGateway{g, w.plan} },
 		Task:        w.task,
+		Apart:       w.config.Apart,
 		Now:         w.now,
 		Rand:        rand.New(rand.NewPCG(w.rnd.Uint64(), w.rnd.Uint64())),
 		Log:         slog.New(slog.DiscardHandler),
@@ -125,10 +128,15 @@ type call struct {
 
 // task is a task of the saga as the world lets it work. Each call is remembered: it may be delivered again. One that was given up
 // while it was on its way commits what it did, as a function would that runs on after its invocation has timed out.
+//
+// A task that is committed together with the one before it is staged before that one is durable, as no delivery ever is. So where steps
+// are not apart, a call is remembered when its commit is done.
 func (w *World) task(name string, h saga.Handler) saga.Handler {
 	w.handlers[name] = h
 	return func(ctx context.Context, in saga.TaskInput) (store.Effect, error) {
-		w.calls = append(w.calls, call{name, in})
+		if w.config.Apart {
+			w.calls = append(w.calls, call{name, in})
+		}
 		if name == w.config.Failing {
 			return store.Effect{}, fault.New(fault.Transient, "simulated: %s cannot be reached", name)
 		}
@@ -137,6 +145,14 @@ func (w *World) task(name string, h saga.Handler) saga.Handler {
 			_, late := store.Commit(context.WithoutCancel(ctx), w.ours, effect)
 			w.tracef("given up, and done all the same: %s of %s: %v", name, in.Input.OrderID, late)
 			w.checkCommit()
+		}
+		if committed := effect.Committed; !w.config.Apart {
+			effect.Committed = func() {
+				w.calls = append(w.calls, call{name, in})
+				if committed != nil {
+					committed()
+				}
+			}
 		}
 		return effect, err
 	}

@@ -107,12 +107,14 @@ func TestSagaSurvivesACrashAtEveryPoint(t *testing.T) {
 			for n := 1; ; n++ {
 				reached := false
 				for _, f := range simworld.Faults {
-					w := s.play(t, simworld.Config{Seed: uint64(n), Faults: map[int]simworld.Fault{n: f}})
-					runs++
-					reached = reached || w.Crashed()
-					if v := w.Violations(); len(v) > 0 {
-						violations += len(v)
-						t.Fatalf("point %d, %s:\n%s\n\ntrace:\n%s", n, f, strings.Join(v, "\n"), w.Trace())
+					for _, apart := range []bool{false, true} {
+						w := s.play(t, simworld.Config{Seed: uint64(n), Faults: map[int]simworld.Fault{n: f}, Apart: apart})
+						runs++
+						reached = reached || w.Crashed()
+						if v := w.Violations(); len(v) > 0 {
+							violations += len(v)
+							t.Fatalf("point %d, %s, steps apart: %t:\n%s\n\ntrace:\n%s", n, f, apart, strings.Join(v, "\n"), w.Trace())
+						}
 					}
 				}
 				if !reached {
@@ -149,7 +151,9 @@ func randomWorld(t *testing.T, seed uint64) (w *simworld.World) {
 		faults[3+rnd.IntN(120)] = simworld.Duplicate
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w = simworld.New(t, simworld.Config{Seed: seed, Faults: faults, LateAfter: time.Duration(rnd.IntN(20)) * time.Second})
+		w = simworld.New(t, simworld.Config{
+			Seed: seed, Faults: faults, LateAfter: time.Duration(rnd.IntN(20)) * time.Second, Apart: rnd.IntN(2) == 0,
+		})
 		w.Product("A", 100, int64(1+rnd.IntN(4)))
 		w.Product("B", 250, int64(1+rnd.IntN(4)))
 		for n := range 2 + rnd.IntN(4) {

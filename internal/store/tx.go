@@ -6,7 +6,7 @@ import (
 )
 
 // A Tx collects what one run of an Update function reads and stages. Reads see the store as it was committed: what the
-// Tx itself has staged is not among it. Each key takes at most one staged operation. A Tx belongs to one
+// Tx itself has staged is not among it (but see Then). Each key takes at most one staged operation. A Tx belongs to one
 // goroutine and to one run; a staging mistake (a key twice, an item too large) is kept and fails the Update.
 type Tx struct {
 	read  func(Key) (Item, uint64, error)
@@ -15,6 +15,9 @@ type Tx struct {
 	conds []Cond // of all ops, in their order; each op has its piece
 	bytes int
 	err   error
+
+	over           []overwritten // ops of earlier parts
+	part, partOver int           // where the present part begins, in ops and in over
 
 	// Where the three begin: what most transactions hold takes no memory beside the Tx.
 	fewReads [1]Read
@@ -143,12 +146,16 @@ func (tx *Tx) Reuse(read func(Key) (Item, uint64, error)) {
 	clear(tx.reads)
 	clear(tx.ops)
 	clear(tx.conds)
-	tx.read, tx.bytes, tx.err = read, 0, nil
-	tx.reads, tx.ops, tx.conds = tx.reads[:0], tx.ops[:0], tx.conds[:0]
+	clear(tx.over)
+	tx.read, tx.bytes, tx.part, tx.partOver, tx.err = read, 0, 0, 0, nil
+	tx.reads, tx.ops, tx.conds, tx.over = tx.reads[:0], tx.ops[:0], tx.conds[:0], tx.over[:0]
 }
 
 // Get returns the item, or nil, and records what it saw: if that has changed by the commit, the function runs again.
 func (tx *Tx) Get(key Key) (Item, error) {
+	if it, known, err := tx.staged(key); known || err != nil {
+		return it, err
+	}
 	it, version, err := tx.read(key)
 	if err != nil {
 		return nil, err
@@ -164,6 +171,9 @@ func (tx *Tx) Get(key Key) (Item, error) {
 
 // Peek returns the item, or nil, and records nothing: for advice that may be stale by the commit.
 func (tx *Tx) Peek(key Key) (Item, error) {
+	if it, known, err := tx.staged(key); known || err != nil {
+		return it, err
+	}
 	it, _, err := tx.read(key)
 	return it, err
 }
@@ -246,13 +256,16 @@ func (tx *Tx) stage(op Op, conds []Cond) {
 	if err := CheckKey(op.Key); err != nil {
 		tx.fail("%v", err)
 	}
-	if tx.writes(op.Key) {
-		tx.fail("%s is written twice in a transaction", op.Key)
-	}
 	if op.Kind == OpPut {
 		if err := CheckItem(op.Item); err != nil {
 			tx.fail("%s: %v", op.Key, err)
 		}
+		if tx.putOver(&op, conds) {
+			return
+		}
+	}
+	if tx.writes(op.Key) {
+		tx.fail("%s is written twice in a transaction", op.Key)
 	}
 	if len(conds) > 0 {
 		// A copy, so that a caller's list of conditions need not outlive the call.

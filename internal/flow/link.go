@@ -1,0 +1,66 @@
+package flow
+
+import (
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// maxLinks is how many tasks ride in the commit of the one before them. A saga's longest run of them is four; the number only ends
+// a machine that loops through such tasks, whose commit would else grow to the port's limit before it is made.
+const maxLinks = 8
+
+// A link is a task that is committed together with what came before it, since it acts by its commit alone (Options.StagedOnly).
+// Persist before act still holds: there is no act but the persisting.
+type link struct {
+	state  string
+	effect store.Effect
+}
+
+// stageLinks stages the tasks that follow, as long as they are of that kind and nothing speaks against one. One against which something
+// speaks (it fails, it writes what was written before it) is left to a commit of its own, as are those behind it.
+func (c *commit) stageLinks(tx *store.Tx) {
+	for len(c.linked) < maxLinks && c.x.Status() == running {
+		mark := tx.Then()
+		if !c.stageLink(tx) {
+			tx.Undo(mark)
+			return
+		}
+	}
+}
+
+// stageLink stages the next task with its entry, and steps. If it reports false nothing has moved, and what it staged is to be undone.
+func (c *commit) stageLink(tx *store.Tx) bool {
+	e, r := c.e, c.r
+	next, ok := nextOf(c.open, c.at)
+	if !ok || next.Kind != asl.RunTask || e.o.Tasks[next.Resource] == nil {
+		return false
+	}
+	call := Call{Execution: r.name, State: next.State, Attempt: attemptName(r.name, next), Input: next.Input}
+	if !e.stagedOnly(call) {
+		return false
+	}
+	effect, err := invoke(c.ctx, e.o.Tasks[next.Resource], call)
+	if err != nil || effect.After != nil {
+		return false
+	}
+	ev := asl.Event{Kind: asl.TaskSucceeded, ID: next.ID, Time: c.at, Seed: e.o.Seed()}
+	var output []byte
+	if ev.Output, output, err = stageTask(tx, effect); err != nil {
+		return false
+	}
+	c.stageEntry(tx, ev, output)
+	if tx.Err() != nil {
+		return false
+	}
+	x := c.x.Clone()
+	followed, err := x.Step(ev)
+	if err != nil {
+		return false
+	}
+	c.x, c.seq = x, c.seq+1
+	c.open = answered(c.open, ev.ID, followed)
+	c.linked = append(c.linked, link{next.State, effect})
+	return true
+}
+
+func (e *Engine) stagedOnly(c Call) bool { return e.o.StagedOnly != nil && e.o.StagedOnly(c) }
