@@ -64,12 +64,12 @@ func Open(c Config) (*Instance, error) {
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{Log: c.Log.With("service", "store")})
+	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, Log: c.Log.With("service", "store")})
 	if err != nil {
 		return nil, err
 	}
 	a, err := app.New(app.Config{
-		Store: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
+		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
 		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Log: c.Log,
 	})
 	if err != nil {
