@@ -75,9 +75,14 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
+	cursorKeys, err := dir.SagaKeys.Derive("cloudflow cursors 1")
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
 	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), log: c.Log}
 	i.Handler = httpapi.New(httpapi.Config{
-		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
+		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
+		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
 		Verifier: verifier{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
