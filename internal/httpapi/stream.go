@@ -25,6 +25,8 @@ const (
 	// frameTime is how long a client may take to make room for what it is sent. Then it is taken for dead; a client that lives connects again
 	// and goes on where it was.
 	frameTime = 10 * time.Second
+	// endTime is the same for a stream that is to end: a client that is stuck must not keep the server from stopping.
+	endTime = time.Second
 	// gather is the least time between two looks at the feed: at full load there is a commit each millisecond, and a look for each of them by
 	// each stream would cost more than the orders. An event after a quiet moment does not wait for it.
 	gather = 50 * time.Millisecond
@@ -61,12 +63,12 @@ func (s *server) StreamEvents(w http.ResponseWriter, r *http.Request, params api
 	if r.Method == http.MethodHead {
 		return
 	}
-	st := &stream{s: s, x: x, conn: http.NewResponseController(x), at: at}
+	st := &stream{s: s, x: x, conn: http.NewResponseController(x), at: at, ended: ctx.Done()}
+	defer context.AfterFunc(ctx, st.allow)() // also for a write that is under way
 	if err := st.run(ctx); err != nil && ctx.Err() == nil {
 		s.log.WarnContext(r.Context(), "Event stream ended", "subject", x.principal.Subject, "correlation_id", x.correlationID,
 			"error", err.Error())
 	}
-	st.allow(frameTime) // for the end of the answer
 }
 
 // feedPlace is where the stream begins: behind the event that the client has seen last, or with what comes from now on.
@@ -90,6 +92,8 @@ type stream struct {
 	at   store.Position // what it has been told
 	told time.Time      // when it was last told anything
 	buf  []byte
+
+	ended <-chan struct{}
 }
 
 // run tells the client what there is and what comes, until ctx ends or the client takes no more.
@@ -193,16 +197,22 @@ func (st *stream) field(name, value string) {
 
 func (st *stream) send() error {
 	st.told = time.Now()
-	st.allow(frameTime)
+	st.allow()
 	if _, err := st.x.Write(st.buf); err != nil {
 		return err
 	}
 	return st.conn.Flush()
 }
 
-// allow gives the client so long for what is written next; between two frames no time is running.
-func (st *stream) allow(d time.Duration) {
-	_ = st.conn.SetWriteDeadline(time.Now().Add(d)) // a writer that is no connection has no deadline
+// allow gives the client its time for what is written next; between two frames none is running. Whoever sets it before the end
+// sees the end afterwards.
+func (st *stream) allow() {
+	_ = st.conn.SetWriteDeadline(time.Now().Add(frameTime)) // a writer that is no connection has no deadline
+	select {
+	case <-st.ended:
+		_ = st.conn.SetWriteDeadline(time.Now().Add(endTime))
+	default:
+	}
 }
 
 // streams counts those that are open.

@@ -348,6 +348,28 @@ func TestTheLiveFeedBearsItsClients(t *testing.T) {
 			}
 		})
 	})
+	t.Run("nor does it keep the server from stopping", func(t *testing.T) {
+		onStream(t, func(t *testing.T, w *world, c *http.Client) {
+			stuck := listen(t, c, "ada")
+			for n := int64(1); n <= 100; n++ {
+				w.tell("ada", "o-1", n, "STOCK_RESERVED", "PENDING")
+			}
+			synctest.Wait() // the first event is being written
+			w.drain.Start()
+			timer := time.NewTimer(2 * time.Second)
+			<-timer.C
+			synctest.Wait()
+			for range 1000 { // had it waited, the reader would get the rest now
+				f, ok := stuck.next()
+				if !ok {
+					return
+				}
+				if f.event != "" {
+					t.Fatalf("heard %+v", f)
+				}
+			}
+		})
+	})
 	t.Run("one caller has 16 streams at most: 429", func(t *testing.T) {
 		onStream(t, func(t *testing.T, w *world, c *http.Client) {
 			var open []*listener
