@@ -231,11 +231,7 @@ func (w *watch) show(e feedEvent) error {
 	if err != nil {
 		return final(err)
 	}
-	if w.orderID != "" {
-		switch apigen.OrderStatus(e.Status) {
-		case apigen.OrderStatusCONFIRMED, apigen.OrderStatusFAILED, apigen.OrderStatusCOMPENSATED, apigen.OrderStatusCANCELLED:
-			w.ended = true
-		}
-	}
+	open := e.Status == string(apigen.OrderStatusPENDING) || e.Status == string(apigen.OrderStatusREVIEW)
+	w.ended = w.orderID != "" && !open
 	return nil
 }

@@ -45,7 +45,7 @@ func listen(t *testing.T, c *http.Client, caller string, headers ...string) *lis
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := c.Do(r)
+	resp, err := c.Do(r) //nolint:bodyclose // leave does
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,12 +379,12 @@ func TestTheLiveFeedBearsItsClients(t *testing.T) {
 			if status, body := call(t, c, "GET", "", "/events", "Authorization", "ada"); status != 429 || !strings.Contains(body, "THROTTLED") {
 				t.Errorf("%d %s", status, body)
 			}
-			if l := listen(t, c, "bob"); l.resp.StatusCode != 200 {
+			if l := listen(t, c, "bob"); l.resp.StatusCode != http.StatusOK {
 				t.Errorf("another's is answered %s", l.resp.Status)
 			}
 			open[0].leave()
 			synctest.Wait()
-			if l := listen(t, c, "ada"); l.resp.StatusCode != 200 {
+			if l := listen(t, c, "ada"); l.resp.StatusCode != http.StatusOK {
 				t.Errorf("after one has left: %s", l.resp.Status)
 			}
 		})
@@ -392,7 +392,7 @@ func TestTheLiveFeedBearsItsClients(t *testing.T) {
 	t.Run("all together have 512: 503", func(t *testing.T) {
 		onStream(t, func(t *testing.T, w *world, c *http.Client) {
 			for n := range 512 {
-				if l := listen(t, c, fmt.Sprint("caller-", n/16)); l.resp.StatusCode != 200 {
+				if l := listen(t, c, fmt.Sprint("caller-", n/16)); l.resp.StatusCode != http.StatusOK {
 					t.Fatalf("stream %d: %s", n, l.resp.Status)
 				}
 			}
