@@ -49,8 +49,9 @@ func (s *server) ListOrders(w http.ResponseWriter, r *http.Request, params apige
 func listQuery(p auth.Principal, params apigen.ListOrdersParams) (order.ListQuery, error) {
 	q := order.ListQuery{}
 	if params.Status != nil {
-		if q.Status = string(*params.Status); q.Status == "" {
-			return q, fault.New(fault.BadRequest, "status is empty.").With("field", "status")
+		q.Status = string(*params.Status)
+		if err := order.CheckStatus(q.Status); err != nil {
+			return q, err
 		}
 	}
 	switch {

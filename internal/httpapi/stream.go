@@ -3,10 +3,13 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 	"github.com/utkarsh698/cloudflow/internal/order"
@@ -63,9 +66,13 @@ func (s *server) StreamEvents(w http.ResponseWriter, r *http.Request, params api
 	if r.Method == http.MethodHead {
 		return
 	}
-	st := &stream{s: s, x: x, conn: http.NewResponseController(x), at: at, ended: ctx.Done()}
-	defer context.AfterFunc(ctx, st.allow)() // also for a write that is under way
-	if err := st.run(ctx); err != nil && ctx.Err() == nil {
+	st := &stream{s: s, x: x, r: r, conn: http.NewResponseController(x), at: at, checked: time.Now(), ended: ctx.Done()}
+	defer context.AfterFunc(ctx, st.hurry)() // also for a write that is under way
+	err = st.run(ctx)
+	if !errors.Is(err, os.ErrDeadlineExceeded) { // the client takes what it is sent: also the end of the answer
+		st.hurry()
+	}
+	if err != nil && ctx.Err() == nil {
 		s.log.WarnContext(r.Context(), "Event stream ended", "subject", x.principal.Subject, "correlation_id", x.correlationID,
 			"error", err.Error())
 	}
@@ -88,12 +95,14 @@ func (s *server) feedPlace(ctx context.Context, x *exchange, last *string) (stor
 type stream struct {
 	s    *server
 	x    *exchange
+	r    *http.Request
 	conn *http.ResponseController
 	at   store.Position // what it has been told
 	told time.Time      // when it was last told anything
 	buf  []byte
 
-	ended <-chan struct{}
+	checked time.Time // when the caller's credentials were
+	ended   <-chan struct{}
 }
 
 // run tells the client what there is and what comes, until ctx ends or the client takes no more.
@@ -101,7 +110,7 @@ func (st *stream) run(ctx context.Context) error {
 	if err := st.comment(); err != nil { // says where the stream begins, so that it can be resumed before its first event
 		return err
 	}
-	for {
+	for st.allowed() {
 		looked := time.Now()
 		grown := st.s.news.NewsGrow()
 		news, err := st.s.news.News(ctx, st.at)
@@ -120,6 +129,21 @@ func (st *stream) run(ctx context.Context) error {
 			return nil
 		}
 	}
+	return nil
+}
+
+// allowed asks for the caller anew, as often as there is a comment: a token that has expired and a key that was revoked open no new
+// stream, and must not keep an old one either.
+func (st *stream) allowed() bool {
+	if time.Since(st.checked) < heartbeat {
+		return true
+	}
+	p, err := st.s.principal(st.r)
+	if err != nil || p.Subject != st.x.principal.Subject || !p.Scopes.Has(auth.ScopeOrdersRead) {
+		return false
+	}
+	st.x.principal, st.checked = p, time.Now()
+	return true
 }
 
 // wait returns once it is time for another look; false if ctx has ended.
@@ -197,16 +221,16 @@ func (st *stream) field(name, value string) {
 
 func (st *stream) send() error {
 	st.told = time.Now()
-	st.allow()
+	st.hurry()
 	if _, err := st.x.Write(st.buf); err != nil {
 		return err
 	}
 	return st.conn.Flush()
 }
 
-// allow gives the client its time for what is written next; between two frames none is running. Whoever sets it before the end
+// hurry gives the client its time for what is written next; between two frames none is running. Whoever sets it before the end
 // sees the end afterwards.
-func (st *stream) allow() {
+func (st *stream) hurry() {
 	_ = st.conn.SetWriteDeadline(time.Now().Add(frameTime)) // a writer that is no connection has no deadline
 	select {
 	case <-st.ended:

@@ -9,10 +9,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
+	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 )
 
@@ -398,6 +401,30 @@ func TestTheLiveFeedBearsItsClients(t *testing.T) {
 			}
 			if status, body := call(t, c, "GET", "", "/events", "Authorization", "ada"); status != 503 || !strings.Contains(body, "512") {
 				t.Errorf("%d %s", status, body)
+			}
+		})
+	})
+	t.Run("a caller whose key was revoked hears nothing more after 15 seconds", func(t *testing.T) {
+		var revoked atomic.Bool
+		onServer(t, func(t *testing.T, w *world, c *http.Client) {
+			w.newsErr = nil
+			l := listen(t, c, "ada")
+			time.AfterFunc(time.Minute+time.Second, func() { revoked.Store(true) })
+			time.AfterFunc(2*time.Minute, func() { w.tell("ada", "o-1", 1, "ORDER_CREATED", "PENDING") })
+			began := time.Now()
+			rest, err := io.ReadAll(l.resp.Body)
+			if took := time.Since(began); err != nil || strings.Contains(string(rest), "event") || took > time.Minute+16*time.Second || took < time.Minute {
+				t.Errorf("%q %v after %s", rest, err, took)
+			}
+			if status, body := call(t, c, "GET", "", "/events"); status != 401 {
+				t.Errorf("%d %s", status, body)
+			}
+		}, func(c *httpapi.Config) {
+			c.Principal = func(r *http.Request) (auth.Principal, error) {
+				if revoked.Load() {
+					return auth.Principal{}, fault.New(fault.Unauthorized, "The key was revoked.")
+				}
+				return callerNamed(r)
 			}
 		})
 	})

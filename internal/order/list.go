@@ -59,8 +59,10 @@ var Statuses = []string{Pending, Confirmed, Failed, Compensated, Cancelled, Revi
 // fault.BadRequest with the field: a status that there is not, or an After that did not come from a page. A customer without orders has an
 // empty list.
 func (s *Service) List(ctx context.Context, q ListQuery) (Page, error) {
-	if q.Status != "" && !slices.Contains(Statuses, q.Status) {
-		return Page{}, fault.New(fault.BadRequest, "status must be one of %s.", strings.Join(Statuses, ", ")).With("field", "status")
+	if q.Status != "" {
+		if err := CheckStatus(q.Status); err != nil {
+			return Page{}, err
+		}
 	}
 	if q.Limit < 1 || q.Limit > MaxListed {
 		return Page{}, fault.New(fault.Internal, "a list of %d orders, at most %d", q.Limit, MaxListed)
@@ -70,6 +72,14 @@ func (s *Service) List(ctx context.Context, q ListQuery) (Page, error) {
 		return l.ofCustomer(ctx)
 	}
 	return l.ofAll(ctx)
+}
+
+// CheckStatus refuses what is none of Statuses: fault.BadRequest with the field.
+func CheckStatus(status string) error {
+	if !slices.Contains(Statuses, status) {
+		return fault.New(fault.BadRequest, "status must be one of %s.", strings.Join(Statuses, ", ")).With("field", "status")
+	}
+	return nil
 }
 
 // A lister fills one page.

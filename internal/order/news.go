@@ -67,7 +67,14 @@ func (s *Service) News(ctx context.Context, after store.Position) (News, error) 
 	if news, ok, err := s.tail.after(ctx, after, s.readNews); ok || err != nil {
 		return news, err
 	}
-	return s.readNews(ctx, after)
+	// However many are behind, they take the time of one reader, by turns: what is far behind is slow to come, and nobody else pays.
+	select {
+	case s.behind <- struct{}{}:
+		defer func() { <-s.behind }()
+		return s.readNews(ctx, after)
+	case <-ctx.Done():
+		return News{}, ctx.Err()
+	}
 }
 
 var errNoFeed = fault.New(fault.Unavailable, "There is no live feed here.")

@@ -2,7 +2,9 @@ package order
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -186,6 +188,41 @@ func TestNews(t *testing.T) {
 	})
 }
 
+// Who comes back from far behind reads the feed again; many of them at once must not take the machine.
+func TestThoseWhoAreBehindTakeTurns(t *testing.T) {
+	w := newWorld(t, memstore.Options{FeedKeys: IsEvent})
+	behind := make([]*follower, 8)
+	for i := range behind {
+		behind[i] = w.follow()
+	}
+	for range 3 * newsBatch {
+		w.place()
+	}
+	w.follow().read() // the tail begins here
+	counted := &rangingStore{Store: w.mem}
+	w.store = counted
+	var wg sync.WaitGroup
+	for _, f := range behind {
+		wg.Go(func() {
+			if got := f.read(); len(got) != 3*newsBatch {
+				t.Errorf("%d notices", len(got))
+			}
+		})
+	}
+	wg.Wait()
+	if counted.most != 1 {
+		t.Errorf("%d read at once", counted.most)
+	}
+	t.Run("and who gives up waiting is let go", func(t *testing.T) {
+		w.behind <- struct{}{}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.News(ctx, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("News: %v", err)
+		}
+	})
+}
+
 // An event is read once for all who follow: the store's work must not grow with their number.
 func TestFollowersShareWhatIsRead(t *testing.T) {
 	const orders, followers = 50, 20
@@ -216,14 +253,21 @@ func TestFollowersShareWhatIsRead(t *testing.T) {
 // A rangingStore counts the logs that are read.
 type rangingStore struct {
 	store.Store
-	mu sync.Mutex
-	n  int
+	mu           sync.Mutex
+	n, now, most int // in all, at this moment, and at most at one moment
 }
 
 func (s *rangingStore) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
 	s.mu.Lock()
-	s.n++
+	s.n, s.now = s.n+1, s.now+1
+	s.most = max(s.most, s.now)
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.now--
+		s.mu.Unlock()
+	}()
+	runtime.Gosched()
 	return s.Store.Range(ctx, q)
 }
 

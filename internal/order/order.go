@@ -45,6 +45,7 @@ type Service struct {
 	store     store.Store
 	feed      store.FeedReader
 	tail      tail
+	behind    chan struct{} // holds one while a reader of the feed who is behind reads
 	catalog   Catalog
 	admission Admission
 	saga      Starter
@@ -67,6 +68,7 @@ func New(c Config) *Service {
 	return &Service{
 		store:     c.Store,
 		feed:      c.Feed,
+		behind:    make(chan struct{}, 1),
 		catalog:   c.Catalog,
 		admission: c.Admission,
 		saga:      c.Saga,

@@ -1312,7 +1312,8 @@ type ClientInterface interface {
 	// anew; what follows begins with the oldest event that is kept.
 	//
 	// Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
-	// stops, and those whose client takes nothing for 10 seconds: connect again with the last id.
+	// stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
+	// last id.
 	//
 	// Corresponds with GET /events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1602,7 +1603,8 @@ func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // anew; what follows begins with the oldest event that is kept.
 //
 // Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
-// stops, and those whose client takes nothing for 10 seconds: connect again with the last id.
+// stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
+// last id.
 //
 // Corresponds with GET /events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2935,7 +2937,8 @@ type ClientWithResponsesInterface interface {
 	// anew; what follows begins with the oldest event that is kept.
 	//
 	// Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
-	// stops, and those whose client takes nothing for 10 seconds: connect again with the last id.
+	// stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
+	// last id.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5655,7 +5658,8 @@ func (c *ClientWithResponses) VerifyWithResponse(ctx context.Context, reqEditors
 // anew; what follows begins with the oldest event that is kept.
 //
 // Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
-// stops, and those whose client takes nothing for 10 seconds: connect again with the last id.
+// stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
+// last id.
 //
 // Returns a wrapper object for the known response body format(s).
 //
