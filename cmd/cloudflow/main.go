@@ -138,6 +138,7 @@ or puts everything back. One binary: HTTP API, services, saga engine and durable
 	root.AddCommand(
 		c.serveCommand(),
 		c.orderCommand(),
+		c.eventsCommand(),
 		c.paymentCommand(),
 		c.productCommand(),
 		c.breakerCommand(),

@@ -14,9 +14,9 @@ import (
 )
 
 func (c *cli) orderCommand() *cobra.Command {
-	return group("order", "Place, read and cancel orders",
+	return group("order", "Place, read, list, watch and cancel orders",
 		`  cloudflow order place --customer cust-1 --item LAPTOP-01=1 --wait 10s`,
-		c.orderPlace(), c.orderGet(), c.orderCancel())
+		c.orderPlace(), c.orderGet(), c.orderList(), c.orderWatch(), c.orderCancel())
 }
 
 func (c *cli) orderPlace() *cobra.Command {

@@ -38,7 +38,8 @@ const (
 // Config of an App. Store, Provider, SagaKeys, ContactKeys and Sender are required.
 type Config struct {
 	Store       store.Store
-	Provider    store.Store // the simulated provider's own
+	Feed        store.FeedReader // of Store, with what order.IsEvent selects; nil: no live feed
+	Provider    store.Store      // the simulated provider's own
 	SagaKeys    *saga.Keys
 	ContactKeys pii.Keys
 	Sender      notification.Sender // to customers who gave an address
@@ -120,7 +121,7 @@ func New(c Config) (*App, error) {
 	})
 	sagas := &sagas{keys: c.SagaKeys}
 	a.Orders = order.New(order.Config{
-		Store: c.Store, Catalog: catalog{a.Inventory}, Admission: a.Breakers[ChargeBreaker],
+		Store: c.Store, Feed: c.Feed, Catalog: catalog{a.Inventory}, Admission: a.Breakers[ChargeBreaker],
 		Saga: sagas, Outbox: outbox{a.Queue}, Keys: c.ContactKeys,
 		Now: c.Now, NewID: a.NewID, Currency: c.Currency, Log: c.Log,
 	})

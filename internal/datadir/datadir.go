@@ -48,9 +48,9 @@ type Dir struct {
 
 // Options of Open.
 type Options struct {
-	Feed func(store.Key) bool // the changes of our store that its feed delivers
-	Now  func() time.Time
-	Log  *slog.Logger
+	FeedKeys func(store.Key) bool // the items of our store whose changes its feed names
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Open opens the directory, and makes it where there is none. A directory that another process holds, that was written in a
@@ -66,7 +66,7 @@ func Open(path string, o Options) (dir *Dir, err error) {
 		return nil, err
 	}
 	// Makes path, too, and syncs it into the directory above, which os.MkdirAll does not: else a crash could take it away.
-	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{Feed: o.Feed, Now: o.Now, Logger: o.Log})
+	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, Now: o.Now, Logger: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}

@@ -108,11 +108,11 @@ func TestEveryMethodOfTheWholeServerIsAnswered(t *testing.T) {
 }
 
 // onServer runs fn in a bubble with a client of a server.
-func onServer(t *testing.T, fn func(t *testing.T, w *world, c *http.Client)) {
+func onServer(t *testing.T, fn func(t *testing.T, w *world, c *http.Client), change ...func(*httpapi.Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.drain = httpapi.NewDrain()
-		srv := httpapi.NewServer("server", w.handler(), slog.New(slog.DiscardHandler))
+		srv := httpapi.NewServer("server", w.handler(change...), slog.New(slog.DiscardHandler))
 		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(l) }()

@@ -5,13 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -19,6 +22,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
 const (
@@ -51,6 +55,11 @@ type world struct {
 	report    httpapi.VerifyReport
 	actor     string
 
+	notices   []order.Notice // the feed; a place in it is how many stand before
+	forgotten int            // of them, from the first on
+	newsErr   error          // where the feed ends: a recorder has to be answered in the end
+	grown     chan struct{}  // closed and replaced by tell
+
 	verifyTime time.Duration
 	verifying  atomic.Int32 // checks under way
 
@@ -64,6 +73,8 @@ func newWorld() *world {
 		view:    confirmed(),
 		product: inventory.Product{ProductID: "KEYBD-01", Name: "Keyboard", UnitPriceCents: 8999, Available: 48, Held: 1, Sold: 1, Version: 3},
 		drain:   httpapi.NewDrain(),
+		newsErr: errors.New("the feed ends here"),
+		grown:   make(chan struct{}),
 	}
 }
 
@@ -74,7 +85,7 @@ func (w *world) serve(t testing.TB, change ...func(*httpapi.Config)) *contract {
 
 func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
-		Orders: fakeOrders{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w},
+		Orders: fakeOrders{w}, Lists: fakeLists{w}, News: fakeNews{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
@@ -139,6 +150,79 @@ func (f fakeOrders) Wait(ctx context.Context, _ string) (order.View, error) {
 func (f fakeOrders) Cancel(_ context.Context, _, _, actor string) (order.View, error) {
 	f.actor = actor
 	return pending(), f.called()
+}
+
+type fakeLists struct{ *world }
+
+func (f fakeLists) List(context.Context, order.ListQuery) (order.Page, error) {
+	return order.Page{Orders: []order.Summary{{
+		OrderID: orderID, Status: "CONFIRMED", CustomerID: "cust-001", TotalCents: 8999, Currency: "USD",
+		CreatedAt: "2026-01-15T10:30:00.000Z", UpdatedAt: "2026-01-15T10:30:00.000Z", Version: 4,
+	}}}, f.called()
+}
+
+func (f fakeLists) Events(context.Context, string, int64, int) (order.LogPage, error) {
+	return order.LogPage{CustomerID: "cust-001"}, f.called()
+}
+
+// fakeNews is a feed whose notices tell adds.
+type fakeNews struct{ *world }
+
+func place(n int) store.Position { return store.Position(fmt.Sprintf("%08d", n)) }
+
+func (f fakeNews) NewsEnd(context.Context) (store.Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return place(len(f.notices)), f.called()
+}
+
+func (f fakeNews) News(ctx context.Context, after store.Position) (order.News, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := strconv.Atoi(string(after))
+	if err != nil {
+		return order.News{}, fault.New(fault.BadRequest, "no place: %q", after)
+	}
+	news := order.News{Lost: n < f.forgotten}
+	n = max(n, f.forgotten)
+	news.Notices = f.notices[n:min(n+100, len(f.notices))]
+	news.Last, news.More = place(n+len(news.Notices)), len(news.Notices) > 0
+	if !news.More && f.newsErr != nil {
+		return order.News{}, f.newsErr
+	}
+	return news, ctx.Err()
+}
+
+func (f fakeNews) NewsGrow() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.grown
+}
+
+// tell adds a notice of a customer's order.
+func (w *world) tell(customer, orderID string, version int64, event, status string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notices = append(w.notices, order.Notice{
+		At: place(len(w.notices) + 1), OrderID: orderID, CustomerID: customer, Version: version, Type: event, Timestamp: start, Status: status,
+	})
+	close(w.grown)
+	w.grown = make(chan struct{})
+}
+
+// forget lets go of the first n notices.
+func (w *world) forget(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forgotten = n
+}
+
+// callerNamed is a caller by the name in Authorization; without one it is everybody, as in development.
+func callerNamed(r *http.Request) (auth.Principal, error) {
+	if name := r.Header.Get("Authorization"); name != "" {
+		return auth.Principal{Subject: name, Scopes: auth.ScopesOf(auth.ScopeOrdersRead, auth.ScopeOrdersWrite)}, nil
+	}
+	return auth.Anonymous, nil
 }
 
 type fakeProducts struct{ *world }

@@ -28,11 +28,14 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
 // Config is what New wires. Every interface is required.
 type Config struct {
 	Orders   Orders
+	Lists    Lists
+	News     News
 	Products Products
 	Payments Payments
 	Sagas    Sagas
@@ -45,6 +48,9 @@ type Config struct {
 	Drain *Drain
 	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
 	Principal func(*http.Request) (auth.Principal, error)
+	// CursorKeys are 32 secret bytes each, from which the keys of cursors are derived: the first makes new ones, all are good for old
+	// ones. nil: cursors end with the process.
+	CursorKeys [][]byte
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -60,6 +66,24 @@ type Orders interface {
 	// Wait returns the order once it is terminal, or as it is when ctx ends.
 	Wait(ctx context.Context, orderID string) (order.View, error)
 	Cancel(ctx context.Context, orderID, correlationID, actor string) (order.View, error)
+}
+
+// Lists shows many orders a little, and one order's log in full.
+type Lists interface {
+	// List returns a page, the newest first. A status that there is not is fault.BadRequest.
+	List(ctx context.Context, q order.ListQuery) (order.Page, error)
+	// Events returns the log after a version, and whose order it is: fault.NotFound.
+	Events(ctx context.Context, orderID string, after int64, limit int) (order.LogPage, error)
+}
+
+// News is what happens to orders, for who follows it.
+type News interface {
+	// NewsEnd is where everything is still to come.
+	NewsEnd(ctx context.Context) (store.Position, error)
+	// News returns what follows a place, in order for each order.
+	News(ctx context.Context, after store.Position) (order.News, error)
+	// NewsGrow is closed when there is more. It is taken before the look.
+	NewsGrow() <-chan struct{}
 }
 
 // Products is the catalogue and its stock.
@@ -138,6 +162,10 @@ func (d *Drain) onStart(f func()) func() bool { return context.AfterFunc(d.ctx, 
 // A server is what the generated routes call.
 type server struct {
 	orders     Orders
+	lists      Lists
+	news       News
+	streams    streams
+	cursors    cursors
 	products   Products
 	payments   Payments
 	sagas      Sagas
@@ -156,7 +184,7 @@ type server struct {
 // New returns the handler of all routes.
 func New(c Config) http.Handler {
 	s := &server{
-		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
+		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
 		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
 	}
 	if s.recovering == nil {

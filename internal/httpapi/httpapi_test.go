@@ -115,7 +115,7 @@ func TestEveryCallWantsItsScope(t *testing.T) {
 		switch {
 		case strings.HasPrefix(path, "/admin/"):
 			return auth.ScopeAdmin
-		case strings.HasPrefix(path, "/orders") && method == "GET":
+		case strings.HasPrefix(path, "/orders") && method == "GET" || path == "/events":
 			return auth.ScopeOrdersRead
 		case strings.HasPrefix(path, "/orders"):
 			return auth.ScopeOrdersWrite

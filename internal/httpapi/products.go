@@ -1,10 +1,8 @@
 package httpapi
 
 import (
-	"encoding/base64"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
@@ -24,16 +22,12 @@ type productList struct {
 	NextCursor string              `json:"next_cursor,omitempty"`
 }
 
-// A page of products: 100 are about 15 KiB.
-const (
-	defaultLimit = 50
-	maxLimit     = 100
-)
+const productsQuery = "GET /products"
 
 // ListProducts shows a page of the catalogue.
 func (s *server) ListProducts(w http.ResponseWriter, r *http.Request, params apigen.ListProductsParams) {
 	x := of(w)
-	limit, after, err := page(params.Limit, params.Cursor)
+	limit, after, err := s.page(x, productsQuery, params.Limit, params.Cursor)
 	if err != nil {
 		s.refuse(x, r, err)
 		return
@@ -46,39 +40,13 @@ func (s *server) ListProducts(w http.ResponseWriter, r *http.Request, params api
 	list := productList{Products: products}
 	if len(products) > limit {
 		list.Products = products[:limit]
-		list.NextCursor = cursorAfter(products[limit-1].ProductID)
+		list.NextCursor = s.next(x, productsQuery, products[limit-1].ProductID)
 	}
 	if list.Products == nil {
 		list.Products = []inventory.Product{}
 	}
 	x.Header().Set("Cache-Control", revalidate)
 	s.replyJSON(x, r, http.StatusOK, list)
-}
-
-func page(limit *int, cursor *string) (n int, after string, err error) {
-	n = defaultLimit
-	if limit != nil {
-		n = *limit
-	}
-	if n < 1 || n > maxLimit {
-		return 0, "", fault.New(fault.BadRequest, "limit must be from 1 to %d.", maxLimit).With("field", "limit")
-	}
-	if cursor == nil {
-		return n, "", nil
-	}
-	plain, err := base64.RawURLEncoding.DecodeString(*cursor)
-	after, ok := strings.CutPrefix(string(plain), cursorVersion)
-	if err != nil || !ok || !validID(after) {
-		return 0, "", fault.New(fault.BadRequest, "cursor is not one that a page ended with.").With("field", "cursor")
-	}
-	return n, after, nil
-}
-
-// cursorVersion begins every cursor, so that a later kind of cursor is told from this one.
-const cursorVersion = "1:"
-
-func cursorAfter(productID string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + productID))
 }
 
 // GetProduct shows a product and its stock.

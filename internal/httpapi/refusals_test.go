@@ -297,8 +297,11 @@ func TestConflictsOfTheServicesKeepTheirCode(t *testing.T) {
 
 // everyCall is one good request for each operation of the document, by "METHOD /path".
 var everyCall = map[string]refusal{
+	"GET /orders":                          {path: "/orders"},
 	"POST /orders":                         {path: "/orders", body: oneLine},
 	"GET /orders/{order_id}":               {path: "/orders/" + orderID},
+	"GET /orders/{order_id}/events":        {path: "/orders/" + orderID + "/events"},
+	"GET /events":                          {path: "/events"},
 	"POST /orders/{order_id}/cancel":       {path: "/orders/" + orderID + "/cancel"},
 	"GET /products":                        {path: "/products"},
 	"GET /products/{product_id}":           {path: "/products/A"},

@@ -39,8 +39,11 @@ const (
 // policies is for every route that differs from a plain GET. The routes themselves come from openapi.yaml; a test holds that
 // each of these is one of them, and that each that writes is here.
 var policies = map[string]policy{
+	"GET /orders":                         {scope: auth.ScopeOrdersRead, query: []string{"customer_id", "status", "limit", "cursor"}},
 	"POST /orders":                        {scope: auth.ScopeOrdersWrite, body: requiredBody, drained: true},
 	"GET /orders/{order_id}":              {scope: auth.ScopeOrdersRead, query: []string{"as_of", "version", "min_version"}},
+	"GET /orders/{order_id}/events":       {scope: auth.ScopeOrdersRead, query: []string{"limit", "cursor"}},
+	"GET /events":                         {scope: auth.ScopeOrdersRead, mediaType: streamType},
 	"POST /orders/{order_id}/cancel":      {scope: auth.ScopeOrdersWrite, body: optionalBody},
 	"GET /products":                       {query: []string{"limit", "cursor"}},
 	"PUT /products/{product_id}":          {scope: auth.ScopeProductsWrite, body: requiredBody},

@@ -25,6 +25,8 @@ import (
 
 var (
 	_ httpapi.Orders   = (*order.Service)(nil)
+	_ httpapi.Lists    = (*order.Service)(nil)
+	_ httpapi.News     = (*order.Service)(nil)
 	_ httpapi.Products = (*inventory.Service)(nil)
 	_ httpapi.Payments = (*payment.Service)(nil)
 	_ httpapi.Breaker  = (*breaker.Breaker)(nil)
@@ -82,7 +84,7 @@ func newShop(t *testing.T) *shop {
 	payments := payment.New(payment.Config{Store: s, Gateway: simulator, Ledger: simulator, ChargeBreaker: charge, RefundBreaker: refund, Now: now})
 	w := newWorld()
 	h := httpapi.New(httpapi.Config{
-		Orders: orders, Products: products, Payments: payments, Breakers: []httpapi.Breaker{charge, refund},
+		Orders: orders, Lists: orders, News: orders, Principal: callerNamed, Products: products, Payments: payments, Breakers: []httpapi.Breaker{charge, refund},
 		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, NewID: newID,
 	})
 	return &shop{newContract(t, h), s, orders, products, payments, charge}

@@ -64,20 +64,25 @@ func Open(c Config) (*Instance, error) {
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{Log: c.Log.With("service", "store")})
+	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, Log: c.Log.With("service", "store")})
 	if err != nil {
 		return nil, err
 	}
 	a, err := app.New(app.Config{
-		Store: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
+		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
 		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Log: c.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
+	cursorKeys, err := dir.SagaKeys.Derive("cloudflow cursors 1")
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
 	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), log: c.Log}
 	i.Handler = httpapi.New(httpapi.Config{
-		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
+		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
+		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
 		Verifier: verifier{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})

@@ -402,6 +402,8 @@ var corruptions = []struct {
 	{"an order in review that no sweep finds", listless("orders", "open#", review), "I7"},
 	{"an order that its customer does not find", listless("orders", "customer#", confirmed), "I7"},
 	{"an order that no export finds", listless("orders", "day#", confirmed), "I7"},
+	{"a day whose orders no list of all finds", loses("orders", named("days#all"), ""), "I7"},
+	{"a day without an order hides nothing", gains("orders", named("days#all"), "1999-12-31", store.Item{}), ""},
 	{"a refused order is lost", lost(failed), "I7"},
 	{"an order under way is lost", lost(open), "I7"},
 	{"a confirmed order is lost", lost(confirmed), "I2 I3 I7"},

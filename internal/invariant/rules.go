@@ -120,6 +120,9 @@ func (c *check) listed(o *orderFacts) {
 			c.fail("I7", o.id, "%s, and not in the list %s", o.status, list)
 		}
 	}
+	if day, ok := c.s.dayOf[o.id]; ok && !c.s.days[day] {
+		c.fail("I7", o.id, "in the list of the day %s, which is not in the list of days", day)
+	}
 	if o.keyHash != "" && !o.terminal && c.s.answers[o.keyHash] != o.id {
 		c.fail("I8", o.id, "%s, and its key is answered with %q", o.status, c.s.answers[o.keyHash])
 	}

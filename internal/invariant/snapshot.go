@@ -28,6 +28,8 @@ type Snapshot struct {
 	products   map[string]bool   // by id: it has a name and a price
 	aging      map[string]bool   // by order: the expirer will find its hold
 	places     map[place]bool    // where orders are listed
+	dayOf      map[string]string // by order: the day under which it is listed
+	days       map[string]bool   // the list of days
 	answers    map[string]string // by the hash of an idempotency key: the order that answers it
 	executions map[string]bool   // by name
 	running    map[string]bool   // by name
@@ -62,6 +64,7 @@ type place struct{ list, orderID string }
 const (
 	openList = "open"
 	dayList  = "day"
+	daysList = "days" // not of orders: where the lists by day are
 )
 
 func customerList(customerID string) string { return "customer#" + customerID }
@@ -88,6 +91,7 @@ func New() *Snapshot {
 	return &Snapshot{
 		orders: map[string]*orderFacts{}, stock: map[string]stockFacts{}, holds: map[string]holdFacts{},
 		payments: map[string]payment.Row{}, products: map[string]bool{}, aging: map[string]bool{}, places: map[place]bool{},
+		dayOf: map[string]string{}, days: map[string]bool{},
 		answers: map[string]string{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{},
 		open: map[string]bool{}, notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
 		accounts: map[time.Time]map[string]provider.Account{}, illegible: map[string]error{},
@@ -131,11 +135,8 @@ func (s *Snapshot) AddProvider(e store.Entry) error {
 
 func (s *Snapshot) addOrder(e store.Entry) {
 	id := e.Key.PK
-	if list, _, listed := strings.Cut(id, "#"); listed {
-		if list != openList && list != dayList {
-			list = id
-		}
-		s.places[place{list, e.Key.SK}] = true
+	if list, rest, listed := strings.Cut(id, "#"); listed {
+		s.addPlace(list, rest, e)
 		return
 	}
 	if id != s.current {
@@ -161,6 +162,21 @@ func (s *Snapshot) addOrder(e store.Entry) {
 		}
 		s.fold(o, head)
 	}
+}
+
+// addPlace reads an item of a list. A day too many hides nothing, so nothing is asked of one.
+func (s *Snapshot) addPlace(list, rest string, e store.Entry) {
+	switch list {
+	case daysList:
+		s.days[e.Key.SK] = true
+		return
+	case dayList:
+		s.dayOf[e.Key.SK], _, _ = strings.Cut(rest, "#")
+	case openList:
+	default:
+		list = e.Key.PK
+	}
+	s.places[place{list, e.Key.SK}] = true
 }
 
 // fold holds the log of an order against its head. If the two differ the log is believed, of which the head is a projection; a log that

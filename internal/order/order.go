@@ -18,15 +18,17 @@ import (
 	"encoding/json"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/pii"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Config of a Service. All of it is required, but Keys (then orders with a contact are refused) and Log.
+// Config of a Service. All of it is required, but Feed (then there is no news), Keys (then orders with a contact are refused) and Log.
 type Config struct {
 	Store     store.Store
+	Feed      store.FeedReader // of the store, with what IsEvent selects
 	Catalog   Catalog
 	Admission Admission
 	Saga      Starter
@@ -41,6 +43,9 @@ type Config struct {
 // A Service is the order service. It is safe for concurrent use and starts no goroutine.
 type Service struct {
 	store     store.Store
+	feed      store.FeedReader
+	tail      tail
+	behind    chan struct{} // holds one while a reader of the feed who is behind reads
 	catalog   Catalog
 	admission Admission
 	saga      Starter
@@ -52,6 +57,7 @@ type Service struct {
 	log       *slog.Logger
 	notifyLog *slog.Logger
 	waiters   waiters
+	markedDay atomic.Pointer[string] // the last day that this process has put into the list of days
 }
 
 // New returns the service. It neither reads nor writes the store.
@@ -61,6 +67,8 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		store:     c.Store,
+		feed:      c.Feed,
+		behind:    make(chan struct{}, 1),
 		catalog:   c.Catalog,
 		admission: c.Admission,
 		saga:      c.Saga,
@@ -173,8 +181,18 @@ func openPartition(n int) string { return "open#" + twoDigits(n) }
 
 // dayKey is the order's place among all orders created on that day (UTC).
 func dayKey(day time.Time, id string) store.Key {
-	return store.Key{Table: Table, PK: "day#" + day.UTC().Format(time.DateOnly) + "#" + twoDigits(shard(id)), SK: id}
+	return store.Key{Table: Table, PK: dayPartition(dayOf(day), shard(id)), SK: id}
 }
+
+// daysPartition lists the days on which orders were created, as 2006-01-02: without it nobody could tell where to look, since the port
+// has no scan.
+const daysPartition = "days#all"
+
+func dayMarkKey(day string) store.Key { return store.Key{Table: Table, PK: daysPartition, SK: day} }
+
+func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func dayPartition(day string, n int) string { return "day#" + day + "#" + twoDigits(n) }
 
 func shard(id string) int {
 	h := uint32(2166136261) // FNV-1a

@@ -145,6 +145,7 @@ type newOrder struct {
 // without a word would have no saga until somebody looks for it.
 func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 	var winner *idempotency.Record
+	var day string // on which it was stored
 	err := ctx.Err()
 	if err != nil {
 		return Placed{}, err
@@ -169,7 +170,9 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 					return err
 				}
 			}
-			return s.stage(tx, n)
+			now := s.now()
+			day = dayOf(now)
+			return s.stage(tx, n, now)
 		})
 		if !fault.Is(err, fault.Transient) || ctx.Err() != nil {
 			break
@@ -184,6 +187,7 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 	if winner != nil && winner.Result.Ref != n.id {
 		return *replayed(winner), nil
 	}
+	s.noteDay(day)
 	s.saga.Begin(n.id)
 	for _, message := range [...]string{"Order created", "SAGA execution started"} {
 		s.log.LogAttrs(ctx, slog.LevelInfo, message,
@@ -195,8 +199,7 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 }
 
 // stage stages all that makes an order: first event, head, indexes, contact, the record of its key and the start of its saga.
-func (s *Service) stage(tx *store.Tx, n newOrder) error {
-	now := s.now()
+func (s *Service) stage(tx *store.Tx, n newOrder, now time.Time) error {
 	_, events := eventlog.Stage(tx, Table, n.id, eventlog.Head{}, now, eventlog.New{
 		Type:          OrderCreated,
 		Data:          n.created.data(),
@@ -220,6 +223,9 @@ func (s *Service) stage(tx *store.Tx, n newOrder) error {
 	tx.Put(customerKey(n.created.CustomerID, n.id), store.Item{since})
 	tx.Put(openKey(n.id), store.Item{since})
 	tx.Put(dayKey(st.CreatedAt, n.id), store.Item{since})
+	if day := dayOf(st.CreatedAt); !s.dayNoted(day) {
+		tx.Put(dayMarkKey(day), store.Item{})
+	}
 	if n.sealed != nil {
 		tx.Put(contactKey(n.id), store.Item{store.B(attrSealed, n.sealed)})
 	}

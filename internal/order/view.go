@@ -179,22 +179,6 @@ func view(id string, events []eventlog.Event) (View, error) {
 	return v, nil
 }
 
-// Events returns the order's log in full, after a version, at most limit events (0: 1,000). Nothing is after the last one; an
-// order without any is fault.NotFound.
-func (s *Service) Events(ctx context.Context, id string, after int64, limit int) ([]eventlog.Event, error) {
-	if !validID(id) {
-		return nil, notFound(id)
-	}
-	events, err := eventlog.Read(ctx, s.store, Table, id, after, limit, store.Strong)
-	if err != nil || len(events) > 0 {
-		return events, err
-	}
-	if _, found, err := s.Outcome(ctx, id); err != nil || found {
-		return nil, err
-	}
-	return nil, notFound(id)
-}
-
 // Outcome is the order's status as it is now.
 func (s *Service) Outcome(ctx context.Context, id string) (status string, found bool, err error) {
 	st, found, err := s.state(ctx, id)

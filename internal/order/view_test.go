@@ -53,7 +53,7 @@ func TestGet(t *testing.T) {
 		for _, unknown := range []string{"ord-unknown", "", "customer#cust-1", openKey(id).PK} {
 			_, err := w.Get(t.Context(), unknown, ViewQuery{})
 			wantKind(t, err, fault.NotFound)
-			_, err = w.Events(t.Context(), unknown, 0, 0)
+			_, err = w.Events(t.Context(), unknown, 0, 1)
 			wantKind(t, err, fault.NotFound)
 			_, err = w.Cancel(t.Context(), unknown, "", "")
 			wantKind(t, err, fault.NotFound)
@@ -106,17 +106,20 @@ func TestGet(t *testing.T) {
 	t.Run("the log in full comes in pages", func(t *testing.T) {
 		w, id := told(t, memstore.Options{})
 		var all []eventlog.Event
-		for {
+		previous := ""
+		for more := true; more; {
 			page, err := w.Events(t.Context(), id, int64(len(all)), 3)
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || len(page.Events) == 0 || page.CustomerID != "cust-1" || page.Previous != previous {
+				t.Fatalf("after %d: %+v, %v, want the previous hash %s", len(all), page, err, previous)
 			}
-			if all = append(all, page...); len(page) == 0 {
-				break
-			}
+			all, more = append(all, page.Events...), page.More
+			previous = all[len(all)-1].Hash
 		}
 		if err := eventlog.Verify(all); err != nil || len(all) != 4 {
 			t.Fatalf("%d events, %v", len(all), err)
+		}
+		if page, err := w.Events(t.Context(), id, 4, 3); err != nil || len(page.Events) != 0 || page.More {
+			t.Errorf("after the last: %+v, %v", page, err)
 		}
 	})
 	t.Run("a log of more than a thousand events is shown whole", func(t *testing.T) {

@@ -51,6 +51,7 @@ func newWorld(t testing.TB, opts memstore.Options) *world {
 	}
 	w.Service = New(Config{
 		Store:     w.flaky,
+		Feed:      mem,
 		Catalog:   w.catalog,
 		Admission: w.breaker,
 		Saga:      w.sagas,

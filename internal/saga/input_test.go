@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,4 +175,44 @@ func BenchmarkVerify(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestDerivedKeys(t *testing.T) {
+	one, two := []byte(strings.Repeat("1", 32)), []byte(strings.Repeat("2", 32))
+	derive := func(signing string, byID map[string][]byte, label string) []string {
+		t.Helper()
+		keys, err := NewKeys(signing, byID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		derived, err := keys.Derive(label)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, key := range derived {
+			if len(key) != 32 || bytes.Equal(key, one) || bytes.Equal(key, two) {
+				t.Errorf("derived %x", key)
+			}
+			out = append(out, string(key))
+		}
+		return out
+	}
+	first := derive("k1", map[string][]byte{"k1": one}, "a")
+	t.Run("the same key and label derive the same", func(t *testing.T) {
+		if again := derive("other-name", map[string][]byte{"other-name": one}, "a"); !slices.Equal(again, first) {
+			t.Error("not the same")
+		}
+	})
+	t.Run("another label derives another", func(t *testing.T) {
+		if slices.Equal(derive("k1", map[string][]byte{"k1": one}, "b"), first) {
+			t.Error("the same")
+		}
+	})
+	t.Run("after a rotation the new key's comes first, and the old key's is still there", func(t *testing.T) {
+		rotated := derive("k2", map[string][]byte{"k1": one, "k2": two}, "a")
+		if len(rotated) != 2 || rotated[1] != first[0] || rotated[0] == first[0] {
+			t.Errorf("%x", rotated)
+		}
+	})
 }

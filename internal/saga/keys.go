@@ -2,6 +2,7 @@ package saga
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,8 +12,10 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -122,6 +125,23 @@ func (k *Keys) Verify(in Input) error {
 		return fault.New(fault.BadSignature, "the input of order %s is not what was signed", in.OrderID)
 	}
 	return nil
+}
+
+// Derive returns keys of 32 bytes for another purpose, which the label names: one from each key, that of the signing key first. They
+// say nothing about the keys that they come from (HKDF, RFC 5869).
+func (k *Keys) Derive(label string) ([][]byte, error) {
+	derived := make([][]byte, 0, len(k.byID))
+	for _, id := range append([]string{k.signing}, slices.Sorted(maps.Keys(k.byID))...) {
+		if id == k.signing && len(derived) > 0 {
+			continue
+		}
+		key, err := hkdf.Key(sha256.New, k.byID[id].key, nil, label, keyBytes)
+		if err != nil {
+			return nil, fmt.Errorf("saga: derive a key: %w", err)
+		}
+		derived = append(derived, key)
+	}
+	return derived, nil
 }
 
 // A signer makes MACs with one key. Three tasks of every order verify one, so what that takes is kept for the next: a hash that has

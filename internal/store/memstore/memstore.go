@@ -4,6 +4,8 @@ package memstore
 
 import (
 	"context"
+	"encoding/binary"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -14,14 +16,16 @@ import (
 
 // Options of a Store. The zero value feeds nothing and reads strongly everywhere.
 type Options struct {
-	// Feed selects the items whose changes RunFeed delivers; nil selects none.
+	// Feed selects the items whose changes the feed delivers; nil selects none.
 	Feed func(store.Key) bool
+	// FeedKeys selects items of whose changes the feed keeps the key alone; nil selects none.
+	FeedKeys func(store.Key) bool
 	// StaleReads makes Eventual reads answer from the state before the newest commit of the item's partition, which is
 	// the worst that a caller has to live with.
 	StaleReads bool
 }
 
-// Store is a store.Store, a store.Feed and a store.Dumper. It is safe for concurrent use.
+// Store is a store.Store, a store.Feed, a store.FeedReader and a store.Dumper. It is safe for concurrent use.
 type Store struct {
 	opts Options
 
@@ -29,6 +33,7 @@ type Store struct {
 	partitions map[partitionKey]*partition
 	seq        uint64 // of the last commit
 	changes    []store.Change
+	forgotten  int // of the changes, from the first on
 	cursors    map[string]int
 	fed        chan struct{} // closed and replaced when changes grew
 }
@@ -49,13 +54,21 @@ type row struct {
 }
 
 var (
-	_ store.Store  = (*Store)(nil)
-	_ store.Feed   = (*Store)(nil)
-	_ store.Dumper = (*Store)(nil)
+	_ store.Store      = (*Store)(nil)
+	_ store.Feed       = (*Store)(nil)
+	_ store.FeedReader = (*Store)(nil)
+	_ store.Dumper     = (*Store)(nil)
 )
 
 // New returns an empty store.
 func New(opts Options) *Store {
+	none := func(store.Key) bool { return false }
+	if opts.Feed == nil {
+		opts.Feed = none
+	}
+	if opts.FeedKeys == nil {
+		opts.FeedKeys = none
+	}
 	return &Store{
 		opts:       opts,
 		partitions: make(map[partitionKey]*partition),
@@ -204,11 +217,67 @@ func (s *Store) write(op store.Op, it store.Item) {
 		copy(p.rows[i+1:], p.rows[i:])
 		p.rows[i] = r
 	}
-	if s.opts.Feed != nil && s.opts.Feed(op.Key) {
-		s.changes = append(s.changes, store.Change{Seq: s.seq, Key: op.Key, Item: it, Deleted: it == nil})
-		close(s.fed)
-		s.fed = make(chan struct{})
+	keyOnly := s.opts.FeedKeys(op.Key)
+	if !keyOnly && !s.opts.Feed(op.Key) {
+		return
 	}
+	change := store.Change{Seq: s.seq, At: position(len(s.changes) + 1), Key: op.Key, Deleted: it == nil}
+	if !keyOnly {
+		change.Item = it
+	}
+	s.changes = append(s.changes, change)
+	close(s.fed)
+	s.fed = make(chan struct{})
+}
+
+// position is behind that many changes.
+func position(n int) store.Position {
+	return store.Position(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+// FeedEnd is the position behind all changes so far.
+func (s *Store) FeedEnd(ctx context.Context) (store.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return position(len(s.changes)), ctx.Err()
+}
+
+// ReadFeed returns the next changes behind a position.
+func (s *Store) ReadFeed(ctx context.Context, after store.Position, limit int) (store.FeedPage, error) {
+	if len(after) != 0 && len(after) != 8 {
+		return store.FeedPage{}, fault.New(fault.BadRequest, "%q is no position of a feed", string(after))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	page := store.FeedPage{Last: after}
+	from := s.forgotten
+	if after != "" {
+		n := binary.BigEndian.Uint64([]byte(after))
+		if page.Lost = n < uint64(s.forgotten) || n > uint64(len(s.changes)); page.Lost {
+			page.Last = position(len(s.changes))
+		} else {
+			from = int(n)
+		}
+	}
+	page.Changes = slices.Clone(s.changes[from:min(from+limit, len(s.changes))])
+	if n := len(page.Changes); n > 0 {
+		page.Last = page.Changes[n-1].At
+	}
+	return page, ctx.Err()
+}
+
+// FeedGrows is closed with the next change.
+func (s *Store) FeedGrows() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fed
+}
+
+// ForgetFeed lets go of all changes so far, as a store does with those that are too old.
+func (s *Store) ForgetFeed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgotten = len(s.changes)
 }
 
 // RunFeed delivers the selected changes to handle until ctx ends. A handler that fails gets the same changes again.

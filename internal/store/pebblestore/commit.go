@@ -170,7 +170,7 @@ type committer struct {
 }
 
 func newCommitter(s *Store, seq uint64) *committer {
-	return &committer{s: s, seq: seq, group: newGroup(s.db, s.opts.Feed), trimmer: trimmer{retention: s.opts.FeedRetention}}
+	return &committer{s: s, seq: seq, group: newGroup(s.db, s.opts.Feed, s.opts.FeedKeys), trimmer: trimmer{retention: s.opts.FeedRetention}}
 }
 
 // run decides and writes one group after the other until the queue is closed and empty.

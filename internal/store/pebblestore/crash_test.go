@@ -97,7 +97,7 @@ func auditFeed(t *testing.T, s *Store, commits int64) {
 	seen := map[string]int64{}
 	last, count := position{}, int64(0)
 	for {
-		changes, at, err := s.changesAfter(last)
+		changes, at, err := s.changesAfter(last, maxFeedChanges)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func (s *Store) deliverAll(ctx context.Context, name string, handle store.FeedHa
 	}
 	for {
 		more := s.fed.next() // before the look, so that what comes after the look wakes us
-		changes, last, err := s.changesAfter(at)
+		changes, last, err := s.changesAfter(at, maxFeedChanges)
 		if err != nil {
 			return err
 		}
@@ -117,13 +117,17 @@ func (s *Store) setCursor(name string, at position, sync *pebble.WriteOptions) (
 	return nil
 }
 
-// changesAfter returns the next changes that are synced, and the position of the last one.
-func (s *Store) changesAfter(at position) (changes []store.Change, last position, err error) {
+// changesAfter returns the next changes that are synced, at most limit, and the position of the last one.
+func (s *Store) changesAfter(at position, limit int) (changes []store.Change, last position, err error) {
 	v, err := s.acquire()
 	if err != nil {
 		return nil, at, err
 	}
 	defer v.release()
+	return v.changesAfter(at, limit)
+}
+
+func (v *view) changesAfter(at position, limit int) (changes []store.Change, last position, err error) {
 	it, err := v.snapshot.NewIter(&pebble.IterOptions{
 		LowerBound: append(at.feedKey(), 0),
 		UpperBound: []byte{spaceFeed + 1},
@@ -133,10 +137,10 @@ func (s *Store) changesAfter(at position) (changes []store.Change, last position
 	}
 	last = at
 	bytes := 0
-	for ok := it.First(); ok && err == nil && len(changes) < maxFeedChanges && bytes < maxFeedBytes; ok = it.Next() {
+	for ok := it.First(); ok && err == nil && len(changes) < limit && bytes < maxFeedBytes; ok = it.Next() {
 		var c store.Change
 		if last, err = parsePosition(it.Key()[1:]); err == nil {
-			c, err = decodeChange(last.seq, it.Value())
+			c, err = decodeChange(last, it.Value())
 		}
 		changes = append(changes, c)
 		bytes += len(it.Value())
@@ -146,6 +150,71 @@ func (s *Store) changesAfter(at position) (changes []store.Change, last position
 	}
 	return changes, last, nil
 }
+
+// FeedEnd is the position behind all that is synced.
+func (s *Store) FeedEnd(ctx context.Context) (store.Position, error) {
+	v, err := s.acquire()
+	if err != nil {
+		return "", err
+	}
+	defer v.release()
+	return end(v.seq).public(), ctx.Err()
+}
+
+// ReadFeed returns the next changes behind a position: at most limit, 256 or a megabyte of them, whichever is reached first.
+func (s *Store) ReadFeed(ctx context.Context, after store.Position, limit int) (store.FeedPage, error) {
+	at := position{}
+	if after != "" {
+		var err error
+		if at, err = parsePosition([]byte(after)); err != nil {
+			return store.FeedPage{}, fault.Wrap(fault.BadRequest, err, "no position of the feed")
+		}
+	}
+	v, err := s.acquire()
+	if err != nil {
+		return store.FeedPage{}, err
+	}
+	defer v.release()
+	page := store.FeedPage{Last: after}
+	if after != "" {
+		if page.Lost, err = v.lost(at); err != nil {
+			return store.FeedPage{}, err
+		}
+	}
+	if page.Lost {
+		at, page.Last = position{}, end(v.seq).public()
+	}
+	changes, last, err := v.changesAfter(at, min(limit, maxFeedChanges))
+	if err != nil {
+		return store.FeedPage{}, err
+	}
+	if page.Changes = changes; len(changes) > 0 {
+		page.Last = last.public()
+	}
+	return page, ctx.Err()
+}
+
+// lost reports whether changes behind the position may have been trimmed, or the position is none that this store has reached.
+func (v *view) lost(at position) (bool, error) {
+	if at.seq > v.seq {
+		return true, nil
+	}
+	b, closer, err := v.snapshot.Get([]byte(keyOldest))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fault.Wrap(fault.Internal, err, "read where the feed begins")
+	}
+	if len(b) != 8 {
+		return false, errors.Join(fault.New(fault.Internal, "the feed begins at a number of %d bytes", len(b)), closer.Close())
+	}
+	oldest := binary.BigEndian.Uint64(b)
+	return oldest > 0 && at.before(end(oldest-1)), closer.Close()
+}
+
+// FeedGrows is closed with the next change that is synced, or when the store closes.
+func (s *Store) FeedGrows() <-chan struct{} { return s.fed.next() }
 
 // A broadcast wakes everyone who waits for the next event.
 type broadcast struct {
@@ -218,6 +287,9 @@ func trim(db *pebble.DB, batch *pebble.Batch, minute uint64) (err error) {
 	until := position{seq: binary.BigEndian.Uint64(it.Value())}
 	// What comes before the mark's commit was written before its minute began.
 	if err := batch.DeleteRange([]byte{spaceFeed}, until.feedKey(), nil); err != nil {
+		return err
+	}
+	if err := batch.Set([]byte(keyOldest), it.Value(), nil); err != nil {
 		return err
 	}
 	return batch.DeleteRange([]byte{spaceMark}, it.Key(), nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,7 +15,8 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-func feedsAll(store.Key) bool { return true }
+func feedsAll(store.Key) bool  { return true }
+func feedsNone(store.Key) bool { return false }
 
 // begin registers the name, so that its runner begins with the next change.
 func begin(t *testing.T, s *Store, name string) {
@@ -136,7 +138,7 @@ func TestFeedIsTrimmed(t *testing.T) {
 		put(t, s, key("p", "s"), store.N("n", n))
 		offset.Add(int64(time.Minute))
 	}
-	entries, _, err := s.changesAfter(position{})
+	entries, _, err := s.changesAfter(position{}, maxFeedChanges)
 	if err != nil || len(entries) == 0 {
 		t.Fatal(err)
 	}
@@ -155,6 +157,18 @@ func TestFeedIsTrimmed(t *testing.T) {
 			t.Errorf("delivered %v", got)
 		}
 	})
+	t.Run("a reader whose position was trimmed is told so, and begins with the first that is left", func(t *testing.T) {
+		page, err := s.ReadFeed(t.Context(), position{seq: entries[0].Seq - 2}.public(), maxFeedChanges)
+		if err != nil || !page.Lost || len(page.Changes) == 0 || page.Changes[0].Seq != entries[0].Seq {
+			t.Errorf("%v, %v", page, err)
+		}
+	})
+	t.Run("a reader who has seen all that was trimmed has lost nothing", func(t *testing.T) {
+		page, err := s.ReadFeed(t.Context(), end(entries[0].Seq-1).public(), maxFeedChanges)
+		if err != nil || page.Lost || len(page.Changes) == 0 || page.Changes[0].Seq != entries[0].Seq {
+			t.Errorf("%v, %v", page, err)
+		}
+	})
 	t.Run("the marks are trimmed too", func(t *testing.T) {
 		it, err := s.db.NewIter(nil)
 		if err != nil {
@@ -170,14 +184,77 @@ func TestFeedIsTrimmed(t *testing.T) {
 	})
 }
 
+func TestAReadersPositionSurvives(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	opts := Options{FeedKeys: feedsAll}
+	s := open(t, fs, opts)
+	put(t, s, key("p", "s"), store.N("n", 1))
+	at, err := s.FeedEnd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, key("p", "next"), store.N("n", 2))
+	t.Run("a crash: what follows it is read from it", func(t *testing.T) {
+		page, err := open(t, fs.CrashClone(vfs.CrashCloneCfg{}), opts).ReadFeed(t.Context(), at, 10)
+		if err != nil || page.Lost || len(page.Changes) != 1 || page.Changes[0].Key != key("p", "next") {
+			t.Errorf("%v, %v", page, err)
+		}
+	})
+	t.Run("not the store: one of another life of it is lost", func(t *testing.T) {
+		page, err := open(t, vfs.NewMem(), opts).ReadFeed(t.Context(), at, 10)
+		if err != nil || !page.Lost || page.Last != (position{place: 0xff}).public() {
+			t.Errorf("%v, %v", page, err)
+		}
+	})
+	t.Run("but the reader is woken when the store closes, and told so", func(t *testing.T) {
+		s := open(t, vfs.NewMem(), opts)
+		more := s.FeedGrows()
+		closeStore(t, s)
+		select {
+		case <-more:
+		default:
+			t.Error("it is not woken")
+		}
+		if _, err := s.ReadFeed(t.Context(), "", 10); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("ReadFeed: %v", err)
+		}
+	})
+}
+
+func TestAFeedOfKeysKeepsNoItem(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{FeedKeys: feedsAll})
+	k := key("p", "s")
+	put(t, s, k, store.S("text", strings.Repeat("x", 10_000)))
+	before := s.Stats().Bytes
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		tx.Delete(k)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before > 11_000 {
+		t.Errorf("an item of 10,000 bytes took %d", before)
+	}
+	changes, _, err := s.changesAfter(position{}, maxFeedChanges)
+	if err != nil || len(changes) != 2 || changes[0].Key != k || changes[0].Item != nil || changes[0].Deleted || !changes[1].Deleted {
+		t.Errorf("%v, %v", changes, err)
+	}
+}
+
 func TestFeedEntryThatIsDamaged(t *testing.T) {
 	s := open(t, vfs.NewMem(), Options{Feed: feedsAll})
 	begin(t, s, "f")
 	put(t, s, key("p", "s"), store.N("n", 1))
-	good := appendChange(nil, key("p", "s"), store.Item{store.N("n", 1)})
+	good := appendChange(nil, key("p", "s"), store.Item{store.N("n", 1)}, false)
 	for i := range good {
-		if c, err := decodeChange(1, good[:i]); err == nil {
+		if c, err := decodeChange(position{seq: 1}, good[:i]); err == nil {
 			t.Errorf("the first %d bytes are %v", i, c)
+		}
+	}
+	for _, text := range []string{"\x03\x00\x00\x00", string(appendChange(nil, key("p", "s"), nil, true)) + "x"} {
+		if c, err := decodeChange(position{seq: 1}, []byte(text)); err == nil {
+			t.Errorf("%q is %v", text, c)
 		}
 	}
 	if err := s.db.Set(position{seq: 1}.feedKey(), good[:len(good)-1], nil); err != nil {

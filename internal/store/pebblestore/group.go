@@ -12,8 +12,9 @@ import (
 // A group is what one batch will write: each item that its transactions have touched, as it will be. A later
 // transaction of the group sees what the earlier ones did; an item that many of them move is written once.
 type group struct {
-	db      *pebble.DB
-	selects func(store.Key) bool // for the feed
+	db   *pebble.DB
+	feed func(store.Key) bool // whose changes it keeps with the item
+	keys func(store.Key) bool // and whose without
 
 	batch  *pebble.Batch // the feed's entries; flush adds the items
 	fed    bool          // there are such entries
@@ -29,8 +30,14 @@ type group struct {
 	buf     []byte
 }
 
-func newGroup(db *pebble.DB, selects func(store.Key) bool) group {
-	return group{db: db, selects: selects, cells: newCells()}
+func newGroup(db *pebble.DB, feed, keys func(store.Key) bool) group {
+	return group{db: db, feed: feed, keys: keys, cells: newCells()}
+}
+
+// selects reports whether the feed has the item's changes, and whether only its key.
+func (g *group) selects(key store.Key) (feeds, keyOnly bool) {
+	keyOnly = g.keys(key)
+	return keyOnly || g.feed(key), keyOnly
 }
 
 // apply adds a transaction to the group as commit number seq. errConflict says that a read was void; a refusal is
@@ -65,8 +72,13 @@ func (g *group) apply(reads []store.Read, ops []store.Op, seq uint64) error {
 // the operation leaves it.
 func (g *group) evaluate(op *store.Op) (*cell, store.Item, error) {
 	// A bare Put needs not know what it replaces. A bare Delete does, if the feed has to say whether it removed anything.
-	if len(op.Conds) == 0 && (op.Kind == store.OpPut || op.Kind == store.OpDelete && !g.selects(op.Key)) {
+	if len(op.Conds) == 0 && op.Kind == store.OpPut {
 		return nil, op.Item, nil
+	}
+	if len(op.Conds) == 0 && op.Kind == store.OpDelete {
+		if feeds, _ := g.selects(op.Key); !feeds {
+			return nil, nil, nil
+		}
 	}
 	c, err := g.load(op.Key)
 	if err != nil {
@@ -87,7 +99,7 @@ func (g *group) set(c *cell, op *store.Op, after store.Item, at position) {
 	if c == nil {
 		c = g.cells.blind(op.Key)
 	}
-	feeds := g.selects(op.Key)
+	feeds, keyOnly := g.selects(op.Key)
 	if feeds && after == nil && !c.exists {
 		return
 	}
@@ -107,7 +119,7 @@ func (g *group) set(c *cell, op *store.Op, after store.Item, at position) {
 		return
 	}
 	g.fed = true
-	g.buf = appendChange(g.buf[:0], op.Key, after)
+	g.buf = appendChange(g.buf[:0], op.Key, after, keyOnly)
 	if err := g.writing().Set(at.feedKey(), g.buf, nil); err != nil {
 		g.err = fmt.Errorf("pebblestore: feed %s: %w", op.Key, err)
 	}

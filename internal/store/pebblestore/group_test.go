@@ -30,7 +30,7 @@ func TestGroup(t *testing.T) {
 	begin := func(t *testing.T) *group {
 		s := open(t, vfs.NewMem(), Options{})
 		put(t, s, k, store.N("n", 1))
-		g := newGroup(s.db, func(store.Key) bool { return false })
+		g := newGroup(s.db, feedsNone, feedsNone)
 		t.Cleanup(func() {
 			if err := g.decided(); err != nil {
 				t.Error(err)
@@ -118,7 +118,7 @@ func TestGroupsAreTheReference(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			ref := memstore.New(memstore.Options{})
 			s := open(t, vfs.NewMem(), Options{})
-			g := newGroup(s.db, func(k store.Key) bool { return k.PK == "p0" })
+			g := newGroup(s.db, func(k store.Key) bool { return k.PK == "p0" }, feedsNone)
 			seq := uint64(0)
 			for range 60 {
 				for range 1 + rng.IntN(12) {
@@ -249,7 +249,7 @@ func TestCells(t *testing.T) {
 	})
 	t.Run("also those that grew after they came", func(t *testing.T) {
 		s := open(t, vfs.NewMem(), Options{})
-		g := newGroup(s.db, func(store.Key) bool { return false })
+		g := newGroup(s.db, feedsNone, feedsNone)
 		large := store.Item{store.B("b", make([]byte, store.MaxItemBytes/2))}
 		for i := range uint64(500) {
 			if err := g.run(func(tx *store.Tx) { tx.Put(key("p", fmt.Sprint(i)), large, store.Absent()) }, i+1); err != nil {

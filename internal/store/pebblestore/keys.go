@@ -15,6 +15,7 @@ const (
 	spaceItem   byte = 'i' // + table NUL pk NUL sk: version and item
 	spaceMark   byte = 't' // + minute, 8 bytes: the number of the first commit in it that fed something
 	keySequence      = "seq"
+	keyOldest        = "oldest" // the first commit whose changes the feed still has in full, 8 bytes
 )
 
 // appendItemKey appends the key of an item. NUL is less than any byte of a key, which CheckKey has made sure of, so
@@ -52,12 +53,21 @@ const positionBytes = 9
 // end is the position behind all changes of the commit.
 func end(seq uint64) position { return position{seq, 0xff} }
 
+func (p position) before(q position) bool {
+	return p.seq < q.seq || p.seq == q.seq && p.place < q.place
+}
+
 func (p position) append(dst []byte) []byte {
 	return append(binary.BigEndian.AppendUint64(dst, p.seq), p.place)
 }
 
 func (p position) feedKey() []byte {
 	return p.append(append(make([]byte, 0, 1+positionBytes), spaceFeed))
+}
+
+// public is the position as the port has it.
+func (p position) public() store.Position {
+	return store.Position(p.append(make([]byte, 0, positionBytes)))
 }
 
 func parsePosition(b []byte) (position, error) {
@@ -96,29 +106,39 @@ func decodeValue(b []byte) (store.Item, uint64, error) {
 	return it, version, err
 }
 
-// appendChange appends a feed entry: a byte that says whether an item follows, the key, the item.
-func appendChange(dst []byte, key store.Key, it store.Item) []byte {
-	there := byte(0)
-	if it != nil {
-		there = 1
+// What a feed entry says of the item, in its first byte.
+const (
+	changeDeleted byte = iota
+	changeItem         // it follows the key
+	changeKey          // it is there, and not kept with the change
+)
+
+// appendChange appends a feed entry: what it says of the item, the key, and the item if there is one and it is to be kept.
+func appendChange(dst []byte, key store.Key, it store.Item, keyOnly bool) []byte {
+	form := changeItem
+	switch {
+	case it == nil:
+		form = changeDeleted
+	case keyOnly:
+		form = changeKey
 	}
-	dst = append(dst, there)
+	dst = append(dst, form)
 	for _, s := range [...]string{key.Table, key.PK, key.SK} {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
 	}
-	if it != nil {
+	if form == changeItem {
 		dst = store.AppendItem(dst, it)
 	}
 	return dst
 }
 
-func decodeChange(seq uint64, b []byte) (store.Change, error) {
-	bad := fmt.Errorf("pebblestore: the feed's entry of commit %d is damaged", seq)
-	if len(b) == 0 {
+func decodeChange(at position, b []byte) (store.Change, error) {
+	bad := fmt.Errorf("pebblestore: the feed's entry of commit %d is damaged", at.seq)
+	if len(b) == 0 || b[0] > changeKey {
 		return store.Change{}, bad
 	}
-	there, b := b[0] == 1, b[1:]
+	form, b := b[0], b[1:]
 	var parts [3]string
 	for i := range parts {
 		n, w := binary.Uvarint(b)
@@ -128,13 +148,18 @@ func decodeChange(seq uint64, b []byte) (store.Change, error) {
 		parts[i] = string(b[w : w+int(n)])
 		b = b[w+int(n):]
 	}
-	c := store.Change{Seq: seq, Key: store.Key{Table: parts[0], PK: parts[1], SK: parts[2]}, Deleted: !there}
-	if there {
+	c := store.Change{
+		Seq: at.seq, At: at.public(), Key: store.Key{Table: parts[0], PK: parts[1], SK: parts[2]}, Deleted: form == changeDeleted,
+	}
+	switch {
+	case form == changeItem:
 		it, err := store.DecodeItem(b)
 		if err != nil {
 			return store.Change{}, bad
 		}
 		c.Item = it
+	case len(b) > 0:
+		return store.Change{}, bad
 	}
 	return c, nil
 }

@@ -28,7 +28,8 @@ const (
 // Options of a Store. The zero value feeds nothing and is otherwise what the binary runs with.
 type Options struct {
 	FS            vfs.FS                 // nil: the operating system's
-	Feed          func(store.Key) bool   // the items whose changes RunFeed delivers; nil: none
+	Feed          func(store.Key) bool   // the items whose changes the feed delivers; nil: none
+	FeedKeys      func(store.Key) bool   // of these too, but the key alone, which is a fifth of the bytes; nil: none
 	FeedRetention time.Duration          // how long changes are kept; 0: 24 h
 	Now           func() time.Time       // nil: time.Now
 	Logger        *slog.Logger           // nil: slog.Default
@@ -43,8 +44,12 @@ func (o Options) withDefaults(dir string) Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
+	none := func(store.Key) bool { return false }
 	if o.Feed == nil {
-		o.Feed = func(store.Key) bool { return false }
+		o.Feed = none
+	}
+	if o.FeedKeys == nil {
+		o.FeedKeys = none
 	}
 	if o.FeedRetention == 0 {
 		o.FeedRetention = defaultFeedRetention

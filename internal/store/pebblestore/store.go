@@ -19,7 +19,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Store is a store.Store, a store.Feed and a store.Dumper in one directory. It is safe for concurrent use.
+// Store is a store.Store, a store.Feed, a store.FeedReader and a store.Dumper in one directory. It is safe for concurrent use.
 type Store struct {
 	opts Options
 	dir  string
@@ -50,9 +50,10 @@ type Store struct {
 }
 
 var (
-	_ store.Store  = (*Store)(nil)
-	_ store.Feed   = (*Store)(nil)
-	_ store.Dumper = (*Store)(nil)
+	_ store.Store      = (*Store)(nil)
+	_ store.Feed       = (*Store)(nil)
+	_ store.FeedReader = (*Store)(nil)
+	_ store.Dumper     = (*Store)(nil)
 )
 
 // Open opens the directory, and makes it if there is none. Its errors are ErrLocked, ErrFormat, or what the file system says.
@@ -158,6 +159,7 @@ func (s *Store) Close() error {
 	if last := s.current.Swap(nil); last != nil {
 		last.release()
 	}
+	s.fed.wake() // readers of the feed, who now find that it is closed
 	s.views.Wait()
 	if s.dead.Load() {
 		// The process is as good as ended; Pebble could wait for ever for a write that cannot be done.
