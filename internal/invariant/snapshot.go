@@ -58,10 +58,11 @@ type orderFacts struct {
 // A place is where an order stands in a list.
 type place struct{ list, orderID string }
 
-// The lists: all open ones and all days are one list each, since a shard or a day too many hides nothing.
+// The lists: all open ones, all in review and all days are one list each, since a shard or a day too many hides nothing.
 const (
-	openList = "open"
-	dayList  = "day"
+	openList   = "open"
+	reviewList = "review"
+	dayList    = "day"
 )
 
 func customerList(customerID string) string { return "customer#" + customerID }
@@ -132,7 +133,7 @@ func (s *Snapshot) AddProvider(e store.Entry) error {
 func (s *Snapshot) addOrder(e store.Entry) {
 	id := e.Key.PK
 	if list, _, listed := strings.Cut(id, "#"); listed {
-		if list != openList && list != dayList {
+		if list != openList && list != reviewList && list != dayList {
 			list = id
 		}
 		s.places[place{list, e.Key.SK}] = true
