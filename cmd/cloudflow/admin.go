@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"text/tabwriter"
@@ -59,12 +58,7 @@ func (c *cli) productList() *cobra.Command {
 				return err
 			}
 			if c.JSON {
-				text, err := json.Marshal(apigen.ProductList{Products: all})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.out, string(text))
-				return err
+				return c.printJSON(apigen.ProductList{Products: all})
 			}
 			w := c.table()
 			fmt.Fprintf(w, "product\tname\tprice\tavailable\theld\tsold\n")
@@ -78,23 +72,11 @@ func (c *cli) productList() *cobra.Command {
 
 // allProducts reads every page.
 func (c *cli) allProducts(ctx context.Context) ([]apigen.Product, error) {
-	all := []apigen.Product{}
 	params := &apigen.ListProductsParams{Limit: ptr(100)}
-	for {
-		var page apigen.ProductList
-		status, body, err := c.fetch(&page, func(api *apigen.Client) (*http.Response, error) { return api.ListProducts(ctx, params) })
-		switch {
-		case err != nil:
-			return nil, err
-		case status >= 400:
-			return nil, c.problem(status, body)
-		}
-		all = append(all, page.Products...)
-		if page.NextCursor == nil {
-			return all, nil
-		}
-		params.Cursor = page.NextCursor
-	}
+	return pages(c, func(api *apigen.Client, cursor *string) (*http.Response, error) {
+		params.Cursor = cursor
+		return api.ListProducts(ctx, params)
+	}, func(p apigen.ProductList) ([]apigen.Product, *string) { return p.Products, p.NextCursor })
 }
 
 func (c *cli) productPut() *cobra.Command {
@@ -210,69 +192,6 @@ func (c *cli) breakerMove(verb, short string, do func(*cobra.Command, *apigen.Cl
 			return err
 		},
 	}
-}
-
-func (c *cli) sagaCommand() *cobra.Command {
-	show := &cobra.Command{
-		Use:     "show ORDER_ID",
-		Short:   "Show where an order's saga stands and how it came there",
-		Example: `  cloudflow saga show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`,
-		Args:    exactly(1, "an order id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var s apigen.Saga
-			printed, err := c.call(&s, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(cmd.Context(), args[0]) })
-			if err != nil || printed {
-				return err
-			}
-			return c.printSaga(s)
-		},
-	}
-	var reason string
-	redrive := &cobra.Command{
-		Use:     "redrive ORDER_ID",
-		Short:   "Let the saga of an order in review go on where it failed",
-		Example: `  cloudflow saga redrive ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --reason "provider is back"`,
-		Args:    exactly(1, "an order id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if reason == "" {
-				return usagef("--reason is wanted: it is kept in the order's log")
-			}
-			var accepted apigen.RedriveAccepted
-			printed, err := c.call(&accepted, func(api *apigen.Client) (*http.Response, error) {
-				return api.RedriveSaga(cmd.Context(), args[0], apigen.RedriveRequest{Reason: reason})
-			})
-			if err != nil || printed {
-				return err
-			}
-			_, err = fmt.Fprintf(c.out, "started %s\n", accepted.Execution)
-			return err
-		},
-	}
-	redrive.Flags().StringVar(&reason, "reason", "", "why it can go on now (required)")
-	return group("saga", "Look at the saga of an order, and redrive one that failed", `  cloudflow saga show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`, show, redrive)
-}
-
-func (c *cli) printSaga(s apigen.Saga) error {
-	w := c.table()
-	line := string(s.Status)
-	if s.State != nil {
-		line += " at " + *s.State
-	}
-	if s.Error != nil {
-		line += ": " + *s.Error
-	}
-	fmt.Fprintf(w, "%s\t%s\n", s.Execution, line)
-	for _, e := range s.History {
-		state, detail := "", ""
-		if e.State != nil {
-			state = *e.State
-		}
-		if e.Error != nil {
-			detail = *e.Error
-		}
-		fmt.Fprintf(w, "  %d\t+%d ms\t%s\t%s\t%s\n", e.ID, e.Timestamp.Sub(s.StartedAt).Milliseconds(), e.Type, state, detail)
-	}
-	return w.Flush()
 }
 
 func (c *cli) versionCommand() *cobra.Command {

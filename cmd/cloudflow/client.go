@@ -69,6 +69,43 @@ func (c *cli) call(into any, do func(*apigen.Client) (*http.Response, error)) (p
 	return false, nil
 }
 
+// pages reads every page of a list: do asks for the page behind a cursor, of takes it apart. The list is never nil.
+func pages[Page, T any](
+	c *cli, do func(api *apigen.Client, cursor *string) (*http.Response, error), of func(Page) (list []T, next *string),
+) ([]T, error) {
+	all := []T{}
+	var cursor *string
+	for {
+		var page Page
+		status, body, err := c.fetch(&page, func(api *apigen.Client) (*http.Response, error) { return do(api, cursor) })
+		switch {
+		case err != nil:
+			return nil, err
+		case status >= http.StatusBadRequest:
+			return nil, c.problem(status, body)
+		}
+		list, next := of(page)
+		all = append(all, list...)
+		if next == nil {
+			return all, nil
+		}
+		if cursor != nil && *cursor == *next {
+			return nil, fmt.Errorf("the pages of %s do not get on: the cursor %s comes again", c.URL, *next)
+		}
+		cursor = next
+	}
+}
+
+// printJSON prints one JSON value.
+func (c *cli) printJSON(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, string(text))
+	return err
+}
+
 func (c *cli) unreachable(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing listens on %s; start one with `cloudflow serve --demo`, or name another with --url", c.URL)

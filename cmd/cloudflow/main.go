@@ -142,6 +142,8 @@ or puts everything back. One binary: HTTP API, services, saga engine and durable
 		c.productCommand(),
 		c.breakerCommand(),
 		c.sagaCommand(),
+		c.dlqCommand(),
+		c.faultCommand(),
 		c.verifyCommand(),
 		c.demoCommand(),
 		c.versionCommand(),

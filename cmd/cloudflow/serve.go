@@ -60,7 +60,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	}
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
-		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Log: log,
+		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Development: true, Log: log,
 	})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ type productList struct {
 	NextCursor string              `json:"next_cursor,omitempty"`
 }
 
-// A page of products: 100 are about 15 KiB.
+// A page of a list: 100 products are about 15 KiB.
 const (
 	defaultLimit = 50
 	maxLimit     = 100
@@ -33,7 +33,7 @@ const (
 // ListProducts shows a page of the catalogue.
 func (s *server) ListProducts(w http.ResponseWriter, r *http.Request, params apigen.ListProductsParams) {
 	x := of(w)
-	limit, after, err := page(params.Limit, params.Cursor)
+	limit, after, err := page(params.Limit, params.Cursor, validID)
 	if err != nil {
 		s.refuse(x, r, err)
 		return
@@ -55,7 +55,8 @@ func (s *server) ListProducts(w http.ResponseWriter, r *http.Request, params api
 	s.replyJSON(x, r, http.StatusOK, list)
 }
 
-func page(limit *int, cursor *string) (n int, after string, err error) {
+// page reads limit and cursor: fault.BadRequest names the one that is wrong. valid is asked what a cursor of this list may say.
+func page(limit *int, cursor *string, valid func(after string) bool) (n int, after string, err error) {
 	n = defaultLimit
 	if limit != nil {
 		n = *limit
@@ -68,7 +69,7 @@ func page(limit *int, cursor *string) (n int, after string, err error) {
 	}
 	plain, err := base64.RawURLEncoding.DecodeString(*cursor)
 	after, ok := strings.CutPrefix(string(plain), cursorVersion)
-	if err != nil || !ok || !validID(after) {
+	if err != nil || !ok || !valid(after) {
 		return 0, "", fault.New(fault.BadRequest, "cursor is not one that a page ended with.").With("field", "cursor")
 	}
 	return n, after, nil
@@ -77,8 +78,8 @@ func page(limit *int, cursor *string) (n int, after string, err error) {
 // cursorVersion begins every cursor, so that a later kind of cursor is told from this one.
 const cursorVersion = "1:"
 
-func cursorAfter(productID string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + productID))
+func cursorAfter(last string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + last))
 }
 
 // GetProduct shows a product and its stock.
