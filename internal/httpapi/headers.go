@@ -90,9 +90,10 @@ func visible(s string) bool {
 	return s != ""
 }
 
-// validID is the syntax of every id: up to 64 of A-Z, a-z, 0-9, ".", "_" and "-".
+// validID is the syntax of every id: up to 64 of A-Z, a-z, 0-9, ".", "_" and "-". "." and ".." are none, since no path can name them
+// (RFC 3986, section 5.2.4): %2E%2E came as far as the catalogue, and what it made there could not be reached any more.
 func validID(id string) bool {
-	if len(id) < 1 || len(id) > 64 {
+	if len(id) < 1 || len(id) > 64 || id == "." || id == ".." {
 		return false
 	}
 	for i := range len(id) {

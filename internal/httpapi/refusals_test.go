@@ -230,6 +230,8 @@ func TestOtherBodies(t *testing.T) {
 		{rule: "a stock that is a text", method: "PUT", path: product, body: `{"name":"A","unit_price_cents":1,"stock":"5"}`, status: 422, field: "stock"},
 		{rule: "available is not to be set", method: "PUT", path: product, body: `{"name":"A","unit_price_cents":1,"available":5}`, status: 400, field: "available"},
 		{rule: "a product id that is none", method: "PUT", path: "/products/a%20b", body: `{"name":"A","unit_price_cents":1}`, status: 422, field: "product_id"},
+		{rule: "a product id that goes up", method: "PUT", path: "/products/%2E%2E", body: `{"name":"A","unit_price_cents":1}`, status: 422, field: "product_id"},
+		{rule: "a product id that stands still", method: "PUT", path: "/products/%2e", body: `{"name":"A","unit_price_cents":1}`, status: 422, field: "product_id"},
 		{rule: "a product id of 65 characters", method: "PUT", path: "/products/" + strings.Repeat("a", 65), body: `{"name":"A","unit_price_cents":1}`, status: 422, field: "product_id"},
 		{rule: "a restock without a quantity", method: "POST", path: product + "/restock", body: `{}`, headers: key, status: 422, field: "quantity"},
 		{rule: "a restock of a text", method: "POST", path: product + "/restock", body: `{"quantity":"5"}`, headers: key, status: 422, field: "quantity"},
