@@ -57,6 +57,9 @@ func (c *cli) call(into any, do func(*apigen.Client) (*http.Response, error)) (p
 	if resp.StatusCode >= 400 {
 		return false, c.problem(resp.StatusCode, body)
 	}
+	if !json.Valid(body) {
+		return false, fmt.Errorf("%s answered what is no JSON; is it a CloudFlow?", c.URL)
+	}
 	if c.JSON {
 		_, err := fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
 		return true, err
@@ -106,21 +109,30 @@ func (c *cli) printJSON(v any) error {
 	return err
 }
 
+// unreachable says what an instance that gave no answer is called, and what to try.
 func (c *cli) unreachable(err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	var call *url.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s; start one with `cloudflow serve --demo`, or name another with --url", c.URL)
-	}
-	if errors.Is(err, context.Canceled) {
-		return errors.New("interrupted")
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &call) && call.Timeout():
+		return fmt.Errorf("%s has not answered within %s; what it was asked may be done all the same", c.URL, c.timeout)
+	case errors.As(err, &call):
+		return fmt.Errorf("cannot reach %s: %w; name another with --url", c.URL, call.Err)
 	}
 	return err
 }
+
+// maxForeign is how much is shown of an answer that is none of ours.
+const maxForeign = 200
 
 // problem prints a problem body as it came with --json (stdout stays one JSON value) and makes one line of it otherwise.
 func (c *cli) problem(status int, body []byte) error {
 	var p apigen.Problem
 	if json.Unmarshal(body, &p) != nil || p.Error == "" {
-		return fmt.Errorf("%s answered %d: %s", c.URL, status, bytes.TrimSpace(body))
+		return fmt.Errorf("%s answered %d and no problem document; is it a CloudFlow? %.*q", c.URL, status, maxForeign, bytes.TrimSpace(body))
 	}
 	if c.JSON {
 		fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
