@@ -16,7 +16,6 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
-	"github.com/utkarsh698/cloudflow/internal/provider"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -141,30 +140,33 @@ func (s *stage) callers(err error) *contract {
 }
 
 // orderOf is a body of POST /orders.
-func orderOf(product string, quantity int, more string) string {
-	return `{"customer_id":"cust-1","items":[{"product_id":"` + product + `","quantity":` + strconv.Itoa(quantity) + `}]` + more + `}`
+func orderOf(product string, quantity int) string {
+	return `{"customer_id":"cust-1","items":[{"product_id":"` + product + `","quantity":` + strconv.Itoa(quantity) + `}]}`
 }
 
 // provocations are the statuses that a call has to itself, by "METHOD /path STATUS".
 var provocations = map[string]func(*stage){
 	"POST /orders 200": func(s *stage) {
-		s.send("/orders", orderOf("SHOE", 1, ""), "Prefer", "wait=20", "Idempotency-Key", "every-200")
+		s.send("/orders", orderOf("SHOE", 1), "Prefer", "wait=20", "Idempotency-Key", "every-200")
 	},
-	"POST /orders 202": func(s *stage) { s.send("/orders", orderOf("SHOE", 1, "")) },
-	"POST /orders 409": func(s *stage) { s.send("/orders", orderOf("SHOE", 10000, "")) },
-	"POST /orders 422": func(s *stage) { s.send("/orders", orderOf("NO-SUCH", 1, "")) },
+	"POST /orders 202": func(s *stage) { s.send("/orders", orderOf("SHOE", 1)) },
+	"POST /orders 409": func(s *stage) { s.send("/orders", orderOf("SHOE", 10000)) },
+	"POST /orders 422": func(s *stage) { s.send("/orders", orderOf("NO-SUCH", 1)) },
 	"POST /orders 503": func(s *stage) {
 		c := s.real()
 		c.send("POST", "/admin/breakers/payment-charge/trip", "")
 		defer c.send("POST", "/admin/breakers/payment-charge/reset", "")
-		s.send("/orders", orderOf("SHOE", 1, ""))
+		s.send("/orders", orderOf("SHOE", 1))
 	},
 
 	"GET /orders/{order_id} 200": func(s *stage) { s.send("/orders/"+s.instance.confirmed, "") },
 	"GET /orders/{order_id} 304": func(s *stage) { s.send("/orders/"+s.instance.confirmed, "", "If-None-Match", `"v4"`) },
 
 	"POST /orders/{order_id}/cancel 202": func(s *stage) {
-		s.send("/orders/"+s.instance.place(s.t, provider.Slow)+"/cancel", "")
+		c := s.real()
+		c.send("PUT", "/admin/faults", `{"latency_ms":300}`) // so long it is not decided
+		defer c.send("PUT", "/admin/faults", `{}`)
+		s.send("/orders/"+s.instance.place(s.t)+"/cancel", "")
 	},
 	"POST /orders/{order_id}/cancel 409": func(s *stage) { s.send("/orders/"+s.instance.confirmed+"/cancel", "") },
 
@@ -250,7 +252,7 @@ func startInstance(t *testing.T) *realInstance {
 	if a := c.send("PUT", "/products/SHOE", `{"name":"Shoe","unit_price_cents":1000,"stock":50}`); a.status != http.StatusCreated {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	r.confirmed = r.place(t, provider.Visa)
+	r.confirmed = r.place(t, "Prefer", "wait=20")
 	if a := c.send("GET", "/orders/"+r.confirmed, ""); !strings.Contains(a.body, `"CONFIRMED"`) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
@@ -258,14 +260,10 @@ func startInstance(t *testing.T) *realInstance {
 	return r
 }
 
-// place places an order and returns its id, a slow one at once and any other when it has ended.
-func (r *realInstance) place(t *testing.T, method string) string {
+// place places an order and returns its id.
+func (r *realInstance) place(t *testing.T, headers ...string) string {
 	t.Helper()
-	var headers []string
-	if method != provider.Slow {
-		headers = []string{"Prefer", "wait=20"}
-	}
-	a := newContract(t, r.Handler).send("POST", "/orders", orderOf("SHOE", 1, `,"payment_method":"`+method+`"`), headers...)
+	a := newContract(t, r.Handler).send("POST", "/orders", orderOf("SHOE", 1), headers...)
 	id, _ := a.problem(t)["order_id"].(string)
 	if a.status > http.StatusAccepted {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -280,8 +278,7 @@ func (r *realInstance) fail(t *testing.T) string {
 	c.send("PUT", "/admin/faults", `{"only":"capture","latency_ms":500}`)
 	defer c.send("PUT", "/admin/faults", `{}`)
 	before := r.App.Provider.Attempts().Capture
-	a := c.send("POST", "/orders", orderOf("SHOE", 1, ""))
-	id, _ := a.problem(t)["order_id"].(string)
+	id := r.place(t)
 	soon(t, "the card is charged", func() bool { return r.App.Provider.Attempts().Capture > before })
 	effect, err := r.App.Inventory.Release(t.Context(), inventory.Request{OrderID: id, Lines: []inventory.Line{{ProductID: "SHOE", Quantity: 1}}})
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/order"
 )
 
 // A SagaStatus says which sagas a list is to hold.
@@ -170,9 +171,6 @@ func (s *server) GetSaga(w http.ResponseWriter, r *http.Request, orderID apigen.
 
 var redriveShape = &shape{members: map[string]*shape{"reason": scalar}}
 
-// maxReason bounds what an operator writes into an order's log, in characters.
-const maxReason = 500
-
 // redriveAnswer is RedriveAccepted in openapi.yaml.
 type redriveAnswer struct {
 	Execution string `json:"execution"`
@@ -206,8 +204,8 @@ func redriveReason(body value) (string, error) {
 	}
 	var f form
 	reason := f.text(body, "reason")
-	if utf8.RuneCountInString(reason) > maxReason {
-		f.invalid("reason", "must be "+strconv.Itoa(maxReason)+" characters at most")
+	if utf8.RuneCountInString(reason) > order.MaxReason {
+		f.invalid("reason", "must be "+strconv.Itoa(order.MaxReason)+" characters at most")
 	}
 	return reason, f.fault()
 }
