@@ -15,8 +15,10 @@ func (c *cli) table() *tabwriter.Writer { return tabwriter.NewWriter(c.out, 0, 0
 
 func (c *cli) paymentCommand() *cobra.Command {
 	show := &cobra.Command{
-		Use:     "show ORDER_ID",
-		Short:   "Show our row of an order's payment beside the provider's own ledger",
+		Use:   "show ORDER_ID",
+		Short: "Show our row of an order's payment beside the provider's own ledger",
+		Long: `Print what was captured and refunded for an order by our own row and by the provider's ledger, and the ledger's
+entries. Where the two differ, the provider's is the judge of the money.`,
 		Example: `  cloudflow payment show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`,
 		Args:    exactly(1, "an order id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,8 +50,10 @@ func (c *cli) productCommand() *cobra.Command {
 
 func (c *cli) productList() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "List all products with price and stock",
+		Use:   "list",
+		Short: "List all products with price and stock",
+		Long: `Print a line for each product: its name and price, and how many pieces are available, held by orders that are
+not decided yet, and sold. All pages are read.`,
 		Example: `  cloudflow product list`,
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -86,7 +90,7 @@ func (c *cli) productPut() *cobra.Command {
 		Use:   "put PRODUCT_ID",
 		Short: "Create a product, or change its name and price",
 		Long: `Create a product, or change its name and price. --stock counts at creation only; afterwards stock
-grows by ` + "`cloudflow product restock`" + `.`,
+grows by ` + "`cloudflow product restock`" + `. Prints the product as it is then.`,
 		Example: `  cloudflow product put LAPTOP-01 --name "Laptop 14" --price 149900 --stock 10`,
 		Args:    exactly(1, "a product id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -109,8 +113,10 @@ func (c *cli) productRestock() *cobra.Command {
 	var quantity int64
 	var key string
 	cmd := &cobra.Command{
-		Use:     "restock PRODUCT_ID",
-		Short:   "Add pieces to a product's stock",
+		Use:   "restock PRODUCT_ID",
+		Short: "Add pieces to a product's stock",
+		Long: `Add pieces to a product's stock, and print the product as it was right after. With --idempotency-key the same command,
+repeated, adds them once.`,
 		Example: `  cloudflow product restock LAPTOP-01 --quantity 5`,
 		Args:    exactly(1, "a product id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -142,8 +148,10 @@ func (c *cli) product(do func(*apigen.Client) (*http.Response, error)) error {
 
 func (c *cli) breakerCommand() *cobra.Command {
 	list := &cobra.Command{
-		Use:     "list",
-		Short:   "List the circuit breakers",
+		Use:   "list",
+		Short: "List the circuit breakers",
+		Long: `Print a line for each circuit breaker: its state (CLOSED lets calls through, OPEN refuses them, HALF_OPEN lets one
+try), the failures in a row, and until when it is open.`,
 		Example: `  cloudflow breaker list`,
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -180,6 +188,7 @@ func (c *cli) breakerMove(verb, short string, do func(*cobra.Command, *apigen.Cl
 	return &cobra.Command{
 		Use:     verb + " NAME",
 		Short:   short,
+		Long:    short + ". Prints its state as it is then. The names are payment-charge and\npayment-refund.",
 		Example: "  cloudflow breaker " + verb + " payment-charge",
 		Args:    exactly(1, "a breaker's name (payment-charge or payment-refund)"),
 		RunE: func(cmd *cobra.Command, args []string) error {

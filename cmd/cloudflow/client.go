@@ -132,7 +132,8 @@ const maxForeign = 200
 func (c *cli) problem(status int, body []byte) error {
 	var p apigen.Problem
 	if json.Unmarshal(body, &p) != nil || p.Error == "" {
-		return fmt.Errorf("%s answered %d and no problem document; is it a CloudFlow? %.*q", c.URL, status, maxForeign, bytes.TrimSpace(body))
+		return fmt.Errorf("%s answered %d and no problem document; is it a CloudFlow? %.*q",
+			c.URL, status, maxForeign, bytes.TrimSpace(body))
 	}
 	if c.JSON {
 		fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))

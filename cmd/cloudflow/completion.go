@@ -28,8 +28,8 @@ func (c *cli) completionCommand() *cobra.Command {
 		g.AddCommand(&cobra.Command{
 			Use:   shell.name,
 			Short: "Print the completion script for " + shell.name,
-			Long: "Print the script that lets " + shell.name + ` complete the commands and flags of cloudflow. New shells complete once it is
-where the example puts it.`,
+			Long: "Print the script that lets " + shell.name + ` complete the commands and flags of cloudflow. Shells
+that are started after it was put where the example puts it do.`,
 			Example: "  " + shell.install,
 			Args:    exactly(0, "no argument"),
 			RunE: func(cmd *cobra.Command, _ []string) error {

@@ -118,7 +118,10 @@ func (c *cli) root() *cobra.Command {
 		Use:   "cloudflow",
 		Short: "Take orders and money: reserve, charge, confirm, or put everything back",
 		Long: `CloudFlow takes a customer's order, reserves the stock, charges the card and confirms it,
-or puts everything back. One binary: HTTP API, services, saga engine and durable store.`,
+or puts everything back. One binary: HTTP API, services, saga engine and durable store.
+
+Data goes to stdout, the rest to stderr. Exit codes: 0 done, 1 failed, 2 the command line was wrong. Every flag that
+an instance is run or reached by has a variable: ` + "`cloudflow help environment`" + `.`,
 		Example: `  cloudflow serve --demo
   cloudflow order place --customer cust-1 --item LAPTOP-01=1 --wait 10s
   cloudflow verify --data ./data`,

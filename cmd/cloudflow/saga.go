@@ -35,8 +35,11 @@ event a line with the time since the start. Without --execution it is the curren
 	show.Flags().StringVar(&execution, "execution", "", "an earlier one, by its name (default: the current one)")
 	var reason string
 	redrive := &cobra.Command{
-		Use:     "redrive ORDER_ID",
-		Short:   "Let the saga of an order in review go on where it failed",
+		Use:   "redrive ORDER_ID",
+		Short: "Let the saga of an order in review go on where it failed",
+		Long: `Start a new execution of an order's saga at the state that failed, with the input it had, and print its name. What was
+done stays done. --reason is kept in the order's log with who gave it. Only an order that needs review can be redriven;
+` + "`cloudflow saga list --status FAILED`" + ` lists them.`,
 		Example: `  cloudflow saga redrive ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --reason "provider is back"`,
 		Args:    exactly(1, "an order id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
