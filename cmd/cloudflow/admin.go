@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"text/tabwriter"
@@ -16,8 +15,10 @@ func (c *cli) table() *tabwriter.Writer { return tabwriter.NewWriter(c.out, 0, 0
 
 func (c *cli) paymentCommand() *cobra.Command {
 	show := &cobra.Command{
-		Use:     "show ORDER_ID",
-		Short:   "Show our row of an order's payment beside the provider's own ledger",
+		Use:   "show ORDER_ID",
+		Short: "Show our row of an order's payment beside the provider's own ledger",
+		Long: `Print what was captured and refunded for an order by our own row and by the provider's ledger, and the ledger's
+entries. Where the two differ, the provider's is the judge of the money.`,
 		Example: `  cloudflow payment show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`,
 		Args:    exactly(1, "an order id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,8 +50,10 @@ func (c *cli) productCommand() *cobra.Command {
 
 func (c *cli) productList() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "List all products with price and stock",
+		Use:   "list",
+		Short: "List all products with price and stock",
+		Long: `Print a line for each product: its name and price, and how many pieces are available, held by orders that are
+not decided yet, and sold. All pages are read.`,
 		Example: `  cloudflow product list`,
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,12 +62,7 @@ func (c *cli) productList() *cobra.Command {
 				return err
 			}
 			if c.JSON {
-				text, err := json.Marshal(apigen.ProductList{Products: all})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.out, string(text))
-				return err
+				return c.printJSON(apigen.ProductList{Products: all})
 			}
 			w := c.table()
 			fmt.Fprintf(w, "product\tname\tprice\tavailable\theld\tsold\n")
@@ -78,23 +76,11 @@ func (c *cli) productList() *cobra.Command {
 
 // allProducts reads every page.
 func (c *cli) allProducts(ctx context.Context) ([]apigen.Product, error) {
-	all := []apigen.Product{}
 	params := &apigen.ListProductsParams{Limit: ptr(100)}
-	for {
-		var page apigen.ProductList
-		status, body, err := c.fetch(&page, func(api *apigen.Client) (*http.Response, error) { return api.ListProducts(ctx, params) })
-		switch {
-		case err != nil:
-			return nil, err
-		case status >= 400:
-			return nil, c.problem(status, body)
-		}
-		all = append(all, page.Products...)
-		if page.NextCursor == nil {
-			return all, nil
-		}
-		params.Cursor = page.NextCursor
-	}
+	return pages(c, func(api *apigen.Client, cursor *string) (*http.Response, error) {
+		params.Cursor = cursor
+		return api.ListProducts(ctx, params)
+	}, func(p apigen.ProductList) ([]apigen.Product, *string) { return p.Products, p.NextCursor })
 }
 
 func (c *cli) productPut() *cobra.Command {
@@ -104,7 +90,7 @@ func (c *cli) productPut() *cobra.Command {
 		Use:   "put PRODUCT_ID",
 		Short: "Create a product, or change its name and price",
 		Long: `Create a product, or change its name and price. --stock counts at creation only; afterwards stock
-grows by ` + "`cloudflow product restock`" + `.`,
+grows by ` + "`cloudflow product restock`" + `. Prints the product as it is then.`,
 		Example: `  cloudflow product put LAPTOP-01 --name "Laptop 14" --price 149900 --stock 10`,
 		Args:    exactly(1, "a product id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -127,8 +113,10 @@ func (c *cli) productRestock() *cobra.Command {
 	var quantity int64
 	var key string
 	cmd := &cobra.Command{
-		Use:     "restock PRODUCT_ID",
-		Short:   "Add pieces to a product's stock",
+		Use:   "restock PRODUCT_ID",
+		Short: "Add pieces to a product's stock",
+		Long: `Add pieces to a product's stock, and print the product as it was right after. With --idempotency-key the same command,
+repeated, adds them once.`,
 		Example: `  cloudflow product restock LAPTOP-01 --quantity 5`,
 		Args:    exactly(1, "a product id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -160,8 +148,10 @@ func (c *cli) product(do func(*apigen.Client) (*http.Response, error)) error {
 
 func (c *cli) breakerCommand() *cobra.Command {
 	list := &cobra.Command{
-		Use:     "list",
-		Short:   "List the circuit breakers",
+		Use:   "list",
+		Short: "List the circuit breakers",
+		Long: `Print a line for each circuit breaker: its state (CLOSED lets calls through, OPEN refuses them, HALF_OPEN lets one
+try), the failures in a row, and until when it is open.`,
 		Example: `  cloudflow breaker list`,
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -198,6 +188,7 @@ func (c *cli) breakerMove(verb, short string, do func(*cobra.Command, *apigen.Cl
 	return &cobra.Command{
 		Use:     verb + " NAME",
 		Short:   short,
+		Long:    short + ". Prints its state as it is then. The names are payment-charge and\npayment-refund.",
 		Example: "  cloudflow breaker " + verb + " payment-charge",
 		Args:    exactly(1, "a breaker's name (payment-charge or payment-refund)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -210,69 +201,6 @@ func (c *cli) breakerMove(verb, short string, do func(*cobra.Command, *apigen.Cl
 			return err
 		},
 	}
-}
-
-func (c *cli) sagaCommand() *cobra.Command {
-	show := &cobra.Command{
-		Use:     "show ORDER_ID",
-		Short:   "Show where an order's saga stands and how it came there",
-		Example: `  cloudflow saga show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`,
-		Args:    exactly(1, "an order id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var s apigen.Saga
-			printed, err := c.call(&s, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(cmd.Context(), args[0]) })
-			if err != nil || printed {
-				return err
-			}
-			return c.printSaga(s)
-		},
-	}
-	var reason string
-	redrive := &cobra.Command{
-		Use:     "redrive ORDER_ID",
-		Short:   "Let the saga of an order in review go on where it failed",
-		Example: `  cloudflow saga redrive ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --reason "provider is back"`,
-		Args:    exactly(1, "an order id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if reason == "" {
-				return usagef("--reason is wanted: it is kept in the order's log")
-			}
-			var accepted apigen.RedriveAccepted
-			printed, err := c.call(&accepted, func(api *apigen.Client) (*http.Response, error) {
-				return api.RedriveSaga(cmd.Context(), args[0], apigen.RedriveRequest{Reason: reason})
-			})
-			if err != nil || printed {
-				return err
-			}
-			_, err = fmt.Fprintf(c.out, "started %s\n", accepted.Execution)
-			return err
-		},
-	}
-	redrive.Flags().StringVar(&reason, "reason", "", "why it can go on now (required)")
-	return group("saga", "Look at the saga of an order, and redrive one that failed", `  cloudflow saga show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`, show, redrive)
-}
-
-func (c *cli) printSaga(s apigen.Saga) error {
-	w := c.table()
-	line := string(s.Status)
-	if s.State != nil {
-		line += " at " + *s.State
-	}
-	if s.Error != nil {
-		line += ": " + *s.Error
-	}
-	fmt.Fprintf(w, "%s\t%s\n", s.Execution, line)
-	for _, e := range s.History {
-		state, detail := "", ""
-		if e.State != nil {
-			state = *e.State
-		}
-		if e.Error != nil {
-			detail = *e.Error
-		}
-		fmt.Fprintf(w, "  %d\t+%d ms\t%s\t%s\t%s\n", e.ID, e.Timestamp.Sub(s.StartedAt).Milliseconds(), e.Type, state, detail)
-	}
-	return w.Flush()
 }
 
 func (c *cli) versionCommand() *cobra.Command {

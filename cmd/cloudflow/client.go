@@ -57,6 +57,9 @@ func (c *cli) call(into any, do func(*apigen.Client) (*http.Response, error)) (p
 	if resp.StatusCode >= 400 {
 		return false, c.problem(resp.StatusCode, body)
 	}
+	if !json.Valid(body) {
+		return false, fmt.Errorf("%s answered what is no JSON; is it a CloudFlow?", c.URL)
+	}
 	if c.JSON {
 		_, err := fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
 		return true, err
@@ -69,21 +72,68 @@ func (c *cli) call(into any, do func(*apigen.Client) (*http.Response, error)) (p
 	return false, nil
 }
 
-func (c *cli) unreachable(err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("nothing listens on %s; start one with `cloudflow serve --demo`, or name another with --url", c.URL)
+// pages reads every page of a list: do asks for the page behind a cursor, of takes it apart. The list is never nil.
+func pages[Page, T any](
+	c *cli, do func(api *apigen.Client, cursor *string) (*http.Response, error), of func(Page) (list []T, next *string),
+) ([]T, error) {
+	all := []T{}
+	var cursor *string
+	for {
+		var page Page
+		status, body, err := c.fetch(&page, func(api *apigen.Client) (*http.Response, error) { return do(api, cursor) })
+		switch {
+		case err != nil:
+			return nil, err
+		case status >= http.StatusBadRequest:
+			return nil, c.problem(status, body)
+		}
+		list, next := of(page)
+		all = append(all, list...)
+		if next == nil {
+			return all, nil
+		}
+		if cursor != nil && *cursor == *next {
+			return nil, fmt.Errorf("the pages of %s do not get on: the cursor %s comes again", c.URL, *next)
+		}
+		cursor = next
 	}
-	if errors.Is(err, context.Canceled) {
-		return errors.New("interrupted")
+}
+
+// printJSON prints one JSON value.
+func (c *cli) printJSON(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, string(text))
+	return err
+}
+
+// unreachable says what an instance that gave no answer is called, and what to try.
+func (c *cli) unreachable(err error) error {
+	var call *url.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens on %s; start one with `cloudflow serve --demo`, or name another with --url", c.URL)
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &call) && call.Timeout():
+		return fmt.Errorf("%s has not answered within %s; what it was asked may be done all the same", c.URL, c.timeout)
+	case errors.As(err, &call):
+		return fmt.Errorf("cannot reach %s: %w; name another with --url", c.URL, call.Err)
 	}
 	return err
 }
+
+// maxForeign is how much is shown of an answer that is none of ours.
+const maxForeign = 200
 
 // problem prints a problem body as it came with --json (stdout stays one JSON value) and makes one line of it otherwise.
 func (c *cli) problem(status int, body []byte) error {
 	var p apigen.Problem
 	if json.Unmarshal(body, &p) != nil || p.Error == "" {
-		return fmt.Errorf("%s answered %d: %s", c.URL, status, bytes.TrimSpace(body))
+		return fmt.Errorf("%s answered %d and no problem document; is it a CloudFlow? %.*q",
+			c.URL, status, maxForeign, bytes.TrimSpace(body))
 	}
 	if c.JSON {
 		fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 )
 
@@ -133,14 +135,33 @@ func TestProductListShowsAllPages(t *testing.T) {
 	}
 }
 
+// With --json every command prints one JSON value and nothing else, also when it fails. A new command needs a row here.
 func TestJSONIsOneValue(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir(), "--demo")
 	o := s.place("--item", "MOUSE-01=1")
+	left := map[string]bool{}
+	root := (&cli{}).root()
+	_ = eachCommand(root, func(cmd *cobra.Command) error {
+		left[cmd.CommandPath()] = !cmd.HasSubCommands()
+		return nil
+	})
+	delete(left, "cloudflow serve")       // its log is JSON lines, on stderr
+	delete(left, "cloudflow demo")        // TestDemoCommand
+	delete(left, "cloudflow order watch") // a feed has no end: one value a line, TestOrderWatch
+	had := func(args []string) {
+		cmd, _, err := root.Find(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(left, cmd.CommandPath())
+	}
 	for _, args := range [][]string{
 		{"order", "place", "--customer", "c", "--item", "MOUSE-01=1"},
 		{"order", "place", "--customer", "c", "--item", "MOUSE-01=1", "--wait", "10s"},
 		{"order", "get", o.OrderID},
+		{"order", "list"},
+		{"events", o.OrderID},
 		{"payment", "show", o.OrderID},
 		{"product", "list"},
 		{"product", "put", "NEW-01", "--name", "New", "--price", "1"},
@@ -148,10 +169,24 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"breaker", "list"},
 		{"breaker", "trip", "payment-refund"},
 		{"breaker", "reset", "payment-refund"},
+		{"saga", "list"},
 		{"saga", "show", o.OrderID},
+		{"dlq", "list"},
+		{"dlq", "redrive", "--all"},
+		{"fault", "set", "--latency", "1ms"},
+		{"fault", "show"},
+		{"fault", "clear"},
+		{"seed"},
+		{"completion", "bash"},
+		{"completion", "zsh"},
+		{"completion", "fish"},
+		{"completion", "powershell"},
+		{"man", t.TempDir()},
+		{"environment"},
 		{"verify"},
 		{"version"},
 	} {
+		had(args)
 		one[map[string]any](s.cli(append(args, "--json")...).exits(0))
 	}
 	for _, args := range [][]string{
@@ -160,9 +195,17 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"payment", "show", "ord-00000000000000000000000000"},
 		{"saga", "redrive", o.OrderID, "--reason", "r"},
 		{"breaker", "trip", "no-such"},
+		{"dlq", "redrive", strings.Repeat("x", 129)},
+		{"fault", "set", "--rate", "2"},
 	} {
+		had(args)
 		if p := one[apigen.Problem](s.cli(append(args, "--json")...).exits(1)); p.Error == "" || p.Status < 400 {
 			t.Errorf("%v printed the problem %+v", args, p)
+		}
+	}
+	for path, prints := range left {
+		if prints {
+			t.Errorf("nobody has asked `%s` for JSON: add a row", path)
 		}
 	}
 }

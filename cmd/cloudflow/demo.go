@@ -195,7 +195,7 @@ func (c *cli) endOfSaga(ctx context.Context, orderID string) (saga apigen.Saga, 
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, _, err := c.fetch(&saga, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(ctx, orderID) }); err != nil {
+		if _, _, err := c.fetch(&saga, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(ctx, orderID, nil) }); err != nil {
 			return saga, err
 		}
 		if saga.Status != apigen.SagaStatusRUNNING {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,23 +31,23 @@ func main() {
 }
 
 // settings are what flags, then CLOUDFLOW_* variables, then defaults decide: the environment is read first and gives
-// the flags their defaults.
+// the flags their defaults. The help is what `cloudflow environment` says of the variable.
 type settings struct {
-	Addr     string `env:"ADDR" envDefault:"127.0.0.1:8080"`
-	Data     string `env:"DATA" envDefault:"./data"`
-	URL      string `env:"URL" envDefault:"http://127.0.0.1:8080"`
-	JSON     bool   `env:"JSON"`
-	LogLevel string `env:"LOG_LEVEL" envDefault:"info"`
-	Currency string `env:"CURRENCY" envDefault:"USD"`
+	Addr     string `env:"ADDR" envDefault:"127.0.0.1:8080" help:"where serve listens (--addr)"`
+	Data     string `env:"DATA" envDefault:"./data" help:"the data directory of serve (--data)"`
+	URL      string `env:"URL" envDefault:"http://127.0.0.1:8080" help:"the instance that the other commands talk to (--url)"`
+	JSON     bool   `env:"JSON" help:"true: print one JSON value and nothing else (--json)"`
+	LogLevel string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error (--log-level)"`
+	Currency string `env:"CURRENCY" envDefault:"USD" help:"the shop's one currency, ISO 4217 (--currency)"`
 
-	BreakerFailures int `env:"BREAKER_FAILURES" envDefault:"5"`
+	BreakerFailures int `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
 
-	Sender   string `env:"SENDER" envDefault:"log"`
-	SMTPAddr string `env:"SMTP_ADDR" envDefault:"127.0.0.1:25"`
-	SMTPFrom string `env:"SMTP_FROM" envDefault:"orders@cloudflow.invalid"`
-	SMTPUser string `env:"SMTP_USER"`
-	SMTPPass string `env:"SMTP_PASSWORD"`
-	SMTPTLS  string `env:"SMTP_TLS" envDefault:"starttls"`
+	Sender   string `env:"SENDER" envDefault:"log" help:"how notifications leave: log or smtp (--sender)"`
+	SMTPAddr string `env:"SMTP_ADDR" envDefault:"127.0.0.1:25" help:"the relay, host:port"`
+	SMTPFrom string `env:"SMTP_FROM" envDefault:"orders@cloudflow.invalid" help:"the address that e-mail comes from"`
+	SMTPUser string `env:"SMTP_USER" help:"the name at the relay; empty: none is given"`
+	SMTPPass string `env:"SMTP_PASSWORD" help:"the password at the relay"`
+	SMTPTLS  string `env:"SMTP_TLS" envDefault:"starttls" help:"starttls, tls or none"`
 }
 
 const envPrefix = "CLOUDFLOW_"
@@ -98,6 +99,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(errOut, "cloudflow: %v\n", err)
 		return 2
+	case ctx.Err() != nil && errors.Is(err, context.Canceled): // Ctrl-C: where it was just then helps nobody
+		fmt.Fprintln(errOut, "cloudflow: interrupted")
+		return 1
 	default:
 		fmt.Fprintf(errOut, "cloudflow: %v\n", err)
 		return 1
@@ -114,7 +118,10 @@ func (c *cli) root() *cobra.Command {
 		Use:   "cloudflow",
 		Short: "Take orders and money: reserve, charge, confirm, or put everything back",
 		Long: `CloudFlow takes a customer's order, reserves the stock, charges the card and confirms it,
-or puts everything back. One binary: HTTP API, services, saga engine and durable store.`,
+or puts everything back. One binary: HTTP API, services, saga engine and durable store.
+
+Data goes to stdout, the rest to stderr. Exit codes: 0 done, 1 failed, 2 the command line was wrong. Every flag that
+an instance is run or reached by has a variable: ` + "`cloudflow help environment`" + `.`,
 		Example: `  cloudflow serve --demo
   cloudflow order place --customer cust-1 --item LAPTOP-01=1 --wait 10s
   cloudflow verify --data ./data`,
@@ -122,19 +129,20 @@ or puts everything back. One binary: HTTP API, services, saga engine and durable
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q; `cloudflow --help` lists them", args[0])
+				return usagef("unknown command %q%s; `cloudflow --help` lists them", args[0], meant(cmd, args[0]))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // completionCommand is ours
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see `%s --help`", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.JSON, "json", c.JSON, "print one JSON value and nothing else")
 	flags.StringVar(&c.URL, "url", c.URL, "the instance to talk to")
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		c.serveCommand(),
 		c.orderCommand(),
@@ -143,23 +151,55 @@ or puts everything back. One binary: HTTP API, services, saga engine and durable
 		c.productCommand(),
 		c.breakerCommand(),
 		c.sagaCommand(),
+		c.dlqCommand(),
+		c.faultCommand(),
 		c.verifyCommand(),
+		c.seedCommand(),
 		c.demoCommand(),
+		c.completionCommand(),
+		c.manCommand(),
+		c.environmentCommand(),
 		c.versionCommand(),
 	)
 	return root
+}
+
+// helpCommand is cobra's, but for a topic that there is not: cobra prints the help of cloudflow itself then, and exits 0.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Print the help of a command",
+		Example: "  cloudflow help order place\n  cloudflow help environment",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, rest, err := cmd.Root().Find(args)
+			if err != nil || topic == nil || len(rest) > 0 {
+				return usagef("there is no help on %q; `cloudflow --help` lists the commands", strings.Join(args, " "))
+			}
+			topic.InitDefaultHelpFlag()
+			return topic.Help()
+		},
+	}
 }
 
 // group is a command that only holds others.
 func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short, Example: example, Args: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usagef("unknown command %q for %q; see `%s --help`", args[0], cmd.CommandPath(), cmd.CommandPath())
+			return usagef("unknown command %q for %q%s; see `%s --help`", args[0], cmd.CommandPath(), meant(cmd, args[0]), cmd.CommandPath())
 		}
 		return nil
 	}, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	g.AddCommand(commands...)
 	return g
+}
+
+// meant is a question behind an unknown command: did you mean that one?
+func meant(cmd *cobra.Command, typed string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(typed); len(near) > 0 {
+		return ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return ""
 }
 
 // exactly wants n arguments and says which.

@@ -30,7 +30,8 @@ func (c *cli) orderPlace() *cobra.Command {
 		Short: "Place an order",
 		Long: `Place an order. --item is PRODUCT=QUANTITY, or PRODUCT=QUANTITY@CENTS to be refused if the price is
 another by now; repeat it for more lines. An idempotency key is always sent: give one with
---idempotency-key and the same command, repeated, is the same order.`,
+--idempotency-key and the same command, repeated, is the same order. Prints the order as it was accepted or,
+with --wait, as it ended, with its events. An order that ends otherwise than CONFIRMED is no failure of the command.`,
 		Example: `  cloudflow order place --customer cust-1 --item LAPTOP-01=1 --item MOUSE-01=2 --wait 10s
   cloudflow order place --customer cust-1 --item KEYBD-01=1@8999 --payment-method pm_card_chargeDeclined --wait 10s`,
 		Args: exactly(0, "no argument"),
@@ -102,6 +103,8 @@ func (c *cli) orderGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get ORDER_ID",
 		Short: "Show an order and what happened to it",
+		Long: `Print an order's status, why it was not confirmed if it was not, its lines and total, and its events with the
+time since the first one. With --version or --as-of, as it was then.`,
 		Example: `  cloudflow order get ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D
   cloudflow order get ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --version 2`,
 		Args: exactly(1, "an order id"),
@@ -137,8 +140,10 @@ func (c *cli) orderGet() *cobra.Command {
 
 func (c *cli) orderCancel() *cobra.Command {
 	return &cobra.Command{
-		Use:     "cancel ORDER_ID",
-		Short:   "Cancel an order that is not decided yet",
+		Use:   "cancel ORDER_ID",
+		Short: "Cancel an order that is not decided yet",
+		Long: `Ask for an order to be cancelled, and print its status as it is then. The saga sees the wish at its next step and puts
+everything back, unless the order was confirmed first: ` + "`cloudflow order get`" + ` shows which it was.`,
 		Example: `  cloudflow order cancel ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D`,
 		Args:    exactly(1, "an order id"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -206,4 +207,23 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	}
 	invoke(t, nil, "product", "list", "--url", url).exits(0)
 	p.terminate()
+}
+
+// `| head -1` takes what it wants and goes: that is no error, and nothing is said of it.
+func TestABrokenPipeIsNoError(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	var said bytes.Buffer
+	c := program(t, "completion", "bash")
+	c.Stdout, c.Stderr = w, &said
+	err = c.Run()
+	w.Close()
+	var e *exec.ExitError
+	if !errors.As(err, &e) || said.Len() > 0 {
+		t.Errorf("it ended with %v and said %q", err, said.String())
+	}
 }

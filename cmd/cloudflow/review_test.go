@@ -72,6 +72,10 @@ func TestSagaInReview(t *testing.T) {
 	}
 	inReview(id)
 	s.cli("saga", "show", id).exits(0).prints("FAILED at CommitReservation: HoldReleased")
+	s.cli("saga", "list", "--status", "failed").exits(0).prints(id, "FAILED, needs review", "CommitReservation", "HoldReleased")
+	if running := one[apigen.SagaList](s.cli("saga", "list", "--status", "RUNNING", "--json").exits(0)); len(running.Sagas) > 0 {
+		t.Errorf("under way are %+v", running.Sagas)
+	}
 	s.cli("saga", "redrive", id, "--reason", "let us see").exits(0).prints("started " + id + "-r1")
 	inReview(id + "-r1") // it fails where it failed before, and a person is needed again
 	r := one[apigen.RedriveAccepted](s.cli("saga", "redrive", id, "--reason", "once more", "--json").exits(0))
@@ -79,5 +83,7 @@ func TestSagaInReview(t *testing.T) {
 		t.Errorf("started %s", r.Execution)
 	}
 	inReview(id + "-r2")
+	s.cli("saga", "show", id, "--execution", id+"-r1").exits(0).prints(id+"-r1  ", "FAILED at CommitReservation", id+", "+id+"-r1, "+id+"-r2")
+	s.cli("saga", "show", id, "--execution", id+"-r3").exits(1).hints("NOT_FOUND (404)")
 	s.cli("verify").exits(0).hints("0 violations")
 }

@@ -27,8 +27,8 @@ Data lives in --data and survives kill -9; one process holds the directory at a 
 lines on stderr. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
 the next start.
 
-Every flag has a CLOUDFLOW_ variable (CLOUDFLOW_ADDR, CLOUDFLOW_DATA, ...). E-mail is sent with
-CLOUDFLOW_SENDER=smtp and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS (starttls, tls, none).`,
+Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
+and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 		Example: `  cloudflow serve --demo
   cloudflow serve --addr 127.0.0.1:9000 --data /var/lib/cloudflow`,
 		Args: exactly(0, "no argument"),
@@ -60,7 +60,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	}
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
-		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Log: log,
+		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Development: true, Log: log,
 	})
 	if err != nil {
 		return err

@@ -21,7 +21,9 @@ type Execution struct {
 	Error, Cause string // of an end that is not SUCCEEDED
 	Definition   string // hash of the definition that it runs
 	Started      time.Time
+	Updated      time.Time // when its last answer was committed
 	Ended        time.Time // zero while it runs
+	Wakes        time.Time // when its timer is due: that of a Wait, or of the next attempt at a task; zero if it waits for none
 	History      []asl.HistoryEvent
 }
 
@@ -46,8 +48,22 @@ func (e *Engine) Describe(ctx context.Context, name string) (Execution, error) {
 		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
 	}
 	var history []asl.HistoryEvent
+	d, err := e.describe(ctx, name, func(h asl.HistoryEvent) { history = append(history, h) })
+	d.History = history
+	return d, err
+}
+
+// Summary is Describe without the history: for lists. fault.NotFound: no such execution.
+func (e *Engine) Summary(ctx context.Context, name string) (Execution, error) {
+	if checkName(name) != nil {
+		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
+	}
+	return e.describe(ctx, name, nil)
+}
+
+func (e *Engine) describe(ctx context.Context, name string, observe func(asl.HistoryEvent)) (Execution, error) {
 	r := run{name: name}
-	if err := e.replay(ctx, &r, func(h asl.HistoryEvent) { history = append(history, h) }); err != nil {
+	if err := e.replay(ctx, &r, observe); err != nil {
 		return Execution{}, err
 	}
 	if r.x == nil {
@@ -59,12 +75,15 @@ func (e *Engine) Describe(ctx context.Context, name string) (Execution, error) {
 	}
 	d := Execution{
 		Name: name, Status: r.x.Status(), Input: start.Input, Definition: r.machine.Hash(),
-		Started: start.Time, History: history,
+		Started: start.Time, Updated: r.last,
 	}
 	d.State, d.StateInput = r.x.Current()
 	d.Error, d.Cause = r.x.Failure()
 	if d.Status == succeeded {
 		d.Output = r.x.Output()
+	}
+	if timer, ticking := timerOf(r.open); ticking && d.Status == running {
+		d.Wakes = timer.At
 	}
 	if d.Status != running {
 		d.Ended = r.last
@@ -73,4 +92,17 @@ func (e *Engine) Describe(ctx context.Context, name string) (Execution, error) {
 		}
 	}
 	return d, nil
+}
+
+// Running returns up to limit names of open executions beyond after, in the order of the names.
+func (e *Engine) Running(ctx context.Context, after string, limit int) ([]string, error) {
+	page, err := store.Merge(ctx, e.o.Store, store.Query{Table: Table, After: after, Limit: limit}, openPartitions[:])
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(page))
+	for i, en := range page {
+		names[i] = en.Key.SK
+	}
+	return names, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -408,11 +409,36 @@ func TestDescribe(t *testing.T) {
 		if d.Status != "RUNNING" || d.State != "Work" || !reflect.DeepEqual(d.StateInput, input) || !d.Ended.IsZero() || !d.Started.Equal(begin) {
 			t.Errorf("while it runs: %+v", d)
 		}
+		if d.Wakes.Sub(begin) != time.Minute || !d.Updated.Equal(begin) {
+			t.Errorf("its next attempt is at %v, its last answer at %v", d.Wakes, d.Updated)
+		}
+		start(t, e, s, "o-2", nil)
+		start(t, e, s, "o-1-r1", nil)
+		for after, want := range map[string]string{"": "[o-1 o-1-r1]", "o-1": "[o-1-r1 o-2]", "o-1-r1": "[o-2]", "o-2": "[]"} {
+			if names, err := e.Running(t.Context(), after, 2); err != nil || fmt.Sprint(names) != want {
+				t.Errorf("two that run, beyond %q: %v, %v, want %s", after, names, err, want)
+			}
+		}
 		settle(t, e)
+		if names, err := e.Running(t.Context(), "", 100); err != nil || len(names) != 0 {
+			t.Errorf("at rest there run %v, %v", names, err)
+		}
 		d = describe(t, e, "o-1")
 		if d.Status != "FAILED" || d.State != "Work" || d.Error != "Transient" || !strings.Contains(d.Cause, "not now") ||
 			!reflect.DeepEqual(d.StateInput, input) || d.Ended.Sub(d.Started) != 180*time.Second {
 			t.Errorf("failed: %+v", d)
+		}
+		summary, err := e.Summary(t.Context(), "o-1")
+		if err != nil || len(summary.History) != 0 {
+			t.Errorf("the summary is %+v, %v", summary, err)
+		}
+		if summary.History = d.History; !reflect.DeepEqual(summary, d) || !d.Updated.Equal(d.Ended) || !d.Wakes.IsZero() {
+			t.Errorf("the summary is %+v, the description %+v", summary, d)
+		}
+		for _, name := range []string{"o-4", "no such#name"} {
+			if _, err := e.Summary(t.Context(), name); !fault.Is(err, fault.NotFound) {
+				t.Errorf("the summary of %q: %v", name, err)
+			}
 		}
 		if len(d.History) < 5 {
 			t.Fatalf("history: %+v", d.History)

@@ -3,13 +3,10 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
-	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 )
 
@@ -99,112 +96,6 @@ func (s *server) switched(x *exchange, r *http.Request, b Breaker, what string, 
 	snapshot, err := b.State(r.Context())
 	x.Header().Set("Cache-Control", noStore)
 	s.replyJSON(x, r, http.StatusOK, viewOfBreaker(snapshot, err != nil))
-}
-
-// sagaView is Saga in openapi.yaml.
-type sagaView struct {
-	OrderID   string          `json:"order_id"`
-	Execution string          `json:"execution"`
-	Status    string          `json:"status"`
-	State     string          `json:"state,omitempty"`
-	Input     any             `json:"input,omitempty"`
-	Error     string          `json:"error,omitempty"`
-	Cause     string          `json:"cause,omitempty"`
-	StartedAt time.Time       `json:"started_at"`
-	EndedAt   *time.Time      `json:"ended_at,omitempty"`
-	History   []sagaEventView `json:"history"`
-}
-
-type sagaEventView struct {
-	ID         int64     `json:"id"`
-	PreviousID int64     `json:"previous_id"`
-	Type       string    `json:"type"`
-	Timestamp  time.Time `json:"timestamp"`
-	State      string    `json:"state,omitempty"`
-	Resource   string    `json:"resource,omitempty"`
-	Attempt    int       `json:"attempt,omitempty"`
-	Input      any       `json:"input,omitempty"`
-	Output     any       `json:"output,omitempty"`
-	Error      string    `json:"error,omitempty"`
-	Cause      string    `json:"cause,omitempty"`
-}
-
-func viewOfSaga(orderID string, e flow.Execution) sagaView {
-	v := sagaView{
-		OrderID: orderID, Execution: e.Name, Status: string(e.Status), State: e.State, Input: e.Input,
-		Error: e.Error, Cause: e.Cause, StartedAt: e.Started.UTC(), History: make([]sagaEventView, 0, len(e.History)),
-	}
-	if !e.Ended.IsZero() {
-		ended := e.Ended.UTC()
-		v.EndedAt = &ended
-	}
-	for _, h := range e.History {
-		v.History = append(v.History, sagaEventView{
-			ID: h.ID, PreviousID: h.PreviousID, Type: h.Type, Timestamp: h.Time.UTC(), State: h.State, Resource: h.Resource,
-			Attempt: h.Attempt, Input: h.Input, Output: h.Output, Error: h.Error, Cause: h.Cause,
-		})
-	}
-	return v
-}
-
-// GetSaga shows the order's current execution.
-func (s *server) GetSaga(w http.ResponseWriter, r *http.Request, orderID apigen.OrderID) {
-	x := of(w)
-	if !validID(orderID) {
-		s.refuse(x, r, errNoOrder)
-		return
-	}
-	execution, err := s.sagas.Current(r.Context(), orderID)
-	if err != nil {
-		s.refuse(x, r, err)
-		return
-	}
-	x.Header().Set("Cache-Control", noStore)
-	s.replyJSON(x, r, http.StatusOK, viewOfSaga(orderID, execution))
-}
-
-var redriveShape = &shape{members: map[string]*shape{"reason": scalar}}
-
-// maxReason bounds what an operator writes into an order's log, in characters.
-const maxReason = 500
-
-// redriveAnswer is RedriveAccepted in openapi.yaml.
-type redriveAnswer struct {
-	Execution string `json:"execution"`
-}
-
-// RedriveSaga lets a failed saga go on.
-func (s *server) RedriveSaga(w http.ResponseWriter, r *http.Request, orderID apigen.OrderID) {
-	x := of(w)
-	reason, err := redriveReason(x.body)
-	if err == nil && !validID(orderID) {
-		err = errNoOrder
-	}
-	if err != nil {
-		s.refuse(x, r, err)
-		return
-	}
-	execution, err := s.sagas.Redrive(r.Context(), orderID, reason, x.principal.Subject, x.correlationID)
-	if err != nil {
-		s.refuse(x, r, err)
-		return
-	}
-	h := x.Header()
-	h.Set("Cache-Control", noStore)
-	h.Set("Location", "/admin/sagas/"+orderID)
-	s.replyJSON(x, r, http.StatusAccepted, redriveAnswer{execution})
-}
-
-func redriveReason(body value) (string, error) {
-	if err := redriveShape.check(body, ""); err != nil {
-		return "", err
-	}
-	var f form
-	reason := f.text(body, "reason")
-	if utf8.RuneCountInString(reason) > maxReason {
-		f.invalid("reason", "must be "+strconv.Itoa(maxReason)+" characters at most")
-	}
-	return reason, f.fault()
 }
 
 // verifyAnswer is VerifyReport in openapi.yaml.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,8 @@ type contract struct {
 	handler http.Handler
 	doc     *openapi3.T
 	router  routers.Router
+
+	answered map[string]bool // "METHOD /path STATUS" of each call that the document has, if anybody wants to know
 }
 
 func newContract(t testing.TB, h http.Handler) *contract {
@@ -46,7 +49,7 @@ func newContract(t testing.TB, h http.Handler) *contract {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &contract{t, h, doc, router}
+	return &contract{t: t, handler: h, doc: doc, router: router}
 }
 
 // An answer is what came back; body is its text.
@@ -125,11 +128,36 @@ func (c *contract) check(r *http.Request, sent []byte, a answer) {
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 		c.t.Errorf("%s %s: the answer %d breaks the contract: %v\n%s", r.Method, r.URL, a.status, err, a.body)
 	}
+	c.checkHeaders(route, a)
+	if c.answered != nil {
+		c.answered[r.Method+" "+route.Path+" "+strconv.Itoa(a.status)] = true
+	}
 	if a.status == http.StatusNotModified && a.body != "" {
 		c.t.Errorf("%s %s: 304 with a body", r.Method, r.URL)
 	}
 	if a.status >= 400 {
 		c.checkProblem(a)
+	}
+}
+
+// plumbing are the headers that any answer may have, and that the document leaves to HTTP.
+var plumbing = map[string]bool{"Content-Type": true, "Content-Length": true, "Cache-Control": true, "X-Content-Type-Options": true, "X-Accel-Buffering": true}
+
+// checkHeaders wants every other header of the answer to be declared: ValidateResponse looks at those that are.
+func (c *contract) checkHeaders(route *routers.Route, a answer) {
+	c.t.Helper()
+	declared := route.Operation.Responses.Status(a.status)
+	if declared == nil {
+		return // ValidateResponse has said so
+	}
+	for name := range a.header {
+		known := plumbing[name]
+		for header := range declared.Value.Headers {
+			known = known || http.CanonicalHeaderKey(header) == name
+		}
+		if !known {
+			c.t.Errorf("%s %s: the answer %d has the header %s, which the document does not declare", route.Method, route.Path, a.status, name)
+		}
 	}
 }
 

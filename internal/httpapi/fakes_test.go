@@ -20,6 +20,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -51,6 +52,13 @@ type world struct {
 	put       inventory.PutProduct
 	restocked inventory.Restock
 	execution flow.Execution
+	sagas     []httpapi.SagaSummary
+	which     httpapi.SagaStatus
+	shown     string
+	letters   []notification.DeadLetter
+	redriven  []string
+	bounded   bool // the redrive had a deadline
+	fault     httpapi.Fault
 	reason    string
 	report    httpapi.VerifyReport
 	actor     string
@@ -85,7 +93,8 @@ func (w *world) serve(t testing.TB, change ...func(*httpapi.Config)) *contract {
 
 func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
-		Orders: fakeOrders{w}, Lists: fakeLists{w}, News: fakeNews{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w},
+		Orders: fakeOrders{w}, Lists: fakeLists{w}, News: fakeNews{w}, Products: fakeProducts{w}, Payments: fakePayments{w},
+		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Faults: fakeFaults{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
@@ -251,13 +260,53 @@ type fakePayments struct{ *world }
 
 type fakeSagas struct{ *world }
 
-func (f fakeSagas) Current(context.Context, string) (flow.Execution, error) {
-	return f.execution, f.called()
+func (f fakeSagas) List(_ context.Context, which httpapi.SagaStatus, after string, limit int) ([]httpapi.SagaSummary, string, error) {
+	f.which, f.listAfter = which, after
+	list := f.sagas[:min(limit, len(f.sagas))]
+	next := ""
+	if len(list) == limit && limit > 0 {
+		next = list[limit-1].OrderID
+	}
+	return list, next, f.called()
+}
+
+func (f fakeSagas) Show(_ context.Context, _, execution string) (flow.Execution, []string, error) {
+	f.shown = execution
+	return f.execution, []string{orderID, orderID + "-r1"}, f.called()
 }
 
 func (f fakeSagas) Redrive(_ context.Context, id, reason, actor, _ string) (string, error) {
 	f.reason, f.actor = reason, actor
 	return id + "-r1", f.called()
+}
+
+type fakeLetters struct{ *world }
+
+func (f fakeLetters) List(_ context.Context, cursor string, limit int) ([]notification.DeadLetter, string, error) {
+	f.listAfter = cursor
+	list, next := f.letters[:min(limit, len(f.letters))], ""
+	if len(list) == limit && limit > 0 {
+		next = "0001768473000000." + list[limit-1].ID
+	}
+	return list, next, f.called()
+}
+
+func (f fakeLetters) Redrive(ctx context.Context, ids ...string) (int, error) {
+	f.redriven = ids
+	_, f.bounded = ctx.Deadline()
+	return len(f.letters), f.called()
+}
+
+type fakeFaults struct{ *world }
+
+func (f fakeFaults) Fault() httpapi.Fault { return f.fault }
+
+func (f fakeFaults) SetFault(to httpapi.Fault) error {
+	if err := f.called(); err != nil {
+		return err
+	}
+	f.fault = to
+	return nil
 }
 
 type fakeVerifier struct{ *world }

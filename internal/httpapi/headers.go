@@ -74,19 +74,26 @@ func checkContentType(r *http.Request) error {
 
 // checkKey wants 1 to 255 visible ASCII characters: fault.BadRequest.
 func checkKey(key string) error {
-	ok := len(key) >= 1 && len(key) <= 255
-	for i := 0; ok && i < len(key); i++ {
-		ok = '!' <= key[i] && key[i] <= '~'
-	}
-	if !ok {
+	if len(key) > 255 || !visible(key) {
 		return fault.New(fault.BadRequest, "Idempotency-Key must be 1 to 255 visible ASCII characters.").With("field", "Idempotency-Key")
 	}
 	return nil
 }
 
-// validID is the syntax of every id: up to 64 of A-Z, a-z, 0-9, ".", "_" and "-".
+// visible reports whether s is visible ASCII, and some.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] < '!' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// validID is the syntax of every id: up to 64 of A-Z, a-z, 0-9, ".", "_" and "-". "." and ".." are none, since no path can name them
+// (RFC 3986, section 5.2.4): %2E%2E came as far as the catalogue, and what it made there could not be reached any more.
 func validID(id string) bool {
-	if len(id) < 1 || len(id) > 64 {
+	if len(id) < 1 || len(id) > 64 || id == "." || id == ".." {
 		return false
 	}
 	for i := range len(id) {

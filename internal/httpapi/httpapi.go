@@ -31,16 +31,18 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Config is what New wires. Every interface is required.
+// Config is what New wires. Every interface is required but Faults.
 type Config struct {
-	Orders   Orders
-	Lists    Lists
-	News     News
-	Products Products
-	Payments Payments
-	Sagas    Sagas
-	Breakers []Breaker // in the order in which they are listed
-	Verifier Verifier
+	Orders      Orders
+	Lists       Lists
+	News        News
+	Products    Products
+	Payments    Payments
+	Sagas       Sagas
+	DeadLetters DeadLetters
+	Breakers    []Breaker // in the order in which they are listed
+	Verifier    Verifier
+	Faults      Faults // nil outside development mode: then there is no such path
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
 	Recovering func() bool
@@ -112,8 +114,11 @@ type Breaker interface {
 
 // Sagas shows and resumes what runs for an order.
 type Sagas interface {
-	// Current is the order's current execution: fault.NotFound.
-	Current(ctx context.Context, orderID string) (flow.Execution, error)
+	// List returns up to limit sagas that have not come to their end, beyond the cursor's place; "" begins. The next cursor is ""
+	// at the end. Some may be left out of a page, such as one that ended meanwhile.
+	List(ctx context.Context, which SagaStatus, after string, limit int) (list []SagaSummary, next string, err error)
+	// Show is an execution of the order, the current one if the name is "", and the names of all: fault.NotFound.
+	Show(ctx context.Context, orderID, execution string) (shown flow.Execution, all []string, err error)
 	// Redrive resumes a failed one and returns the new execution's name: fault.NotFound, fault.NotFailed.
 	Redrive(ctx context.Context, orderID, reason, actor, correlationID string) (execution string, err error)
 }
@@ -169,9 +174,11 @@ type server struct {
 	products   Products
 	payments   Payments
 	sagas      Sagas
+	letters    DeadLetters
 	breakers   []Breaker
 	verifier   Verifier
 	verifying  chan struct{} // holds one while a check runs
+	faults     Faults        // nil: not in development mode
 	recovering func() bool
 	drain      *Drain
 	principal  func(*http.Request) (auth.Principal, error)
@@ -184,8 +191,9 @@ type server struct {
 // New returns the handler of all routes.
 func New(c Config) http.Handler {
 	s := &server{
-		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
-		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
+		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
+		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1),
+		faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }

@@ -19,12 +19,13 @@ const maxBody = 64 << 10
 
 // A policy is what is checked before a route's handler runs.
 type policy struct {
-	open      bool       // answered without a principal, and with any query: probes and documents
-	scope     auth.Scope // that the principal must hold; "" wants a principal and no more
-	mediaType string     // of the answer; application/json if empty
-	query     []string   // the parameters that the route takes
-	body      need
-	drained   bool // the handler itself knows what to do while the server drains
+	open        bool       // answered without a principal, and with any query: probes and documents
+	scope       auth.Scope // that the principal must hold; "" wants a principal and no more
+	mediaType   string     // of the answer; application/json if empty
+	query       []string   // the parameters that the route takes
+	body        need
+	drained     bool // the handler itself knows what to do while the server drains
+	development bool // in development mode only: elsewhere the path is not there
 }
 
 // A need says whether a call has a body.
@@ -52,14 +53,19 @@ var policies = map[string]policy{
 	"POST /admin/breakers/{name}/trip":    {scope: auth.ScopeAdmin, body: optionalBody},
 	"POST /admin/breakers/{name}/reset":   {scope: auth.ScopeAdmin, body: optionalBody},
 	"GET /admin/payments/{order_id}":      {scope: auth.ScopeAdmin},
-	"GET /admin/sagas/{order_id}":         {scope: auth.ScopeAdmin},
+	"GET /admin/sagas":                    {scope: auth.ScopeAdmin, query: []string{"status", "limit", "cursor"}},
+	"GET /admin/sagas/{order_id}":         {scope: auth.ScopeAdmin, query: []string{"execution"}},
 	"POST /admin/sagas/{order_id}/redrive": {
 		scope: auth.ScopeAdmin, body: requiredBody,
 	},
-	"GET /admin/verify": {scope: auth.ScopeAdmin},
-	"GET /health":       {open: true},
-	"GET /ready":        {open: true},
-	"GET /openapi.yaml": {open: true, mediaType: yamlType},
+	"GET /admin/dlq":          {scope: auth.ScopeAdmin, query: []string{"limit", "cursor"}},
+	"POST /admin/dlq/redrive": {scope: auth.ScopeAdmin, body: requiredBody},
+	"GET /admin/faults":       {scope: auth.ScopeAdmin, development: true},
+	"PUT /admin/faults":       {scope: auth.ScopeAdmin, body: requiredBody, development: true},
+	"GET /admin/verify":       {scope: auth.ScopeAdmin},
+	"GET /health":             {open: true},
+	"GET /ready":              {open: true},
+	"GET /openapi.yaml":       {open: true, mediaType: yamlType},
 }
 
 // A router puts the policy before each route that the generated code registers, and knows each path's methods for the 405.
@@ -95,8 +101,11 @@ var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /
 // HandleFunc registers a route such as "GET /orders/{order_id}" behind its policy.
 func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	method, path, _ := strings.Cut(pattern, " ")
-	rt.methods[path] = append(rt.methods[path], method)
 	p, s := policies[pattern], rt.server
+	if p.development && s.faults == nil {
+		return // nor is it known to the 405, so that it answers as any path does where there is nothing
+	}
+	rt.methods[path] = append(rt.methods[path], method)
 	if p.mediaType == "" {
 		p.mediaType = jsonType
 	}

@@ -58,6 +58,7 @@ func TestShapesAreWhatTheDocumentSays(t *testing.T) {
 	for name, s := range map[string]*shape{
 		"OrderRequest": orderShape, "OrderRequestItem": orderShape.members["items"].items, "Contact": orderShape.members["contact"],
 		"ProductPut": putShape, "RestockRequest": restockShape, "RedriveRequest": redriveShape,
+		"RedriveLetters": redriveLettersShape, "Faults": faultShape,
 	} {
 		want := slices.Sorted(maps.Keys(doc.Components.Schemas[name].Value.Properties))
 		if got := slices.Sorted(maps.Keys(s.members)); !slices.Equal(got, want) {

@@ -19,8 +19,10 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/pii"
 	"github.com/utkarsh698/cloudflow/internal/saga"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -56,9 +58,11 @@ func inBubble(t *testing.T, fn func(t *testing.T, b *bubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		sagas, faults := instance.OperatorsView(b.App)
 		b.handler = httpapi.New(httpapi.Config{
-			Orders: b.Orders, Products: b.Inventory, Payments: b.Payments, NewID: b.NewID,
-			Breakers: []httpapi.Breaker{b.Breakers[app.ChargeBreaker], b.Breakers[app.RefundBreaker]},
+			Orders: b.Orders, Products: b.Inventory, Payments: b.Payments, NewID: b.NewID, Sagas: sagas, Faults: faults,
+			DeadLetters: notification.DeadLetters{Queue: b.DeadLetters()},
+			Breakers:    []httpapi.Breaker{b.Breakers[app.ChargeBreaker], b.Breakers[app.RefundBreaker]},
 		})
 		fn(t, b)
 	})

@@ -19,7 +19,6 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
-	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
@@ -43,6 +42,7 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
+	Development     bool // outages of the simulated provider can be had over HTTP
 	Log             *slog.Logger
 }
 
@@ -83,8 +83,9 @@ func Open(c Config) (*Instance, error) {
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
 		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
-		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier: verifier{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
+		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
+		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
+		Verifier:    verifier{i}, Faults: faultsOf(a, c.Development), Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
 	return i, nil
 }
@@ -169,25 +170,4 @@ func (v verifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) {
 		out.Violations = append(out.Violations, httpapi.Violation{Invariant: x.Rule, Subject: x.Subject, Detail: x.Detail})
 	}
 	return out, nil
-}
-
-// sagas are an order's executions, as the HTTP API asks for them.
-type sagas struct{ a *app.App }
-
-func (s sagas) Current(ctx context.Context, orderID string) (flow.Execution, error) {
-	view, err := s.a.Orders.Get(ctx, orderID, order.ViewQuery{})
-	if err != nil {
-		return flow.Execution{}, err
-	}
-	redrives := int64(0)
-	for _, e := range view.Events {
-		if e.Type == order.SagaRedriven {
-			redrives++
-		}
-	}
-	return s.a.Engine.Describe(ctx, order.ExecutionName(orderID, redrives))
-}
-
-func (s sagas) Redrive(ctx context.Context, orderID, reason, actor, correlationID string) (string, error) {
-	return s.a.Orders.Redrive(ctx, orderID, reason, actor, correlationID)
 }

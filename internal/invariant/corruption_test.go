@@ -400,6 +400,10 @@ var corruptions = []struct {
 	}, "I7"},
 	{"an open order that no sweep finds", listless("orders", "open#", open), "I7"},
 	{"an order in review that no sweep finds", listless("orders", "open#", review), "I7"},
+	{"an order in review that no operator finds", listless("orders", "review#", review), "I7"},
+	{"an order that is under way and listed as in review", func(t *testing.T, d *dump) {
+		gains("orders", named("review#00"), d.open, store.Item{})(t, d)
+	}, "I7"},
 	{"an order that its customer does not find", listless("orders", "customer#", confirmed), "I7"},
 	{"an order that no export finds", listless("orders", "day#", confirmed), "I7"},
 	{"a day whose orders no list of all finds", loses("orders", named("days#all"), ""), "I7"},

@@ -115,6 +115,9 @@ func (c *check) listed(o *orderFacts) {
 	if o.terminal {
 		lists = lists[:2]
 	}
+	if o.needsReview {
+		lists = append(lists, reviewList)
+	}
 	for _, list := range lists {
 		if !c.s.places[place{list, o.id}] {
 			c.fail("I7", o.id, "%s, and not in the list %s", o.status, list)
@@ -122,6 +125,9 @@ func (c *check) listed(o *orderFacts) {
 	}
 	if day, ok := c.s.dayOf[o.id]; ok && !c.s.days[day] {
 		c.fail("I7", o.id, "in the list of the day %s, which is not in the list of days", day)
+	}
+	if !o.needsReview && c.s.places[place{reviewList, o.id}] {
+		c.fail("I7", o.id, "%s, and in the list %s", o.status, reviewList)
 	}
 	if o.keyHash != "" && !o.terminal && c.s.answers[o.keyHash] != o.id {
 		c.fail("I8", o.id, "%s, and its key is answered with %q", o.status, c.s.answers[o.keyHash])

@@ -60,11 +60,12 @@ type orderFacts struct {
 // A place is where an order stands in a list.
 type place struct{ list, orderID string }
 
-// The lists: all open ones and all days are one list each, since a shard or a day too many hides nothing.
+// The lists: all open ones, all in review and all days are one list each, since a shard or a day too many hides nothing.
 const (
-	openList = "open"
-	dayList  = "day"
-	daysList = "days" // not of orders: where the lists by day are
+	openList   = "open"
+	reviewList = "review"
+	dayList    = "day"
+	daysList   = "days" // not of orders: where the lists by day are
 )
 
 func customerList(customerID string) string { return "customer#" + customerID }
@@ -172,7 +173,7 @@ func (s *Snapshot) addPlace(list, rest string, e store.Entry) {
 		return
 	case dayList:
 		s.dayOf[e.Key.SK], _, _ = strings.Cut(rest, "#")
-	case openList:
+	case openList, reviewList:
 	default:
 		list = e.Key.PK
 	}

@@ -25,12 +25,13 @@ func (s *Service) read(tx *store.Tx, id string) (State, error) {
 	return DecodeHead(it)
 }
 
-// append stages events after the state, and the head that goes with them. It stages nothing if there are none, or if one of them may not
-// follow (fault.OrderState).
+// append stages events after the state, the head that goes with them, and the order's place among those in review. It stages nothing if
+// there are none, or if one of them may not follow (fault.OrderState).
 func (s *Service) append(tx *store.Tx, id string, st State, events ...eventlog.New) (State, error) {
 	if len(events) == 0 {
 		return st, nil
 	}
+	before := st.NeedsReview
 	_, staged := eventlog.Stage(tx, Table, id, st.head(), s.now(), events...)
 	for i := range staged {
 		var err error
@@ -39,6 +40,12 @@ func (s *Service) append(tx *store.Tx, id string, st State, events ...eventlog.N
 		}
 	}
 	tx.Put(headKey(id), st.item())
+	switch {
+	case st.NeedsReview && !before:
+		tx.Put(reviewKey(id), store.Item{store.N(attrSince, st.UpdatedAt.UnixMilli())})
+	case !st.NeedsReview && before:
+		tx.Delete(reviewKey(id))
+	}
 	return st, nil
 }
 

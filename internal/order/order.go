@@ -179,6 +179,14 @@ func openKey(id string) store.Key {
 
 func openPartition(n int) string { return "open#" + twoDigits(n) }
 
+// reviewKey is the order's place among those that wait for a person. They stand among the open ones too, but in an outage those are very
+// many, and the few that need somebody are what an operator looks for.
+func reviewKey(id string) store.Key {
+	return store.Key{Table: Table, PK: reviewPartition(shard(id)), SK: id}
+}
+
+func reviewPartition(n int) string { return "review#" + twoDigits(n) }
+
 // dayKey is the order's place among all orders created on that day (UTC).
 func dayKey(day time.Time, id string) store.Key {
 	return store.Key{Table: Table, PK: dayPartition(dayOf(day), shard(id)), SK: id}

@@ -3,14 +3,15 @@ package order
 import (
 	"context"
 	"log/slog"
+	"unicode/utf8"
 
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// maxReasonBytes bounds what an operator writes about a redrive: it is kept in the log for as long as the order.
-const maxReasonBytes = 500
+// MaxReason bounds what an operator writes about a redrive, in characters: it is kept in the log for as long as the order.
+const MaxReason = 500
 
 // StageReview stages ORDER_REVIEW if the execution is the order's current one, ended FAILED, TIMED_OUT or ABORTED, and has none yet; else
 // it stages nothing. It is called in the commit that ends the execution, on a status change, or by Sweep, so that it may come
@@ -46,10 +47,10 @@ func (s *Service) StageReview(tx *store.Tx, orderID, execution, status, errName,
 // had done stays done: every task knows its own repeat.
 //
 // fault.NotFailed: the order does not need review, or another operator was first; fault.ValidationFailed: no reason, or one of more
-// than 500 bytes; fault.NotFound.
+// than MaxReason characters; fault.NotFound.
 func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID string) (execution string, err error) {
-	if reason == "" || len(reason) > maxReasonBytes {
-		return "", invalid("reason", "must be 1 to %d bytes", maxReasonBytes)
+	if reason == "" || utf8.RuneCountInString(reason) > MaxReason {
+		return "", invalid("reason", "must be 1 to %d characters", MaxReason)
 	}
 	if !validID(id) {
 		return "", notFound(id)

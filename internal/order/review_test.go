@@ -162,6 +162,17 @@ func TestRedrive(t *testing.T) {
 		wantKind(t, redrive.do(w, id), fault.NotFailed)
 		w.wantLog(id, "ORDER_CREATED ORDER_REVIEW SAGA_REDRIVEN")
 	})
+	t.Run("a reason has 500 characters at most, however many bytes that is", func(t *testing.T) {
+		w := newWorld(t, memstore.Options{})
+		id, reason := w.place(), strings.Repeat("é", MaxReason)
+		w.do(id, review)
+		if _, err := w.Redrive(t.Context(), id, reason, "a", "c"); err != nil || w.events(id)[2].Data["reason"] != reason {
+			t.Error(err)
+		}
+		w.do(id, review)
+		_, err := w.Redrive(t.Context(), id, reason+"é", "a", "c")
+		wantKind(t, err, fault.ValidationFailed)
+	})
 	t.Run("a reason is asked for, and not a long one", func(t *testing.T) {
 		w := newWorld(t, memstore.Options{})
 		for _, reason := range []string{"", strings.Repeat("x", 501)} {

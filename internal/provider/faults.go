@@ -23,21 +23,21 @@ type Fault struct {
 
 // SetFault begins an outage, or ends it with the zero Fault. fault.ValidationFailed names the field that is out of its bounds.
 func (s *Simulator) SetFault(f Fault) error {
-	bad := ""
+	bad, rule := "", ""
 	switch {
 	case f.Only != "" && operationOf(f.Only) < 0:
-		bad = "only"
+		bad, rule = "only", "open, capture, cancel or refund"
 	case f.Rate < 0 || f.Rate > 1:
-		bad = "rate"
+		bad, rule = "rate", "a number from 0 to 1"
 	case f.Status != 0 && f.Status != 429 && (f.Status < 500 || f.Status > 599):
-		bad = "status"
+		bad, rule = "status", "429, or 500 to 599"
 	case f.Latency < 0 || f.Latency > hangFor:
-		bad = "latency"
+		bad, rule = "latency", "from 0 to "+hangFor.String()
 	case f.LoseReplies < 0 || f.LoseReplies > 1:
-		bad = "lose_replies"
+		bad, rule = "lose_replies", "a number from 0 to 1"
 	}
 	if bad != "" {
-		return fault.New(fault.ValidationFailed, "the provider's fault: %s is out of its bounds", bad).With("field", bad)
+		return fault.New(fault.ValidationFailed, "%s must be %s.", bad, rule).With("field", bad)
 	}
 	if f == (Fault{}) {
 		s.fault.Store(nil)

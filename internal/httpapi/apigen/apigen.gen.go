@@ -41,6 +41,27 @@ func (e BreakerState) Valid() bool {
 	}
 }
 
+// Defines values for DeadLetterKind.
+const (
+	DeadLetterKindORDERCANCELLED DeadLetterKind = "ORDER_CANCELLED"
+	DeadLetterKindORDERCONFIRMED DeadLetterKind = "ORDER_CONFIRMED"
+	DeadLetterKindORDERFAILED    DeadLetterKind = "ORDER_FAILED"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterKind enum.
+func (e DeadLetterKind) Valid() bool {
+	switch e {
+	case DeadLetterKindORDERCANCELLED:
+		return true
+	case DeadLetterKindORDERCONFIRMED:
+		return true
+	case DeadLetterKindORDERFAILED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FailureReason.
 const (
 	FailureReasonCANCELLEDBYCUSTOMER        FailureReason = "CANCELLED_BY_CUSTOMER"
@@ -65,6 +86,30 @@ func (e FailureReason) Valid() bool {
 	case FailureReasonPAYMENTPROVIDERUNAVAILABLE:
 		return true
 	case FailureReasonUNKNOWNPRODUCT:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FaultsOnly.
+const (
+	FaultsOnlyCancel  FaultsOnly = "cancel"
+	FaultsOnlyCapture FaultsOnly = "capture"
+	FaultsOnlyOpen    FaultsOnly = "open"
+	FaultsOnlyRefund  FaultsOnly = "refund"
+)
+
+// Valid indicates whether the value is a known member of the FaultsOnly enum.
+func (e FaultsOnly) Valid() bool {
+	switch e {
+	case FaultsOnlyCancel:
+		return true
+	case FaultsOnlyCapture:
+		return true
+	case FaultsOnlyOpen:
+		return true
+	case FaultsOnlyRefund:
 		return true
 	default:
 		return false
@@ -293,6 +338,24 @@ func (e SagaStatus) Valid() bool {
 	}
 }
 
+// Defines values for ListSagasParamsStatus.
+const (
+	ListSagasParamsStatusFAILED  ListSagasParamsStatus = "FAILED"
+	ListSagasParamsStatusRUNNING ListSagasParamsStatus = "RUNNING"
+)
+
+// Valid indicates whether the value is a known member of the ListSagasParamsStatus enum.
+func (e ListSagasParamsStatus) Valid() bool {
+	switch e {
+	case ListSagasParamsStatusFAILED:
+		return true
+	case ListSagasParamsStatusRUNNING:
+		return true
+	default:
+		return false
+	}
+}
+
 // Breaker defines model for Breaker.
 type Breaker struct {
 	// Attempt How many times it opened since it was last closed.
@@ -350,8 +413,69 @@ type Contact struct {
 	Phone *string `json:"phone,omitempty"`
 }
 
+// DeadLetter defines model for DeadLetter.
+type DeadLetter struct {
+	DiedAt time.Time `json:"died_at"`
+
+	// ID The message's own name.
+	ID string `json:"id"`
+
+	// Kind What it tells. Absent, like the order, if the message cannot be read.
+	Kind *DeadLetterKind `json:"kind,omitempty"`
+
+	// OrderID Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	OrderID *ID `json:"order_id,omitempty"`
+
+	// Reason The last error.
+	Reason *string `json:"reason,omitempty"`
+
+	// Receives How often it was tried.
+	Receives int `json:"receives"`
+
+	// SentAt When it was put into the queue.
+	SentAt time.Time `json:"sent_at"`
+}
+
+// DeadLetterKind What it tells. Absent, like the order, if the message cannot be read.
+type DeadLetterKind string
+
+// DeadLetterList defines model for DeadLetterList.
+type DeadLetterList struct {
+	Letters []DeadLetter `json:"letters"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // FailureReason Why an order did not end CONFIRMED.
 type FailureReason string
+
+// Faults An outage of the whole provider. `down`, `status` and `hang` befall the share `rate` of the calls, and are tried in that order.
+type Faults struct {
+	// Down The connection is refused: certainly nothing happened.
+	Down *bool `json:"down,omitempty"`
+
+	// Hang Nothing happens, and no answer comes.
+	Hang *bool `json:"hang,omitempty"`
+
+	// LatencyMs Before each call is carried out.
+	LatencyMs *int64 `json:"latency_ms,omitempty"`
+
+	// LoseReplies The share of the calls that are carried out, and whose answer is lost.
+	LoseReplies *float64 `json:"lose_replies,omitempty"`
+
+	// Only The one operation that it befalls; absent means all.
+	Only *FaultsOnly `json:"only,omitempty"`
+
+	// Rate The share of the calls; absent or 0 means every call.
+	Rate *float64 `json:"rate,omitempty"`
+
+	// Status Answered instead of doing it: 429, or 500 to 599.
+	Status *int `json:"status,omitempty"`
+}
+
+// FaultsOnly The one operation that it befalls; absent means all.
+type FaultsOnly string
 
 // Health defines model for Health.
 type Health struct {
@@ -676,10 +800,21 @@ type RedriveAccepted struct {
 	Execution string `json:"execution"`
 }
 
+// RedriveLetters defines model for RedriveLetters.
+type RedriveLetters struct {
+	// Ids Which letters. Absent means all; an empty list is refused, since it is hardly ever meant.
+	Ids *[]string `json:"ids,omitempty"`
+}
+
 // RedriveRequest defines model for RedriveRequest.
 type RedriveRequest struct {
 	// Reason Why it can go on now; it is kept in the order's log.
 	Reason string `json:"reason"`
+}
+
+// RedrivenLetters defines model for RedrivenLetters.
+type RedrivenLetters struct {
+	Redriven int `json:"redriven"`
 }
 
 // RestockRequest defines model for RestockRequest.
@@ -692,13 +827,20 @@ type RestockResult = Product
 
 // Saga defines model for Saga.
 type Saga struct {
-	Cause   *string    `json:"cause,omitempty"`
+	Cause *string `json:"cause,omitempty"`
+
+	// EndedAt Absent while it runs.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
-	Error   *string    `json:"error,omitempty"`
+
+	// Error Of an end that is not SUCCEEDED.
+	Error *string `json:"error,omitempty"`
 
 	// Execution The order's id, with `-r1`, `-r2` after each redrive.
-	Execution string      `json:"execution"`
-	History   []SagaEvent `json:"history"`
+	Execution string `json:"execution"`
+
+	// Executions All of the order's executions, the current one last.
+	Executions []string    `json:"executions"`
+	History    []SagaEvent `json:"history"`
 
 	// Input The execution's input.
 	Input interface{} `json:"input,omitempty"`
@@ -710,11 +852,17 @@ type Saga struct {
 	// State Where it stands, or where it failed.
 	State  *string    `json:"state,omitempty"`
 	Status SagaStatus `json:"status"`
+
+	// UpdatedAt When it last got on.
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// WaitsUntil When it tries again; absent if it waits for no time.
+	WaitsUntil *time.Time `json:"waits_until,omitempty"`
 }
 
 // SagaEvent defines model for SagaEvent.
 type SagaEvent struct {
-	// Attempt 0 for the first try.
+	// Attempt Of a task: 1 for its first retry in this state, and so on. Absent for the first try.
 	Attempt *int    `json:"attempt,omitempty"`
 	Cause   *string `json:"cause,omitempty"`
 	Error   *string `json:"error,omitempty"`
@@ -734,8 +882,44 @@ type SagaEvent struct {
 	Type string `json:"type"`
 }
 
+// SagaList defines model for SagaList.
+type SagaList struct {
+	// NextCursor Absent on the last page.
+	NextCursor *string       `json:"next_cursor,omitempty"`
+	Sagas      []SagaSummary `json:"sagas"`
+}
+
 // SagaStatus defines model for SagaStatus.
 type SagaStatus string
+
+// SagaSummary defines model for SagaSummary.
+type SagaSummary struct {
+	// EndedAt Absent while it runs.
+	EndedAt *time.Time `json:"ended_at,omitempty"`
+
+	// Error Of an end that is not SUCCEEDED.
+	Error *string `json:"error,omitempty"`
+
+	// Execution The order's id, with `-r1`, `-r2` after each redrive.
+	Execution string `json:"execution"`
+
+	// NeedsReview true: it failed, and waits for a person to redrive it.
+	NeedsReview bool `json:"needs_review"`
+
+	// OrderID Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	OrderID   ID        `json:"order_id"`
+	StartedAt time.Time `json:"started_at"`
+
+	// State Where it stands, or where it failed.
+	State  *string    `json:"state,omitempty"`
+	Status SagaStatus `json:"status"`
+
+	// UpdatedAt When it last got on.
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// WaitsUntil When it tries again; absent if it waits for no time.
+	WaitsUntil *time.Time `json:"waits_until,omitempty"`
+}
 
 // VerifyReport defines model for VerifyReport.
 type VerifyReport struct {
@@ -807,6 +991,36 @@ type UnsupportedMediaType = Problem
 // ValidationFailed RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`.
 type ValidationFailed = Problem
+
+// ListDeadLettersParams defines parameters for ListDeadLetters.
+type ListDeadLettersParams struct {
+	// Limit How many letters at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. Opaque: it is not to be made or taken apart.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSagasParams defines parameters for ListSagas.
+type ListSagasParams struct {
+	// Status `RUNNING`: those under way. `FAILED`: those that a person is needed for, however they ended. Absent: both.
+	Status *ListSagasParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit How many sagas at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. Opaque: it is not to be made or taken apart.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSagasParamsStatus defines parameters for ListSagas.
+type ListSagasParamsStatus string
+
+// GetSagaParams defines parameters for GetSaga.
+type GetSagaParams struct {
+	// Execution An earlier execution: the order's id, or the id with `-r1`, `-r2` and so on.
+	Execution *string `form:"execution,omitempty" json:"execution,omitempty"`
+}
 
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
@@ -890,6 +1104,12 @@ type RestockProductParams struct {
 	// IdempotencyKey Names this delivery on the caller's side: 1 to 255 visible ASCII characters.
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
+
+// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
+type RedriveDeadLettersJSONRequestBody = RedriveLetters
+
+// PutFaultsJSONRequestBody defines body for PutFaults for application/json ContentType.
+type PutFaultsJSONRequestBody = Faults
 
 // RedriveSagaJSONRequestBody defines body for RedriveSaga for application/json ContentType.
 type RedriveSagaJSONRequestBody = RedriveRequest
@@ -1258,6 +1478,63 @@ type ClientInterface interface {
 	// Corresponds with POST /admin/breakers/{name}/trip (the `TripBreaker` operationId).
 	TripBreaker(ctx context.Context, name BreakerName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListDeadLetters List the notifications that could not be delivered
+	//
+	// A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
+	// is for and what it says is not shown. The one that was sent first is at the head.
+	//
+	// Corresponds with GET /admin/dlq (the `ListDeadLetters` operationId).
+	ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedriveDeadLettersWithBody Put dead letters back into the queue
+	//
+	// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+	// the same call goes on with the rest.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLettersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedriveDeadLetters Put dead letters back into the queue
+	//
+	// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+	// the same call goes on with the rest.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLetters(ctx context.Context, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFaults Show the simulated provider's outage
+	//
+	// In development mode only; elsewhere this path does not exist.
+	//
+	// Corresponds with GET /admin/faults (the `GetFaults` operationId).
+	GetFaults(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutFaultsWithBody Begin, change or end an outage of the simulated provider
+	//
+	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+	// development mode only; elsewhere this path does not exist.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+	PutFaultsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutFaults Begin, change or end an outage of the simulated provider
+	//
+	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+	// development mode only; elsewhere this path does not exist.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+	PutFaults(ctx context.Context, body PutFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetPayment Show an order's payment, in our book and in the provider's
 	//
 	// The two books side by side. Where they differ, the provider's is the judge of the money.
@@ -1265,12 +1542,21 @@ type ClientInterface interface {
 	// Corresponds with GET /admin/payments/{order_id} (the `GetPayment` operationId).
 	GetPayment(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListSagas List the sagas that have not come to their end
+	//
+	// The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
+	// the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
+	//
+	// Corresponds with GET /admin/sagas (the `ListSagas` operationId).
+	ListSagas(ctx context.Context, params *ListSagasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetSaga Show an order's saga
 	//
-	// The order's current execution: where it stands, and its history in the shape of Step Functions' GetExecutionHistory.
+	// One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
+	// Step Functions' GetExecutionHistory. `executions` names all there are.
 	//
 	// Corresponds with GET /admin/sagas/{order_id} (the `GetSaga` operationId).
-	GetSaga(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetSaga(ctx context.Context, orderID OrderID, params *GetSagaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RedriveSagaWithBody Let a failed saga go on
 	//
@@ -1499,6 +1785,123 @@ func (c *Client) TripBreaker(ctx context.Context, name BreakerName, reqEditors .
 	return c.Client.Do(req)
 }
 
+// ListDeadLetters List the notifications that could not be delivered
+//
+// A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
+// is for and what it says is not shown. The one that was sent first is at the head.
+//
+// Corresponds with GET /admin/dlq (the `ListDeadLetters` operationId).
+func (c *Client) ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeadLettersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedriveDeadLettersWithBody Put dead letters back into the queue
+//
+// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+// the same call goes on with the rest.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+func (c *Client) RedriveDeadLettersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedriveDeadLettersRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedriveDeadLetters Put dead letters back into the queue
+//
+// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+// the same call goes on with the rest.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+func (c *Client) RedriveDeadLetters(ctx context.Context, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedriveDeadLettersRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFaults Show the simulated provider's outage
+//
+// In development mode only; elsewhere this path does not exist.
+//
+// Corresponds with GET /admin/faults (the `GetFaults` operationId).
+func (c *Client) GetFaults(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFaultsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutFaultsWithBody Begin, change or end an outage of the simulated provider
+//
+// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+// development mode only; elsewhere this path does not exist.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+func (c *Client) PutFaultsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutFaultsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutFaults Begin, change or end an outage of the simulated provider
+//
+// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+// development mode only; elsewhere this path does not exist.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+func (c *Client) PutFaults(ctx context.Context, body PutFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutFaultsRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetPayment Show an order's payment, in our book and in the provider's
 //
 // The two books side by side. Where they differ, the provider's is the judge of the money.
@@ -1516,13 +1919,32 @@ func (c *Client) GetPayment(ctx context.Context, orderID OrderID, reqEditors ...
 	return c.Client.Do(req)
 }
 
+// ListSagas List the sagas that have not come to their end
+//
+// The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
+// the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
+//
+// Corresponds with GET /admin/sagas (the `ListSagas` operationId).
+func (c *Client) ListSagas(ctx context.Context, params *ListSagasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSagasRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetSaga Show an order's saga
 //
-// The order's current execution: where it stands, and its history in the shape of Step Functions' GetExecutionHistory.
+// One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
+// Step Functions' GetExecutionHistory. `executions` names all there are.
 //
 // Corresponds with GET /admin/sagas/{order_id} (the `GetSaga` operationId).
-func (c *Client) GetSaga(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetSagaRequest(c.Server, orderID)
+func (c *Client) GetSaga(ctx context.Context, orderID OrderID, params *GetSagaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSagaRequest(c.Server, orderID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1985,6 +2407,179 @@ func NewTripBreakerRequest(server string, name BreakerName) (*http.Request, erro
 	return req, nil
 }
 
+// NewListDeadLettersRequest constructs an http.Request for the ListDeadLetters method
+func NewListDeadLettersRequest(server string, params *ListDeadLettersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/dlq")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRedriveDeadLettersRequest calls the generic RedriveDeadLetters builder with application/json body
+func NewRedriveDeadLettersRequest(server string, body RedriveDeadLettersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRedriveDeadLettersRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRedriveDeadLettersRequestWithBody constructs an http.Request for the RedriveDeadLetters method, with any body, and a specified content type
+func NewRedriveDeadLettersRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/dlq/redrive")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetFaultsRequest constructs an http.Request for the GetFaults method
+func NewGetFaultsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/faults")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutFaultsRequest calls the generic PutFaults builder with application/json body
+func NewPutFaultsRequest(server string, body PutFaultsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutFaultsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPutFaultsRequestWithBody constructs an http.Request for the PutFaults method, with any body, and a specified content type
+func NewPutFaultsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/faults")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetPaymentRequest constructs an http.Request for the GetPayment method
 func NewGetPaymentRequest(server string, orderID OrderID) (*http.Request, error) {
 	var err error
@@ -2019,8 +2614,86 @@ func NewGetPaymentRequest(server string, orderID OrderID) (*http.Request, error)
 	return req, nil
 }
 
+// NewListSagasRequest constructs an http.Request for the ListSagas method
+func NewListSagasRequest(server string, params *ListSagasParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/sagas")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetSagaRequest constructs an http.Request for the GetSaga method
-func NewGetSagaRequest(server string, orderID OrderID) (*http.Request, error) {
+func NewGetSagaRequest(server string, orderID OrderID, params *GetSagaParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2043,6 +2716,33 @@ func NewGetSagaRequest(server string, orderID OrderID) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Execution != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "execution", *params.Execution, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2877,6 +3577,67 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /admin/breakers/{name}/trip (the `TripBreaker` operationId).
 	TripBreakerWithResponse(ctx context.Context, name BreakerName, reqEditors ...RequestEditorFn) (*TripBreakerResponse, error)
 
+	// ListDeadLettersWithResponse List the notifications that could not be delivered
+	//
+	// A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
+	// is for and what it says is not shown. The one that was sent first is at the head.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/dlq (the `ListDeadLetters` operationId).
+	ListDeadLettersWithResponse(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error)
+
+	// RedriveDeadLettersWithBodyWithResponse Put dead letters back into the queue
+	//
+	// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+	// the same call goes on with the rest.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLettersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error)
+
+	// RedriveDeadLettersWithResponse Put dead letters back into the queue
+	//
+	// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+	// the same call goes on with the rest.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLettersWithResponse(ctx context.Context, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error)
+
+	// GetFaultsWithResponse Show the simulated provider's outage
+	//
+	// In development mode only; elsewhere this path does not exist.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/faults (the `GetFaults` operationId).
+	GetFaultsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetFaultsResponse, error)
+
+	// PutFaultsWithBodyWithResponse Begin, change or end an outage of the simulated provider
+	//
+	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+	// development mode only; elsewhere this path does not exist.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+	PutFaultsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutFaultsResponse, error)
+
+	// PutFaultsWithResponse Begin, change or end an outage of the simulated provider
+	//
+	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+	// development mode only; elsewhere this path does not exist.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+	PutFaultsWithResponse(ctx context.Context, body PutFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutFaultsResponse, error)
+
 	// GetPaymentWithResponse Show an order's payment, in our book and in the provider's
 	//
 	// The two books side by side. Where they differ, the provider's is the judge of the money.
@@ -2886,14 +3647,25 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /admin/payments/{order_id} (the `GetPayment` operationId).
 	GetPaymentWithResponse(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*GetPaymentResponse, error)
 
+	// ListSagasWithResponse List the sagas that have not come to their end
+	//
+	// The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
+	// the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/sagas (the `ListSagas` operationId).
+	ListSagasWithResponse(ctx context.Context, params *ListSagasParams, reqEditors ...RequestEditorFn) (*ListSagasResponse, error)
+
 	// GetSagaWithResponse Show an order's saga
 	//
-	// The order's current execution: where it stands, and its history in the shape of Step Functions' GetExecutionHistory.
+	// One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
+	// Step Functions' GetExecutionHistory. `executions` names all there are.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/sagas/{order_id} (the `GetSaga` operationId).
-	GetSagaWithResponse(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*GetSagaResponse, error)
+	GetSagaWithResponse(ctx context.Context, orderID OrderID, params *GetSagaParams, reqEditors ...RequestEditorFn) (*GetSagaResponse, error)
 
 	// RedriveSagaWithBodyWithResponse Let a failed saga go on
 	//
@@ -3492,6 +4264,509 @@ func (r TripBreakerResponse) ContentType() string {
 	return ""
 }
 
+// ListDeadLettersResponse200Headers the declared response headers of an HTTP 200 response for ListDeadLetters
+type ListDeadLettersResponse200Headers struct {
+	XCorrelationID string
+}
+
+// ListDeadLettersResponse400Headers the declared response headers of an HTTP 400 response for ListDeadLetters
+type ListDeadLettersResponse400Headers struct {
+	XCorrelationID string
+}
+
+// ListDeadLettersResponse406Headers the declared response headers of an HTTP 406 response for ListDeadLetters
+type ListDeadLettersResponse406Headers struct {
+	XCorrelationID string
+}
+
+// ListDeadLettersResponse500Headers the declared response headers of an HTTP 500 response for ListDeadLetters
+type ListDeadLettersResponse500Headers struct {
+	XCorrelationID string
+}
+
+// ListDeadLettersResponse503Headers the declared response headers of an HTTP 503 response for ListDeadLetters
+type ListDeadLettersResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type ListDeadLettersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadLetterList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListDeadLettersResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListDeadLettersResponse400Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ListDeadLettersResponse406Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListDeadLettersResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListDeadLettersResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeadLettersResponse) GetJSON200() *DeadLetterList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeadLettersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeadLettersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeadLettersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeadLettersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RedriveDeadLettersResponse200Headers the declared response headers of an HTTP 200 response for RedriveDeadLetters
+type RedriveDeadLettersResponse200Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse400Headers the declared response headers of an HTTP 400 response for RedriveDeadLetters
+type RedriveDeadLettersResponse400Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse406Headers the declared response headers of an HTTP 406 response for RedriveDeadLetters
+type RedriveDeadLettersResponse406Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse413Headers the declared response headers of an HTTP 413 response for RedriveDeadLetters
+type RedriveDeadLettersResponse413Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse415Headers the declared response headers of an HTTP 415 response for RedriveDeadLetters
+type RedriveDeadLettersResponse415Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse422Headers the declared response headers of an HTTP 422 response for RedriveDeadLetters
+type RedriveDeadLettersResponse422Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse500Headers the declared response headers of an HTTP 500 response for RedriveDeadLetters
+type RedriveDeadLettersResponse500Headers struct {
+	XCorrelationID string
+}
+
+// RedriveDeadLettersResponse503Headers the declared response headers of an HTTP 503 response for RedriveDeadLetters
+type RedriveDeadLettersResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type RedriveDeadLettersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RedrivenLetters
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RedriveDeadLettersResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RedriveDeadLettersResponse400Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *RedriveDeadLettersResponse406Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RedriveDeadLettersResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *RedriveDeadLettersResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *RedriveDeadLettersResponse422Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RedriveDeadLettersResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RedriveDeadLettersResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RedriveDeadLettersResponse) GetJSON200() *RedrivenLetters {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RedriveDeadLettersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RedriveDeadLettersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RedriveDeadLettersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RedriveDeadLettersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetFaultsResponse200Headers the declared response headers of an HTTP 200 response for GetFaults
+type GetFaultsResponse200Headers struct {
+	XCorrelationID string
+}
+
+// GetFaultsResponse400Headers the declared response headers of an HTTP 400 response for GetFaults
+type GetFaultsResponse400Headers struct {
+	XCorrelationID string
+}
+
+// GetFaultsResponse404Headers the declared response headers of an HTTP 404 response for GetFaults
+type GetFaultsResponse404Headers struct {
+	XCorrelationID string
+}
+
+// GetFaultsResponse406Headers the declared response headers of an HTTP 406 response for GetFaults
+type GetFaultsResponse406Headers struct {
+	XCorrelationID string
+}
+
+type GetFaultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Faults
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetFaultsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetFaultsResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetFaultsResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *GetFaultsResponse406Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFaultsResponse) GetJSON200() *Faults {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetFaultsResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetFaultsResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetFaultsResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFaultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFaultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFaultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFaultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutFaultsResponse200Headers the declared response headers of an HTTP 200 response for PutFaults
+type PutFaultsResponse200Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse400Headers the declared response headers of an HTTP 400 response for PutFaults
+type PutFaultsResponse400Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse404Headers the declared response headers of an HTTP 404 response for PutFaults
+type PutFaultsResponse404Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse406Headers the declared response headers of an HTTP 406 response for PutFaults
+type PutFaultsResponse406Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse413Headers the declared response headers of an HTTP 413 response for PutFaults
+type PutFaultsResponse413Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse415Headers the declared response headers of an HTTP 415 response for PutFaults
+type PutFaultsResponse415Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse422Headers the declared response headers of an HTTP 422 response for PutFaults
+type PutFaultsResponse422Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse500Headers the declared response headers of an HTTP 500 response for PutFaults
+type PutFaultsResponse500Headers struct {
+	XCorrelationID string
+}
+
+// PutFaultsResponse503Headers the declared response headers of an HTTP 503 response for PutFaults
+type PutFaultsResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type PutFaultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Faults
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutFaultsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *PutFaultsResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *PutFaultsResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *PutFaultsResponse406Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *PutFaultsResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *PutFaultsResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *PutFaultsResponse422Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *PutFaultsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *PutFaultsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutFaultsResponse) GetJSON200() *Faults {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r PutFaultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutFaultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutFaultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutFaultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetPaymentResponse200Headers the declared response headers of an HTTP 200 response for GetPayment
 type GetPaymentResponse200Headers struct {
 	XCorrelationID string
@@ -3605,6 +4880,111 @@ func (r GetPaymentResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetPaymentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSagasResponse200Headers the declared response headers of an HTTP 200 response for ListSagas
+type ListSagasResponse200Headers struct {
+	XCorrelationID string
+}
+
+// ListSagasResponse400Headers the declared response headers of an HTTP 400 response for ListSagas
+type ListSagasResponse400Headers struct {
+	XCorrelationID string
+}
+
+// ListSagasResponse406Headers the declared response headers of an HTTP 406 response for ListSagas
+type ListSagasResponse406Headers struct {
+	XCorrelationID string
+}
+
+// ListSagasResponse500Headers the declared response headers of an HTTP 500 response for ListSagas
+type ListSagasResponse500Headers struct {
+	XCorrelationID string
+}
+
+// ListSagasResponse503Headers the declared response headers of an HTTP 503 response for ListSagas
+type ListSagasResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type ListSagasResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SagaList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListSagasResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListSagasResponse400Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ListSagasResponse406Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListSagasResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListSagasResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSagasResponse) GetJSON200() *SagaList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListSagasResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ListSagasResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListSagasResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListSagasResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSagasResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSagasResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSagasResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSagasResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5568,6 +6948,103 @@ func (c *ClientWithResponses) TripBreakerWithResponse(ctx context.Context, name 
 	return ParseTripBreakerResponse(rsp)
 }
 
+// ListDeadLettersWithResponse List the notifications that could not be delivered
+//
+// A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
+// is for and what it says is not shown. The one that was sent first is at the head.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/dlq (the `ListDeadLetters` operationId).
+func (c *ClientWithResponses) ListDeadLettersWithResponse(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error) {
+	rsp, err := c.ListDeadLetters(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeadLettersResponse(rsp)
+}
+
+// RedriveDeadLettersWithBodyWithResponse Put dead letters back into the queue
+//
+// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+// the same call goes on with the rest.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+func (c *ClientWithResponses) RedriveDeadLettersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error) {
+	rsp, err := c.RedriveDeadLettersWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedriveDeadLettersResponse(rsp)
+}
+
+// RedriveDeadLettersWithResponse Put dead letters back into the queue
+//
+// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
+// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
+// the same call goes on with the rest.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
+func (c *ClientWithResponses) RedriveDeadLettersWithResponse(ctx context.Context, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error) {
+	rsp, err := c.RedriveDeadLetters(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedriveDeadLettersResponse(rsp)
+}
+
+// GetFaultsWithResponse Show the simulated provider's outage
+//
+// In development mode only; elsewhere this path does not exist.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/faults (the `GetFaults` operationId).
+func (c *ClientWithResponses) GetFaultsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetFaultsResponse, error) {
+	rsp, err := c.GetFaults(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFaultsResponse(rsp)
+}
+
+// PutFaultsWithBodyWithResponse Begin, change or end an outage of the simulated provider
+//
+// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+// development mode only; elsewhere this path does not exist.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+func (c *ClientWithResponses) PutFaultsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutFaultsResponse, error) {
+	rsp, err := c.PutFaultsWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutFaultsResponse(rsp)
+}
+
+// PutFaultsWithResponse Begin, change or end an outage of the simulated provider
+//
+// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
+// development mode only; elsewhere this path does not exist.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
+func (c *ClientWithResponses) PutFaultsWithResponse(ctx context.Context, body PutFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutFaultsResponse, error) {
+	rsp, err := c.PutFaults(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutFaultsResponse(rsp)
+}
+
 // GetPaymentWithResponse Show an order's payment, in our book and in the provider's
 //
 // The two books side by side. Where they differ, the provider's is the judge of the money.
@@ -5583,15 +7060,32 @@ func (c *ClientWithResponses) GetPaymentWithResponse(ctx context.Context, orderI
 	return ParseGetPaymentResponse(rsp)
 }
 
+// ListSagasWithResponse List the sagas that have not come to their end
+//
+// The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
+// the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/sagas (the `ListSagas` operationId).
+func (c *ClientWithResponses) ListSagasWithResponse(ctx context.Context, params *ListSagasParams, reqEditors ...RequestEditorFn) (*ListSagasResponse, error) {
+	rsp, err := c.ListSagas(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSagasResponse(rsp)
+}
+
 // GetSagaWithResponse Show an order's saga
 //
-// The order's current execution: where it stands, and its history in the shape of Step Functions' GetExecutionHistory.
+// One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
+// Step Functions' GetExecutionHistory. `executions` names all there are.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/sagas/{order_id} (the `GetSaga` operationId).
-func (c *ClientWithResponses) GetSagaWithResponse(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*GetSagaResponse, error) {
-	rsp, err := c.GetSaga(ctx, orderID, reqEditors...)
+func (c *ClientWithResponses) GetSagaWithResponse(ctx context.Context, orderID OrderID, params *GetSagaParams, reqEditors ...RequestEditorFn) (*GetSagaResponse, error) {
+	rsp, err := c.GetSaga(ctx, orderID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -6347,6 +7841,557 @@ func ParseTripBreakerResponse(rsp *http.Response) (*TripBreakerResponse, error) 
 	return response, nil
 }
 
+// ParseListDeadLettersResponse parses an HTTP response from a ListDeadLettersWithResponse call
+func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeadLettersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadLetterList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListDeadLettersResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListDeadLettersResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 406:
+		var headers ListDeadLettersResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListDeadLettersResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListDeadLettersResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRedriveDeadLettersResponse parses an HTTP response from a RedriveDeadLettersWithResponse call
+func ParseRedriveDeadLettersResponse(rsp *http.Response) (*RedriveDeadLettersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RedriveDeadLettersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RedrivenLetters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RedriveDeadLettersResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers RedriveDeadLettersResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 406:
+		var headers RedriveDeadLettersResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 413:
+		var headers RedriveDeadLettersResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers RedriveDeadLettersResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers RedriveDeadLettersResponse422Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 500:
+		var headers RedriveDeadLettersResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RedriveDeadLettersResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetFaultsResponse parses an HTTP response from a GetFaultsWithResponse call
+func ParseGetFaultsResponse(rsp *http.Response) (*GetFaultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFaultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Faults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetFaultsResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetFaultsResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetFaultsResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers GetFaultsResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutFaultsResponse parses an HTTP response from a PutFaultsWithResponse call
+func ParsePutFaultsResponse(rsp *http.Response) (*PutFaultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutFaultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Faults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutFaultsResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers PutFaultsResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers PutFaultsResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers PutFaultsResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 413:
+		var headers PutFaultsResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers PutFaultsResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers PutFaultsResponse422Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 500:
+		var headers PutFaultsResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers PutFaultsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetPaymentResponse parses an HTTP response from a GetPaymentWithResponse call
 func ParseGetPaymentResponse(rsp *http.Response) (*GetPaymentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6458,6 +8503,120 @@ func ParseGetPaymentResponse(rsp *http.Response) (*GetPaymentResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetPaymentResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSagasResponse parses an HTTP response from a ListSagasWithResponse call
+func ParseListSagasResponse(rsp *http.Response) (*ListSagasResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSagasResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SagaList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListSagasResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListSagasResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 406:
+		var headers ListSagasResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListSagasResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListSagasResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
@@ -8715,12 +10874,27 @@ type ServerInterface interface {
 	// TripBreaker Open a circuit breaker by hand
 	// (POST /admin/breakers/{name}/trip)
 	TripBreaker(w http.ResponseWriter, r *http.Request, name BreakerName)
+	// ListDeadLetters List the notifications that could not be delivered
+	// (GET /admin/dlq)
+	ListDeadLetters(w http.ResponseWriter, r *http.Request, params ListDeadLettersParams)
+	// RedriveDeadLetters Put dead letters back into the queue
+	// (POST /admin/dlq/redrive)
+	RedriveDeadLetters(w http.ResponseWriter, r *http.Request)
+	// GetFaults Show the simulated provider's outage
+	// (GET /admin/faults)
+	GetFaults(w http.ResponseWriter, r *http.Request)
+	// PutFaults Begin, change or end an outage of the simulated provider
+	// (PUT /admin/faults)
+	PutFaults(w http.ResponseWriter, r *http.Request)
 	// GetPayment Show an order's payment, in our book and in the provider's
 	// (GET /admin/payments/{order_id})
 	GetPayment(w http.ResponseWriter, r *http.Request, orderID OrderID)
+	// ListSagas List the sagas that have not come to their end
+	// (GET /admin/sagas)
+	ListSagas(w http.ResponseWriter, r *http.Request, params ListSagasParams)
 	// GetSaga Show an order's saga
 	// (GET /admin/sagas/{order_id})
-	GetSaga(w http.ResponseWriter, r *http.Request, orderID OrderID)
+	GetSaga(w http.ResponseWriter, r *http.Request, orderID OrderID, params GetSagaParams)
 	// RedriveSaga Let a failed saga go on
 	// (POST /admin/sagas/{order_id}/redrive)
 	RedriveSaga(w http.ResponseWriter, r *http.Request, orderID OrderID)
@@ -8840,6 +11014,94 @@ func (siw *ServerInterfaceWrapper) TripBreaker(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ListDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) ListDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadLettersParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeadLetters(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedriveDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) RedriveDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedriveDeadLetters(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFaults operation middleware
+func (siw *ServerInterfaceWrapper) GetFaults(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFaults(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutFaults operation middleware
+func (siw *ServerInterfaceWrapper) PutFaults(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutFaults(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetPayment operation middleware
 func (siw *ServerInterfaceWrapper) GetPayment(w http.ResponseWriter, r *http.Request) {
 
@@ -8866,6 +11128,65 @@ func (siw *ServerInterfaceWrapper) GetPayment(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListSagas operation middleware
+func (siw *ServerInterfaceWrapper) ListSagas(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSagasParams
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSagas(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetSaga operation middleware
 func (siw *ServerInterfaceWrapper) GetSaga(w http.ResponseWriter, r *http.Request) {
 
@@ -8881,8 +11202,24 @@ func (siw *ServerInterfaceWrapper) GetSaga(w http.ResponseWriter, r *http.Reques
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSagaParams
+
+	// ------------- Optional query parameter "execution" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "execution", r.URL.Query(), &params.Execution, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "execution"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "execution", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetSaga(w, r, orderID)
+		siw.Handler.GetSaga(w, r, orderID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9612,8 +11949,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/breakers", wrapper.ListBreakers)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/breakers/{name}/trip", wrapper.TripBreaker)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/breakers/{name}/reset", wrapper.ResetBreaker)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/sagas", wrapper.ListSagas)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/sagas/{order_id}", wrapper.GetSaga)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/sagas/{order_id}/redrive", wrapper.RedriveSaga)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/dlq", wrapper.ListDeadLetters)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/dlq/redrive", wrapper.RedriveDeadLetters)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/faults", wrapper.GetFaults)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/admin/faults", wrapper.PutFaults)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/verify", wrapper.Verify)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/payments/{order_id}", wrapper.GetPayment)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
