@@ -41,6 +41,11 @@ type settings struct {
 
 	BreakerFailures int `env:"BREAKER_FAILURES" envDefault:"5"`
 
+	RatePerKey     int `env:"RATE_PER_KEY" envDefault:"100"`
+	RatePerAddress int `env:"RATE_PER_ADDRESS" envDefault:"200"`
+	MaxOpenOrders  int `env:"MAX_OPEN_ORDERS" envDefault:"200"`
+	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"4096"`
+
 	Sender   string `env:"SENDER" envDefault:"log"`
 	SMTPAddr string `env:"SMTP_ADDR" envDefault:"127.0.0.1:25"`
 	SMTPFrom string `env:"SMTP_FROM" envDefault:"orders@cloudflow.invalid"`

@@ -165,9 +165,6 @@ func (s *server) GetSaga(w http.ResponseWriter, r *http.Request, orderID apigen.
 
 var redriveShape = &shape{members: map[string]*shape{"reason": scalar}}
 
-// maxReason bounds what an operator writes into an order's log, in characters.
-const maxReason = 500
-
 // redriveAnswer is RedriveAccepted in openapi.yaml.
 type redriveAnswer struct {
 	Execution string `json:"execution"`
@@ -214,9 +211,6 @@ type verifyAnswer struct {
 	Skipped    int64       `json:"skipped"`
 	Violations []Violation `json:"violations"`
 }
-
-// maxVerify is for a store of very many orders. A caller that has enough hangs up.
-const maxVerify = 10 * time.Minute
 
 // Verify checks the invariants. A violation is an answer: 200, with ok false. A server that is about to stop does not wait for it.
 func (s *server) Verify(w http.ResponseWriter, r *http.Request) {

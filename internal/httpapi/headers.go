@@ -99,10 +99,6 @@ func validID(id string) bool {
 	return true
 }
 
-// maxWait is the longest that a caller can have an order waited for: an outcome takes well under a second or, with a provider
-// in trouble, about ten.
-const maxWait = 20 * time.Second
-
 // preferredWait is the wait=N of a Prefer header (RFC 7240), N in seconds, at most maxWait; 0 if there is none that can be read.
 // Of several the first counts (section 2).
 func preferredWait(prefer string) time.Duration {

@@ -17,6 +17,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -45,6 +46,10 @@ type Config struct {
 	Drain *Drain
 	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
 	Principal func(*http.Request) (auth.Principal, error)
+	// Limits are what callers may do; the zero value is none. Development mode knows no rates.
+	Limits Limits
+	// Now is the time; nil: time.Now.
+	Now func() time.Time
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -147,6 +152,8 @@ type server struct {
 	recovering func() bool
 	drain      *Drain
 	principal  func(*http.Request) (auth.Principal, error)
+	limits     Limits
+	pace       pace
 	newID      func(prefix string) string
 	log        *slog.Logger
 	mux        *http.ServeMux
@@ -157,7 +164,7 @@ type server struct {
 func New(c Config) http.Handler {
 	s := &server{
 		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
-		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
+		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits, newID: c.NewID, log: c.Log,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }
@@ -165,7 +172,13 @@ func New(c Config) http.Handler {
 	if s.drain == nil {
 		s.drain = NewDrain()
 	}
-	if s.principal == nil {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if s.principal != nil {
+		s.pace = newPace(c.Limits, c.Now)
+	} else {
+		s.limits.OpenOrders = 0
 		s.principal = func(*http.Request) (auth.Principal, error) { return auth.Anonymous, nil }
 	}
 	if s.newID == nil {
@@ -180,13 +193,17 @@ func New(c Config) http.Handler {
 	return s
 }
 
-// ServeHTTP gives the request its correlation id and its route, and answers for a handler that panics.
+// ServeHTTP gives the request its correlation id and its route, counts it against its address, and answers for a handler that panics.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, correlationID: s.correlation(r)}
 	h := x.Header()
 	h.Set("X-Correlation-Id", x.correlationID)
 	h.Set("X-Content-Type-Options", "nosniff")
 	defer s.rescue(x, r)
+	if err := s.pace.ofAddress(r); err != nil {
+		s.refuse(x, r, err)
+		return
+	}
 	if !clean(r.URL.EscapedPath()) {
 		s.refuse(x, r, errNoRoute)
 		return

@@ -24,12 +24,6 @@ type productList struct {
 	NextCursor string              `json:"next_cursor,omitempty"`
 }
 
-// A page of products: 100 are about 15 KiB.
-const (
-	defaultLimit = 50
-	maxLimit     = 100
-)
-
 // ListProducts shows a page of the catalogue.
 func (s *server) ListProducts(w http.ResponseWriter, r *http.Request, params apigen.ListProductsParams) {
 	x := of(w)

@@ -14,9 +14,6 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 )
 
-// maxBody is the largest body in bytes. An order of 50 lines is under 8 KiB; the rest is room for long names.
-const maxBody = 64 << 10
-
 // A policy is what is checked before a route's handler runs.
 type policy struct {
 	open      bool       // answered without a principal, and with any query: probes and documents
@@ -110,11 +107,15 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 // ServeHTTP makes the router an apigen.ServeMux.
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
 
-// check is all that comes before the handler, in the order that the contract gives: who calls, media types, size, JSON.
+// check is all that comes before the handler but the rate of the address, in the order that the contract gives: who calls, how often,
+// with which scope, media types, size, JSON.
 func (s *server) check(x *exchange, r *http.Request, p policy) error {
 	if !p.open {
 		principal, err := s.principal(r)
 		if err != nil {
+			return err
+		}
+		if err := s.pace.ofKey(principal); err != nil {
 			return err
 		}
 		x.principal = principal

@@ -3,14 +3,13 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/utkarsh698/cloudflow/api"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 )
 
 // NewServer returns the http.Server for a handler of New: it listens on addr, and its limits keep slow or silent
-// callers from holding connections.
+// callers from holding connections (limits.go).
 func NewServer(addr string, h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Addr:              addr,
@@ -25,20 +24,6 @@ func NewServer(addr string, h http.Handler, log *slog.Logger) *http.Server {
 		DisableGeneralOptionsHandler: true,
 	}
 }
-
-const (
-	// A header is one packet or two: who needs longer sends it byte by byte to keep the connection.
-	readHeaderTimeout = 5 * time.Second
-	// 64 KiB even over a bad mobile line, from the connection's first byte.
-	readTimeout = 15 * time.Second
-	// From the end of the header to the end of the answer: maxWait, and the commit before and the answer after it. A route that takes
-	// longer lifts it for itself (exchange.outlast).
-	writeTimeout = maxWait + 15*time.Second
-	// Longer than the usual 60 s of load balancers, which must be the ones to close: else they send into a connection that just went.
-	idleTimeout = 2 * time.Minute
-	// Cookies of other applications on the same host are what fills headers; ours need under 1 KiB.
-	maxHeaderBytes = 16 << 10
-)
 
 // GetHealth answers as long as the process can.
 func (s *server) GetHealth(w http.ResponseWriter, _ *http.Request) {

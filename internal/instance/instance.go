@@ -23,6 +23,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/sender"
@@ -43,6 +44,7 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
+	Limits          *httpapi.Limits // nil: httpapi.DefaultLimits
 	Log             *slog.Logger
 }
 
@@ -52,8 +54,9 @@ type Instance struct {
 	App     *app.App
 	Handler http.Handler
 
-	drain *httpapi.Drain
-	log   *slog.Logger
+	limits httpapi.Limits
+	drain  *httpapi.Drain
+	log    *slog.Logger
 }
 
 // Open opens the directory and wires the services. Nothing runs before Run.
@@ -63,6 +66,9 @@ func Open(c Config) (*Instance, error) {
 	}
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
+	}
+	if c.Limits == nil {
+		c.Limits = &httpapi.DefaultLimits
 	}
 	dir, err := datadir.Open(c.Dir, datadir.Options{Log: c.Log.With("service", "store")})
 	if err != nil {
@@ -75,11 +81,11 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), log: c.Log}
+	i := &Instance{Dir: dir, App: a, limits: *c.Limits, drain: httpapi.NewDrain(), log: c.Log}
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier: verifier{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
+		Verifier: verifier{i}, Limits: *c.Limits, Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
 	return i, nil
 }
@@ -94,7 +100,7 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 	g, failed := errgroup.WithContext(work)
 	g.Go(func() error { return i.App.Run(work) })
 	g.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(i.bounded(l)); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -115,6 +121,14 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// bounded is the listener within the limits of connections.
+func (i *Instance) bounded(l net.Listener) net.Listener {
+	if i.limits.Connections == 0 {
+		return l
+	}
+	return limit.Listener(l, i.limits.Connections, i.limits.PerAddressConnections())
 }
 
 // Close closes the directory. Serve must have returned.

@@ -133,7 +133,7 @@ func (s *system) put(product string, pieces int64) {
 
 func (s *system) place(key, method string, products ...string) string {
 	s.t.Helper()
-	r := order.PlaceRequest{CustomerID: "cust-1", PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr"}
+	r := order.PlaceRequest{CustomerID: "cust-1", PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr", OpenLimit: 10}
 	for _, id := range products {
 		r.Lines = append(r.Lines, order.RequestLine{ProductID: id, Quantity: 1})
 	}
@@ -400,6 +400,9 @@ var corruptions = []struct {
 	}, "I7"},
 	{"an open order that no sweep finds", listless("orders", "open#", open), "I7"},
 	{"an order in review that no sweep finds", listless("orders", "open#", review), "I7"},
+	{"a caller's counter of open orders is too high", moves("orders", named("holder#p"), "open", "open", 1), "I7"},
+	{"a caller's counter of open orders is too low", moves("orders", named("holder#p"), "open", "open", -1), "I7"},
+	{"a caller's counter of open orders is gone", loses("orders", named("holder#p"), "open"), "I7"},
 	{"an order that its customer does not find", listless("orders", "customer#", confirmed), "I7"},
 	{"an order that no export finds", listless("orders", "day#", confirmed), "I7"},
 	{"a refused order is lost", lost(failed), "I7"},

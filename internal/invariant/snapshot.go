@@ -28,6 +28,8 @@ type Snapshot struct {
 	products   map[string]bool   // by id: it has a name and a price
 	aging      map[string]bool   // by order: the expirer will find its hold
 	places     map[place]bool    // where orders are listed
+	counted    map[string]int64  // by caller: how many open orders its counter says
+	holding    map[string]int64  // by caller: how many rows of open orders name it
 	answers    map[string]string // by the hash of an idempotency key: the order that answers it
 	executions map[string]bool   // by name
 	running    map[string]bool   // by name
@@ -60,8 +62,9 @@ type place struct{ list, orderID string }
 
 // The lists: all open ones and all days are one list each, since a shard or a day too many hides nothing.
 const (
-	openList = "open"
-	dayList  = "day"
+	openList   = "open"
+	dayList    = "day"
+	holderList = "holder" // not of orders: the counters of those who hold open ones
 )
 
 func customerList(customerID string) string { return "customer#" + customerID }
@@ -88,6 +91,7 @@ func New() *Snapshot {
 	return &Snapshot{
 		orders: map[string]*orderFacts{}, stock: map[string]stockFacts{}, holds: map[string]holdFacts{},
 		payments: map[string]payment.Row{}, products: map[string]bool{}, aging: map[string]bool{}, places: map[place]bool{},
+		counted: map[string]int64{}, holding: map[string]int64{},
 		answers: map[string]string{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{},
 		open: map[string]bool{}, notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
 		accounts: map[time.Time]map[string]provider.Account{}, illegible: map[string]error{},
@@ -131,8 +135,17 @@ func (s *Snapshot) AddProvider(e store.Entry) error {
 
 func (s *Snapshot) addOrder(e store.Entry) {
 	id := e.Key.PK
-	if list, _, listed := strings.Cut(id, "#"); listed {
-		if list != openList && list != dayList {
+	if list, caller, listed := strings.Cut(id, "#"); listed {
+		switch list {
+		case holderList:
+			s.counted[caller] = order.OpenCount(e.Item)
+			return
+		case openList:
+			if holder := order.DecodeOpenRow(e.Item).Holder; holder != "" {
+				s.holding[holder]++
+			}
+		case dayList:
+		default:
 			list = id
 		}
 		s.places[place{list, e.Key.SK}] = true
