@@ -20,7 +20,7 @@ var (
 	services = []string{"order", "inventory", "payment", "notification"}
 	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "provider", "sender"}
 	// foundations are what a service may build on; each of them stands on those before it.
-	foundations = []string{"fault", "jcs", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "observe"}
+	foundations = []string{"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "observe"}
 )
 
 // imports maps each package of the root module, by its path from the root, to what its files import: production code
@@ -131,7 +131,7 @@ func TestWalls(t *testing.T) {
 	each("a foundation stands on foundations", internal(foundations...), func(imported string) bool {
 		return standard(imported) || slices.Contains(foundations, room(imported))
 	})
-	each("fault, jcs and limit stand on nothing", internal("fault", "jcs", "limit"), standard)
+	each("fault, jcs, pan and limit stand on nothing", internal("fault", "jcs", "pan", "limit"), standard)
 	each("the store port knows fault alone", internal("store"), func(imported string) bool {
 		return standard(imported) || room(imported) == "fault"
 	})

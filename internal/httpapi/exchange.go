@@ -8,6 +8,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 // An exchange is one request on its way: the ResponseWriter that its handler gets, and what is known about it. It travels as the
@@ -73,10 +74,10 @@ const (
 )
 
 // correlation is the id that the call goes by: the caller's X-Correlation-Id, the trace id of its traceparent
-// (https://www.w3.org/TR/trace-context/), or a new one. One that is malformed is replaced and not refused: a wrong header for the
-// log is no reason to lose an order.
+// (https://www.w3.org/TR/trace-context/), or a new one. One that is malformed, or holds a card's number, is replaced and not refused: a
+// wrong header for the log is no reason to lose an order.
 func (s *server) correlation(r *http.Request) string {
-	if id := r.Header.Get("X-Correlation-Id"); validID(id) {
+	if id := r.Header.Get("X-Correlation-Id"); validID(id) && !pan.In(id) {
 		return id
 	}
 	if id, ok := traceID(r.Header.Get("Traceparent")); ok {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 const jsonType = "application/json"
@@ -72,7 +73,7 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
-// checkKey wants 1 to 255 visible ASCII characters: fault.BadRequest.
+// checkKey wants 1 to 255 visible ASCII characters (fault.BadRequest) and no card's number (fault.ValidationFailed).
 func checkKey(key string) error {
 	ok := len(key) >= 1 && len(key) <= 255
 	for i := 0; ok && i < len(key); i++ {
@@ -80,6 +81,9 @@ func checkKey(key string) error {
 	}
 	if !ok {
 		return fault.New(fault.BadRequest, "Idempotency-Key must be 1 to 255 visible ASCII characters.").With("field", "Idempotency-Key")
+	}
+	if pan.In(key) {
+		return fault.New(fault.ValidationFailed, "Idempotency-Key %s.", noCards).With("field", "Idempotency-Key")
 	}
 	return nil
 }
