@@ -76,7 +76,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	}
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
-		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Log: log,
+		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version, Log: log,
 	})
 	if err != nil {
 		return err

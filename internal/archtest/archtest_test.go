@@ -147,6 +147,15 @@ func TestWalls(t *testing.T) {
 		})
 	}
 
+	t.Run("observe/metrics alone knows the library that counts", func(t *testing.T) {
+		for p, list := range production {
+			for _, imported := range list {
+				if strings.HasPrefix(imported, "github.com/prometheus/") && p != "internal/observe/metrics" {
+					t.Errorf("%s imports %s", p, imported)
+				}
+			}
+		}
+	})
 	t.Run("production code imports no test or simulation package", func(t *testing.T) {
 		for p, list := range production {
 			if simulation(p) {

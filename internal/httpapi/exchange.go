@@ -8,6 +8,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
@@ -19,17 +20,23 @@ type exchange struct {
 	principal     auth.Principal
 	body          value // parsed; absent for a call without one
 	answered      bool  // the status is on its way: nothing can be taken back
+	status        int   // that was answered; 0: none yet
+	route         *metrics.Route
 }
 
 // WriteHeader notes that the answer has begun.
 func (x *exchange) WriteHeader(status int) {
-	x.answered = x.answered || status >= http.StatusOK
+	if !x.answered && status >= http.StatusOK {
+		x.answered, x.status = true, status
+	}
 	x.ResponseWriter.WriteHeader(status)
 }
 
 // Write notes that the answer has begun.
 func (x *exchange) Write(b []byte) (int, error) {
-	x.answered = true
+	if !x.answered {
+		x.answered, x.status = true, http.StatusOK
+	}
 	return x.ResponseWriter.Write(b)
 }
 

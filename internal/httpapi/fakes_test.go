@@ -17,6 +17,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 )
@@ -77,9 +78,16 @@ func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 		Orders: fakeOrders{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
+		Metrics:  metrics.New(),
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
 		Log:      slog.New(slog.NewJSONHandler(&w.log, nil)),
 	}
+	c.Metrics.Collect(func(add func(metrics.Sample)) {
+		if err := w.called(); err != nil {
+			panic(err)
+		}
+		add(metrics.Sample{Name: "executions_open", Value: 3})
+	})
 	for _, f := range change {
 		f(&c)
 	}

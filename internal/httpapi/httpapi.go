@@ -27,6 +27,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 )
@@ -42,6 +43,8 @@ type Config struct {
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
 	Recovering func() bool
+	// Metrics count the requests and are what GET /metrics shows; nil: some that nobody else counts into.
+	Metrics *metrics.Metrics
 	// Drain is started when the server is about to stop; nil: it never is.
 	Drain *Drain
 	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
@@ -156,6 +159,9 @@ type server struct {
 	pace       pace
 	newID      func(prefix string) string
 	log        *slog.Logger
+	metrics    *metrics.Metrics
+	unrouted   *metrics.Route // counts what is no call of the document
+	now        func() time.Time
 	mux        *http.ServeMux
 	specTag    string // the ETag of the contract
 }
@@ -165,6 +171,7 @@ func New(c Config) http.Handler {
 	s := &server{
 		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
 		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits, newID: c.NewID, log: c.Log,
+		metrics: c.Metrics, now: c.Now,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }
@@ -172,11 +179,15 @@ func New(c Config) http.Handler {
 	if s.drain == nil {
 		s.drain = NewDrain()
 	}
-	if c.Now == nil {
-		c.Now = time.Now
+	if s.now == nil {
+		s.now = time.Now
 	}
+	if s.metrics == nil {
+		s.metrics = metrics.New()
+	}
+	s.unrouted = s.metrics.Route("other", "other")
 	if s.principal != nil {
-		s.pace = newPace(c.Limits, c.Now)
+		s.pace = newPace(c.Limits, s.now)
 	} else {
 		s.limits.OpenOrders = 0
 		s.principal = func(*http.Request) (auth.Principal, error) { return auth.Anonymous, nil }
@@ -193,9 +204,12 @@ func New(c Config) http.Handler {
 	return s
 }
 
-// ServeHTTP gives the request its correlation id and its route, counts it against its address, and answers for a handler that panics.
+// ServeHTTP gives the request its correlation id and its route, counts it, also against its address, and answers for a
+// handler that panics.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, correlationID: s.correlation(r)}
+	began := s.now()
+	x := &exchange{ResponseWriter: w, correlationID: s.correlation(r), route: s.unrouted}
+	defer func() { x.route.Answered(x.status, s.now().Sub(began)) }()
 	h := x.Header()
 	h.Set("X-Correlation-Id", x.correlationID)
 	h.Set("X-Content-Type-Options", "nosniff")

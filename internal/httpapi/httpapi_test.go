@@ -113,7 +113,7 @@ func TestThePrincipalIsAskedForEveryCallButProbes(t *testing.T) {
 func TestEveryCallWantsItsScope(t *testing.T) {
 	wanted := func(method, path string) auth.Scope {
 		switch {
-		case strings.HasPrefix(path, "/admin/"):
+		case strings.HasPrefix(path, "/admin/"), path == "/metrics":
 			return auth.ScopeAdmin
 		case strings.HasPrefix(path, "/orders") && method == "GET":
 			return auth.ScopeOrdersRead

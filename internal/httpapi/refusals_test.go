@@ -313,6 +313,7 @@ var everyCall = map[string]refusal{
 	"GET /admin/payments/{order_id}":       {path: "/admin/payments/" + orderID},
 	"GET /health":                          {path: "/health"},
 	"GET /ready":                           {path: "/ready"},
+	"GET /metrics":                         {path: "/metrics"},
 	"GET /openapi.yaml":                    {path: "/openapi.yaml"},
 }
 

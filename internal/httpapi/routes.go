@@ -51,6 +51,7 @@ var policies = map[string]policy{
 		scope: auth.ScopeAdmin, body: requiredBody,
 	},
 	"GET /admin/verify": {scope: auth.ScopeAdmin},
+	"GET /metrics":      {scope: auth.ScopeAdmin, mediaType: textType},
 	"GET /health":       {open: true},
 	"GET /ready":        {open: true},
 	"GET /openapi.yaml": {open: true, mediaType: yamlType},
@@ -94,8 +95,10 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 	if p.mediaType == "" {
 		p.mediaType = jsonType
 	}
+	route := s.metrics.Route(method, path)
 	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		x := of(w)
+		x.route = route
 		if err := s.check(x, r, p); err != nil {
 			s.refuse(x, r, err)
 			return

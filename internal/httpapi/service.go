@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 
 	"github.com/utkarsh698/cloudflow/api"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 )
 
 // NewServer returns the http.Server for a handler of New: it listens on addr, and its limits keep slow or silent
@@ -47,6 +49,22 @@ func (s *server) GetReady(w http.ResponseWriter, r *http.Request) {
 }
 
 var errRecovering = fault.New(fault.Unavailable, "The server has just started and is taking up its open work.")
+
+const textType = "text/plain"
+
+// GetMetrics shows what is counted. A scrape that cannot read all of it gets nothing: it is asked again in a few seconds.
+func (s *server) GetMetrics(w http.ResponseWriter, r *http.Request) {
+	x := of(w)
+	var text bytes.Buffer
+	if err := s.metrics.Write(&text); err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	h := x.Header()
+	h.Set("Content-Type", metrics.ContentType)
+	h.Set("Cache-Control", noStore)
+	_, _ = x.Write(text.Bytes()) // a caller that has gone cannot be told
+}
 
 const yamlType = "application/yaml" // RFC 9512
 

@@ -45,6 +45,7 @@ type Config struct {
 	BreakerFailures int
 	Workers         int
 	Limits          *httpapi.Limits // nil: httpapi.DefaultLimits
+	Version         string          // of the program, for its metrics
 	Log             *slog.Logger
 }
 
@@ -85,7 +86,7 @@ func Open(c Config) (*Instance, error) {
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier: verifier{i}, Limits: *c.Limits, Drain: i.drain, NewID: a.NewID, Log: c.Log,
+		Verifier: verifier{i}, Limits: *c.Limits, Metrics: i.metrics(c.Version), Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
 	return i, nil
 }
