@@ -23,6 +23,8 @@ import (
 var document = sync.OnceValues(func() (*openapi3.T, error) {
 	openapi3.DefineStringFormatValidator("uri-reference", openapi3.NewRegexpFormatValidator(`^[^\s]+$`))
 	openapi3.DefineStringFormatValidator("uri", openapi3.NewRegexpFormatValidator(`^[a-z]+:[^\s]+$`))
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/css", openapi3filter.PlainBodyDecoder)
 	return openapi3.NewLoader().LoadFromData(api.Spec)
 })
 

@@ -13,15 +13,12 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
-	"github.com/utkarsh698/cloudflow/api"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -163,7 +160,6 @@ type server struct {
 	unrouted   *metrics.Route // counts what is no call of the document
 	now        func() time.Time
 	mux        *http.ServeMux
-	specTag    string // the ETag of the contract
 }
 
 // New returns the handler of all routes.
@@ -198,8 +194,6 @@ func New(c Config) http.Handler {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	hash := sha256.Sum256(api.Spec)
-	s.specTag = `"` + hex.EncodeToString(hash[:8]) + `"`
 	s.mux = s.routes()
 	return s
 }

@@ -315,6 +315,8 @@ var everyCall = map[string]refusal{
 	"GET /ready":                           {path: "/ready"},
 	"GET /metrics":                         {path: "/metrics"},
 	"GET /openapi.yaml":                    {path: "/openapi.yaml"},
+	"GET /docs":                            {path: "/docs"},
+	"GET /docs/style.css":                  {path: "/docs/style.css"},
 }
 
 func TestEveryCallOfTheDocument(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/utkarsh698/cloudflow/internal/apidocs"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
@@ -50,11 +51,13 @@ var policies = map[string]policy{
 	"POST /admin/sagas/{order_id}/redrive": {
 		scope: auth.ScopeAdmin, body: requiredBody,
 	},
-	"GET /admin/verify": {scope: auth.ScopeAdmin},
-	"GET /metrics":      {scope: auth.ScopeAdmin, mediaType: textType},
-	"GET /health":       {open: true},
-	"GET /ready":        {open: true},
-	"GET /openapi.yaml": {open: true, mediaType: yamlType},
+	"GET /admin/verify":   {scope: auth.ScopeAdmin},
+	"GET /metrics":        {scope: auth.ScopeAdmin, mediaType: textType},
+	"GET /health":         {open: true},
+	"GET /ready":          {open: true},
+	"GET /openapi.yaml":   {open: true, mediaType: yamlType},
+	"GET /docs":           {open: true, mediaType: htmlType},
+	"GET /docs/style.css": {open: true, mediaType: cssType},
 }
 
 // A router puts the policy before each route that the generated code registers, and knows each path's methods for the 405.
@@ -68,6 +71,8 @@ func (s *server) routes() *http.ServeMux {
 	rt := &router{server: s, mux: http.NewServeMux(), methods: map[string][]string{}}
 	apigen.HandlerWithOptions(s, apigen.StdHTTPServerOptions{BaseRouter: rt, ErrorHandlerFunc: s.refuseParameter})
 	rt.HandleFunc("GET /openapi.yaml", s.getOpenAPI)
+	rt.HandleFunc("GET /docs", s.getDocs)
+	rt.HandleFunc("GET "+apidocs.StylePath, s.getDocsStyle)
 	for path, methods := range rt.methods {
 		if slices.Contains(methods, http.MethodGet) {
 			methods = append(methods, http.MethodHead) // ServeMux takes HEAD where it takes GET
@@ -85,7 +90,7 @@ func (s *server) routes() *http.ServeMux {
 	return rt.mux
 }
 
-var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /openapi.yaml lists what there is.")
+var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /docs shows what there is, and so does GET /openapi.yaml.")
 
 // HandleFunc registers a route such as "GET /orders/{order_id}" behind its policy.
 func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {

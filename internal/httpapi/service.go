@@ -70,14 +70,5 @@ const yamlType = "application/yaml" // RFC 9512
 
 // getOpenAPI serves the contract.
 func (s *server) getOpenAPI(w http.ResponseWriter, r *http.Request) {
-	x := of(w)
-	h := x.Header()
-	h.Set("ETag", s.specTag)
-	h.Set("Cache-Control", "no-cache")
-	if noneMatch(r.Header.Get("If-None-Match")).matches(s.specTag) {
-		x.WriteHeader(http.StatusNotModified)
-		return
-	}
-	h.Set("Content-Type", yamlType)
-	_, _ = x.Write(api.Spec) // a caller that has gone cannot be told
+	s.serveDocument(of(w), r, yamlType, api.Spec)
 }
