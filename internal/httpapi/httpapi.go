@@ -212,7 +212,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(x, r, err)
 		return
 	}
-	if !clean(r.URL.EscapedPath()) {
+	if !clean(r.URL.EscapedPath()) || !clean(r.URL.Path) {
 		s.refuse(x, r, errNoRoute)
 		return
 	}

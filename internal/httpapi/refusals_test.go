@@ -271,6 +271,7 @@ func TestWhatIsNotThere(t *testing.T) {
 		{rule: "the root", method: "GET", path: "/"},
 		{rule: "a path with a slash too many", method: "GET", path: "/orders//" + orderID},
 		{rule: "a path with a slash at its end", method: "POST", path: "/orders/", body: oneLine},
+		{rule: "a product whose path goes up when it is read", method: "PUT", path: "/products/%2e%2e", body: `{"name":"A","unit_price_cents":1}`},
 		{rule: "a path that goes up", method: "GET", path: "/products/../orders/" + orderID},
 	} {
 		c.status, c.code = 404, "NOT_FOUND"

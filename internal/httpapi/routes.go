@@ -260,5 +260,6 @@ func (s *server) refuseParameter(w http.ResponseWriter, r *http.Request, err err
 }
 
 // clean reports whether the path is its own shortest form. ServeMux would redirect any other, with a body that is no problem
-// document; nobody who follows this interface writes one.
+// document; nobody who follows this interface writes one. It is asked of the path as it was sent and as it is meant: PUT
+// /products/%2e%2e once made a product whose path every client shortens away.
 func clean(p string) bool { return p != "" && p[0] == '/' && path.Clean(p) == p }
