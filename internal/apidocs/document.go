@@ -3,6 +3,7 @@ package apidocs
 import (
 	"fmt"
 	"iter"
+	"net/http"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -195,7 +196,7 @@ func (d *document) requirements(op node) iter.Seq2[string, node] {
 // curl is the call as a command, with the document's own examples.
 func (d *document) curl(c call, op node) string {
 	parts := []string{"curl -s"}
-	if c.Method != "GET" {
+	if c.Method != http.MethodGet {
 		parts[0] += " -X " + c.Method
 	}
 	path := c.Path

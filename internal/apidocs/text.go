@@ -38,12 +38,13 @@ func encode(n node, newline, indent string) string {
 			parts = append(parts, encode(item, newline+indent, indent))
 		}
 		return join("[", parts, "]", newline, indent, short)
+	default: // a scalar; the document has no aliases
+		switch n.Tag {
+		case "!!int", "!!float", "!!bool", "!!null":
+			return n.Value
+		}
+		return quoted(n.Value)
 	}
-	switch n.Tag {
-	case "!!int", "!!float", "!!bool", "!!null":
-		return n.Value
-	}
-	return quoted(n.Value)
 }
 
 func join(open string, parts []string, end, newline, indent string, short int) string {

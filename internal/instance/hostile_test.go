@@ -178,6 +178,9 @@ func TestSmuggledRequestsAreFramedOneWay(t *testing.T) {
 		if err != nil || resp.StatusCode < 400 || resp.StatusCode > 499 {
 			t.Errorf("%s: %v %v", rule, resp, err)
 		}
+		if err == nil {
+			resp.Body.Close()
+		}
 		c.Close()
 	}
 }
