@@ -18,7 +18,7 @@ func (i *Instance) metrics(version string) *metrics.Metrics {
 	m.Collect(func(add func(metrics.Sample)) {
 		add(metrics.Sample{Name: "build_info", Help: "1, with the version of the program.", Labels: []string{"version", version}, Value: 1})
 		add(metrics.Sample{Name: "executions_open", Help: "Executions of the saga that have begun and not ended.", Value: float64(i.App.Engine.Open())})
-		for name, s := range map[string]*pebblestore.Store{"orders": i.Dir.Store, "provider": i.Dir.Provider} {
+		for name, s := range map[string]*pebblestore.Store{"cloudflow": i.Dir.Store, "provider": i.Dir.Provider} {
 			storeMetrics(add, name, s.Stats())
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)

@@ -59,7 +59,7 @@ func TestMetricsTellWhatAnInstanceDoes(t *testing.T) {
 		"cloudflow_breaker_state payment-charge CLOSED":      -1,
 		"cloudflow_breaker_state payment-refund CLOSED":      0,
 		"cloudflow_executions_open":                          0,
-		"cloudflow_store_low_disk orders":                    0,
+		"cloudflow_store_low_disk cloudflow":                 0,
 		"cloudflow_queue_messages ready notifications":       0,
 		"cloudflow_queue_messages dead notifications":        0,
 		"cloudflow_build_info ":                              0,
@@ -69,8 +69,8 @@ func TestMetricsTellWhatAnInstanceDoes(t *testing.T) {
 			t.Errorf("%s moved by %v, want %v (there: %v)", name, got, want, ok)
 		}
 	}
-	commits := after["cloudflow_store_commits_total orders"] - before["cloudflow_store_commits_total orders"]
-	syncs := after["cloudflow_store_syncs_total orders"] - before["cloudflow_store_syncs_total orders"]
+	commits := after["cloudflow_store_commits_total cloudflow"] - before["cloudflow_store_commits_total cloudflow"]
+	syncs := after["cloudflow_store_syncs_total cloudflow"] - before["cloudflow_store_syncs_total cloudflow"]
 	if commits < 8 || syncs < 1 || syncs > commits || after["cloudflow_store_disk_bytes provider"] == 0 {
 		t.Errorf("%v commits, %v syncs", commits, syncs)
 	}
