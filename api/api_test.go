@@ -76,7 +76,7 @@ func TestEveryAnswerHasASchemaAndACorrelationID(t *testing.T) {
 					t.Errorf("%s is %s", answer, mediaType)
 				}
 			}
-			if _, ok := response.Value.Headers["Retry-After"]; status == "503" && !ok {
+			if _, ok := response.Value.Headers["Retry-After"]; (status == "503" || status == "429") && !ok {
 				t.Errorf("%s does not declare Retry-After", answer)
 			}
 		}
@@ -93,6 +93,14 @@ func TestNoBodyTakesUnknownMembers(t *testing.T) {
 			t.Errorf("%s allows members that it does not name", name)
 		}
 	}
+}
+
+func TestEveryCallCanBeTooMany(t *testing.T) {
+	each(load(t), func(name string, op *openapi3.Operation) {
+		if op.Responses.Value("429") == nil {
+			t.Errorf("%s does not declare 429", name)
+		}
+	})
 }
 
 func TestEveryCallThatWritesCanBeTurnedAway(t *testing.T) {

@@ -295,6 +295,10 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"serve", "--currency", "usd"}, "such as USD"},
 			{[]string{"serve", "--currency", ""}, "such as USD"},
 			{[]string{"serve", "--breaker-failures", "0"}, "1 is the least"},
+			{[]string{"serve", "--rate-per-key", "-1"}, "--rate-per-key -1"},
+			{[]string{"serve", "--rate-per-address", "1000001"}, "--rate-per-address"},
+			{[]string{"serve", "--max-open-orders", "-5"}, "0 (no limit)"},
+			{[]string{"serve", "--max-connections", "-5"}, "0 (no limit)"},
 			{[]string{"verify", "--data", "d", "--url", "http://127.0.0.1:1"}, "exclude each other"},
 			{[]string{"version", "now"}, "no argument"},
 		} {

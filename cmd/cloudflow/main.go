@@ -42,6 +42,11 @@ type settings struct {
 
 	BreakerFailures int `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
 
+	RatePerKey     int `env:"RATE_PER_KEY" envDefault:"100" help:"calls a second of one caller (--rate-per-key); 0: any number"`
+	RatePerAddress int `env:"RATE_PER_ADDRESS" envDefault:"200" help:"calls a second from one address (--rate-per-address); 0: any number"`
+	MaxOpenOrders  int `env:"MAX_OPEN_ORDERS" envDefault:"200" help:"orders of one caller that are not decided yet (--max-open-orders); 0: any number"`
+	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"4096" help:"connections at once (--max-connections)"`
+
 	Sender   string `env:"SENDER" envDefault:"log" help:"how notifications leave: log or smtp (--sender)"`
 	SMTPAddr string `env:"SMTP_ADDR" envDefault:"127.0.0.1:25" help:"the relay, host:port"`
 	SMTPFrom string `env:"SMTP_FROM" envDefault:"orders@cloudflow.invalid" help:"the address that e-mail comes from"`

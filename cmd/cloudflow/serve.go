@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
@@ -27,6 +28,9 @@ Data lives in --data and survives kill -9; one process holds the directory at a 
 lines on stderr. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
 the next start.
 
+In development mode, without authentication on loopback, the rates and --max-open-orders are off: there
+everybody is one caller.
+
 Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
 and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 		Example: `  cloudflow serve --demo
@@ -42,7 +46,19 @@ and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 	flags.StringVar(&c.Currency, "currency", c.Currency, "the shop's one currency")
 	flags.StringVar(&c.Sender, "sender", c.Sender, "how notifications leave: log or smtp")
 	flags.IntVar(&c.BreakerFailures, "breaker-failures", c.BreakerFailures, "consecutive failures that open a circuit")
+	flags.IntVar(&c.RatePerKey, "rate-per-key", c.RatePerKey, "calls a second of one caller, twice that at once; 0: any number")
+	flags.IntVar(&c.RatePerAddress, "rate-per-address", c.RatePerAddress, "calls a second from one address; 0 behind a proxy, where all are one")
+	flags.IntVar(&c.MaxOpenOrders, "max-open-orders", c.MaxOpenOrders, "orders that one caller may have open at once; 0: any number")
+	flags.IntVar(&c.MaxConnections, "max-connections", c.MaxConnections, "connections at once, a quarter of them from one address; 0: any number")
 	return cmd
+}
+
+// limits are what callers may do, as the flags say.
+func (c *cli) limits() *httpapi.Limits {
+	return &httpapi.Limits{
+		PerKey: httpapi.RateOf(c.RatePerKey), PerAddress: httpapi.RateOf(c.RatePerAddress),
+		OpenOrders: c.MaxOpenOrders, Connections: c.MaxConnections,
+	}
 }
 
 func (c *cli) serve(ctx context.Context, demo bool) error {
@@ -60,7 +76,8 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	}
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
-		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Development: true, Log: log,
+		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
+		Development: true, Log: log,
 	})
 	if err != nil {
 		return err
@@ -79,8 +96,22 @@ func (c *cli) checkServe() error {
 	case c.BreakerFailures < 1:
 		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
 	}
+	for _, l := range []struct {
+		name string
+		n    int
+	}{
+		{"rate-per-key", c.RatePerKey}, {"rate-per-address", c.RatePerAddress},
+		{"max-open-orders", c.MaxOpenOrders}, {"max-connections", c.MaxConnections},
+	} {
+		if l.n < 0 || l.n > maxLimit {
+			return usagef("--%s %d is not from 0 (no limit) to %d", l.name, l.n, maxLimit)
+		}
+	}
 	return loopback(c.Addr)
 }
+
+// maxLimit is more than one machine can do; a greater number is a mistake.
+const maxLimit = 1_000_000
 
 var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 

@@ -20,7 +20,7 @@ var (
 	services = []string{"order", "inventory", "payment", "notification"}
 	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "provider", "sender"}
 	// foundations are what a service may build on; each of them stands on those before it.
-	foundations = []string{"fault", "jcs", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "observe"}
+	foundations = []string{"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "observe"}
 )
 
 // imports maps each package of the root module, by its path from the root, to what its files import: production code
@@ -131,12 +131,15 @@ func TestWalls(t *testing.T) {
 	each("a foundation stands on foundations", internal(foundations...), func(imported string) bool {
 		return standard(imported) || slices.Contains(foundations, room(imported))
 	})
-	each("fault and jcs stand on nothing", internal("fault", "jcs"), standard)
+	each("fault, jcs, pan and limit stand on nothing", internal("fault", "jcs", "pan", "limit"), standard)
 	each("the store port knows fault alone", internal("store"), func(imported string) bool {
 		return standard(imported) || room(imported) == "fault"
 	})
 	each("flow knows asl and store, never the order saga", internal("flow"), func(imported string) bool {
 		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "store"}, room(imported))
+	})
+	each("apidocs reads a document and knows nothing of the house", internal("apidocs"), func(imported string) bool {
+		return standard(imported) || imported == "go.yaml.in/yaml/v3"
 	})
 	for _, adapter := range adapters {
 		// provider and sender implement a port that stands in its consumer, and name that consumer's types.
@@ -147,6 +150,15 @@ func TestWalls(t *testing.T) {
 		})
 	}
 
+	t.Run("observe/metrics alone knows the library that counts", func(t *testing.T) {
+		for p, list := range production {
+			for _, imported := range list {
+				if strings.HasPrefix(imported, "github.com/prometheus/") && p != "internal/observe/metrics" {
+					t.Errorf("%s imports %s", p, imported)
+				}
+			}
+		}
+	})
 	t.Run("production code imports no test or simulation package", func(t *testing.T) {
 		for p, list := range production {
 			if simulation(p) {

@@ -50,6 +50,7 @@ const (
 	InReview             Kind = "InReview"             // the order waits for a person
 	NotFailed            Kind = "NotFailed"            // nothing to redrive
 	ProductExists        Kind = "ProductExists"        // stock is given at creation only
+	TooManyOpenOrders    Kind = "TooManyOpenOrders"    // the caller has as many open orders as it may have
 	Unavailable          Kind = "Unavailable"          // the store is down, the disk nearly full, or the server is draining
 )
 
@@ -87,6 +88,7 @@ var statuses = map[Kind]struct {
 	InReview:                   {"IN_REVIEW", http.StatusConflict},
 	NotFailed:                  {"NOT_FAILED", http.StatusConflict},
 	ProductExists:              {"PRODUCT_EXISTS", http.StatusConflict},
+	TooManyOpenOrders:          {"TOO_MANY_OPEN_ORDERS", http.StatusTooManyRequests},
 	Unavailable:                {"UNAVAILABLE", http.StatusServiceUnavailable},
 }
 
@@ -171,7 +173,7 @@ func Is(err error, kind Kind) bool { return KindOf(err) == kind }
 // Retryable reports whether the same call may succeed later without anyone changing anything.
 func Retryable(err error) bool {
 	switch KindOf(err) {
-	case Transient, Throttled, Unavailable:
+	case Transient, Throttled, TooManyOpenOrders, Unavailable:
 		return true
 	default:
 		return false

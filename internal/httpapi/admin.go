@@ -106,9 +106,6 @@ type verifyAnswer struct {
 	Violations []Violation `json:"violations"`
 }
 
-// maxVerify is for a store of very many orders. A caller that has enough hangs up.
-const maxVerify = 10 * time.Minute
-
 // Verify checks the invariants. A violation is an answer: 200, with ok false. A server that is about to stop does not wait for it.
 func (s *server) Verify(w http.ResponseWriter, r *http.Request) {
 	x := of(w)

@@ -25,6 +25,8 @@ var document = sync.OnceValues(func() (*openapi3.T, error) {
 	openapi3.DefineStringFormatValidator("uri-reference", openapi3.NewRegexpFormatValidator(`^[^\s]+$`))
 	openapi3.DefineStringFormatValidator("uri", openapi3.NewRegexpFormatValidator(`^[a-z]+:[^\s]+$`))
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/css", openapi3filter.PlainBodyDecoder)
 	return openapi3.NewLoader().LoadFromData(api.Spec)
 })
 
@@ -141,7 +143,8 @@ func (c *contract) check(r *http.Request, sent []byte, a answer) {
 }
 
 // plumbing are the headers that any answer may have, and that the document leaves to HTTP.
-var plumbing = map[string]bool{"Content-Type": true, "Content-Length": true, "Cache-Control": true, "X-Content-Type-Options": true, "X-Accel-Buffering": true}
+var plumbing = map[string]bool{"Content-Type": true, "Content-Length": true, "Cache-Control": true, "X-Content-Type-Options": true, "X-Accel-Buffering": true,
+	"Content-Security-Policy": true, "Referrer-Policy": true}
 
 // checkHeaders wants every other header of the answer to be declared: ValidateResponse looks at those that are.
 func (c *contract) checkHeaders(route *routers.Route, a answer) {

@@ -107,12 +107,6 @@ func (k cursorKey) tag(dst []byte, subject, query, place string) []byte {
 	return append(dst, h.Sum(sum[:0])[:cursorTag]...)
 }
 
-// A page is how many rows of a list are wanted, and from which place on.
-const (
-	defaultLimit = 50
-	maxLimit     = 100 // of orders about 25 KiB, of products 15
-)
-
 // page reads limit and cursor: fault.BadRequest names the one that is wrong.
 func (s *server) page(x *exchange, query string, limit *int, cursor *string) (n int, place string, err error) {
 	n = defaultLimit

@@ -16,6 +16,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -125,7 +126,14 @@ var byStatus = map[string]func(*stage){
 		r.Header.Set("Content-Type", "text/plain")
 		s.real().do(r)
 	},
-	"429": func(s *stage) { s.good(s.callers(fault.New(fault.Throttled, "Too many calls."))) },
+	"429": func(s *stage) {
+		c := s.fakes(func(_ *world, c *httpapi.Config) {
+			c.Limits.PerAddress = limit.Rate{PerSecond: 1, Burst: 1}
+			c.Principal = func(*http.Request) (auth.Principal, error) { return auth.Anonymous, nil }
+		})
+		c.send("GET", "/health", "")
+		s.good(c)
+	},
 	"500": func(s *stage) { s.good(s.fakes(func(w *world, _ *httpapi.Config) { w.err = errors.New("a bug") })) },
 	"503": func(s *stage) {
 		s.good(s.fakes(func(w *world, _ *httpapi.Config) { w.err = fault.New(fault.Unavailable, "The store is away.") }))
@@ -218,6 +226,12 @@ var provocations = map[string]func(*stage){
 
 	"GET /admin/verify 200":              func(s *stage) { s.good(s.real()) },
 	"GET /admin/payments/{order_id} 200": func(s *stage) { s.send("/admin/payments/"+s.instance.confirmed, "") },
+
+	"GET /metrics 200":        func(s *stage) { s.good(s.real()) },
+	"GET /docs 200":           func(s *stage) { s.good(s.real()) },
+	"GET /docs 304":           func(s *stage) { s.good(s.real(), "If-None-Match", s.good(s.real()).header.Get("ETag")) },
+	"GET /docs/style.css 200": func(s *stage) { s.good(s.real()) },
+	"GET /docs/style.css 304": func(s *stage) { s.good(s.real(), "If-None-Match", s.good(s.real()).header.Get("ETag")) },
 
 	"GET /health 200": func(s *stage) { s.good(s.real()) },
 	"GET /ready 200":  func(s *stage) { s.good(s.real()) },

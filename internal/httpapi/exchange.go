@@ -8,6 +8,8 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 // An exchange is one request on its way: the ResponseWriter that its handler gets, and what is known about it. It travels as the
@@ -18,17 +20,23 @@ type exchange struct {
 	principal     auth.Principal
 	body          value // parsed; absent for a call without one
 	answered      bool  // the status is on its way: nothing can be taken back
+	status        int   // that was answered; 0: none yet
+	route         *metrics.Route
 }
 
 // WriteHeader notes that the answer has begun.
 func (x *exchange) WriteHeader(status int) {
-	x.answered = x.answered || status >= http.StatusOK
+	if !x.answered && status >= http.StatusOK {
+		x.answered, x.status = true, status
+	}
 	x.ResponseWriter.WriteHeader(status)
 }
 
 // Write notes that the answer has begun.
 func (x *exchange) Write(b []byte) (int, error) {
-	x.answered = true
+	if !x.answered {
+		x.answered, x.status = true, http.StatusOK
+	}
 	return x.ResponseWriter.Write(b)
 }
 
@@ -73,10 +81,10 @@ const (
 )
 
 // correlation is the id that the call goes by: the caller's X-Correlation-Id, the trace id of its traceparent
-// (https://www.w3.org/TR/trace-context/), or a new one. One that is malformed is replaced and not refused: a wrong header for the
-// log is no reason to lose an order.
+// (https://www.w3.org/TR/trace-context/), or a new one. One that is malformed, or holds a card's number, is replaced and not refused: a
+// wrong header for the log is no reason to lose an order.
 func (s *server) correlation(r *http.Request) string {
-	if id := r.Header.Get("X-Correlation-Id"); validID(id) {
+	if id := r.Header.Get("X-Correlation-Id"); validID(id) && !pan.In(id) {
 		return id
 	}
 	if id, ok := traceID(r.Header.Get("Traceparent")); ok {

@@ -21,6 +21,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -97,9 +98,16 @@ func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Faults: fakeFaults{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
+		Metrics:  metrics.New(),
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
 		Log:      slog.New(slog.NewJSONHandler(&w.log, nil)),
 	}
+	c.Metrics.Collect(func(add func(metrics.Sample)) {
+		if err := w.called(); err != nil {
+			panic(err)
+		}
+		add(metrics.Sample{Name: "executions_open", Value: 3})
+	})
 	for _, f := range change {
 		f(&c)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 const jsonType = "application/json"
@@ -72,10 +73,13 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
-// checkKey wants 1 to 255 visible ASCII characters: fault.BadRequest.
+// checkKey wants 1 to 255 visible ASCII characters (fault.BadRequest) and no card's number (fault.ValidationFailed).
 func checkKey(key string) error {
 	if len(key) > 255 || !visible(key) {
 		return fault.New(fault.BadRequest, "Idempotency-Key must be 1 to 255 visible ASCII characters.").With("field", "Idempotency-Key")
+	}
+	if pan.In(key) {
+		return fault.New(fault.ValidationFailed, "Idempotency-Key %s.", noCards).With("field", "Idempotency-Key")
 	}
 	return nil
 }
@@ -105,10 +109,6 @@ func validID(id string) bool {
 	}
 	return true
 }
-
-// maxWait is the longest that a caller can have an order waited for: an outcome takes well under a second or, with a provider
-// in trouble, about ten.
-const maxWait = 20 * time.Second
 
 // preferredWait is the wait=N of a Prefer header (RFC 7240), N in seconds, at most maxWait; 0 if there is none that can be read.
 // Of several the first counts (section 2).

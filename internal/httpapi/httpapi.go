@@ -13,19 +13,18 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
-	"github.com/utkarsh698/cloudflow/api"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -46,6 +45,8 @@ type Config struct {
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
 	Recovering func() bool
+	// Metrics count the requests and are what GET /metrics shows; nil: some that nobody else counts into.
+	Metrics *metrics.Metrics
 	// Drain is started when the server is about to stop; nil: it never is.
 	Drain *Drain
 	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
@@ -53,6 +54,10 @@ type Config struct {
 	// CursorKeys are 32 secret bytes each, from which the keys of cursors are derived: the first makes new ones, all are good for old
 	// ones. nil: cursors end with the process.
 	CursorKeys [][]byte
+	// Limits are what callers may do; the zero value is none. Development mode knows no rates.
+	Limits Limits
+	// Now is the time; nil: time.Now.
+	Now func() time.Time
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -182,10 +187,14 @@ type server struct {
 	recovering func() bool
 	drain      *Drain
 	principal  func(*http.Request) (auth.Principal, error)
+	limits     Limits
+	pace       pace
 	newID      func(prefix string) string
 	log        *slog.Logger
+	metrics    *metrics.Metrics
+	unrouted   *metrics.Route // counts what is no call of the document
+	now        func() time.Time
 	mux        *http.ServeMux
-	specTag    string // the ETag of the contract
 }
 
 // New returns the handler of all routes.
@@ -193,7 +202,8 @@ func New(c Config) http.Handler {
 	s := &server{
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
 		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1),
-		faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
+		faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits, newID: c.NewID, log: c.Log,
+		metrics: c.Metrics, now: c.Now,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }
@@ -201,7 +211,17 @@ func New(c Config) http.Handler {
 	if s.drain == nil {
 		s.drain = NewDrain()
 	}
-	if s.principal == nil {
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.metrics == nil {
+		s.metrics = metrics.New()
+	}
+	s.unrouted = s.metrics.Route("other", "other")
+	if s.principal != nil {
+		s.pace = newPace(c.Limits, s.now)
+	} else {
+		s.limits.OpenOrders = 0
 		s.principal = func(*http.Request) (auth.Principal, error) { return auth.Anonymous, nil }
 	}
 	if s.newID == nil {
@@ -210,20 +230,25 @@ func New(c Config) http.Handler {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	hash := sha256.Sum256(api.Spec)
-	s.specTag = `"` + hex.EncodeToString(hash[:8]) + `"`
 	s.mux = s.routes()
 	return s
 }
 
-// ServeHTTP gives the request its correlation id and its route, and answers for a handler that panics.
+// ServeHTTP gives the request its correlation id and its route, counts it, also against its address, and answers for a
+// handler that panics.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, correlationID: s.correlation(r)}
+	began := s.now()
+	x := &exchange{ResponseWriter: w, correlationID: s.correlation(r), route: s.unrouted}
+	defer func() { x.route.Answered(x.status, s.now().Sub(began)) }()
 	h := x.Header()
 	h.Set("X-Correlation-Id", x.correlationID)
 	h.Set("X-Content-Type-Options", "nosniff")
 	defer s.rescue(x, r)
-	if !clean(r.URL.EscapedPath()) {
+	if err := s.pace.ofAddress(r); err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	if !clean(r.URL.EscapedPath()) || !clean(r.URL.Path) {
 		s.refuse(x, r, errNoRoute)
 		return
 	}

@@ -49,13 +49,6 @@ func (v value) get(name string) value {
 	return value{}
 }
 
-// maxDepth and maxValues bound what a body can make the parser do and keep. An order's body is 3 deep, and with 50 lines it
-// has about 200 values; without the second limit 64 KiB of "[[],[],..." would become megabytes.
-const (
-	maxDepth  = 16
-	maxValues = 1024
-)
-
 // parse reads one JSON text (RFC 8259), and refuses with fault.BadRequest what is not: also duplicate members, texts that
 // are not Unicode, and anything after the value.
 func parse(in string) (value, error) {

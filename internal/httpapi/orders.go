@@ -54,6 +54,7 @@ func (s *server) place(ctx context.Context, x *exchange, key *string) (order.Pla
 	}
 	request, refused := orderRequest(x.body)
 	request.Principal, request.CorrelationID = x.principal.Subject, x.correlationID
+	request.OpenLimit = s.openOrders(x.principal)
 	if key != nil {
 		if err := checkKey(*key); err != nil {
 			return order.Placed{}, err

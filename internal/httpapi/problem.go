@@ -23,6 +23,7 @@ var titles = map[fault.Kind]string{
 	fault.OrderCancelled:             "The order was cancelled",
 	fault.HoldReleased:               "The stock was given back",
 	fault.Throttled:                  "Too many calls",
+	fault.TooManyOpenOrders:          "Too many open orders",
 	fault.BadRequest:                 "The request cannot be read",
 	fault.Unauthorized:               "Credentials are needed",
 	fault.Forbidden:                  "Not allowed",

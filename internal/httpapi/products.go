@@ -7,6 +7,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 var (
@@ -102,6 +103,9 @@ func productPut(body value, productID string, match *string) (inventory.PutProdu
 	var f form
 	if !validID(productID) {
 		f.invalid("product_id", "must be 1 to 64 of A-Z, a-z, 0-9, \".\", \"_\" and \"-\"")
+	}
+	if pan.In(productID) {
+		f.invalid("product_id", noCards)
 	}
 	put := inventory.PutProduct{
 		ProductID:      productID,

@@ -9,13 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/utkarsh698/cloudflow/internal/apidocs"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 )
-
-// maxBody is the largest body in bytes. An order of 50 lines is under 8 KiB; the rest is room for long names.
-const maxBody = 64 << 10
 
 // A policy is what is checked before a route's handler runs.
 type policy struct {
@@ -63,9 +61,12 @@ var policies = map[string]policy{
 	"GET /admin/faults":       {scope: auth.ScopeAdmin, development: true},
 	"PUT /admin/faults":       {scope: auth.ScopeAdmin, body: requiredBody, development: true},
 	"GET /admin/verify":       {scope: auth.ScopeAdmin},
+	"GET /metrics":            {scope: auth.ScopeAdmin, mediaType: textType},
 	"GET /health":             {open: true},
 	"GET /ready":              {open: true},
 	"GET /openapi.yaml":       {open: true, mediaType: yamlType},
+	"GET /docs":               {open: true, mediaType: htmlType},
+	"GET /docs/style.css":     {open: true, mediaType: cssType},
 }
 
 // A router puts the policy before each route that the generated code registers, and knows each path's methods for the 405.
@@ -79,6 +80,8 @@ func (s *server) routes() *http.ServeMux {
 	rt := &router{server: s, mux: http.NewServeMux(), methods: map[string][]string{}}
 	apigen.HandlerWithOptions(s, apigen.StdHTTPServerOptions{BaseRouter: rt, ErrorHandlerFunc: s.refuseParameter})
 	rt.HandleFunc("GET /openapi.yaml", s.getOpenAPI)
+	rt.HandleFunc("GET /docs", s.getDocs)
+	rt.HandleFunc("GET "+apidocs.StylePath, s.getDocsStyle)
 	for path, methods := range rt.methods {
 		if slices.Contains(methods, http.MethodGet) {
 			methods = append(methods, http.MethodHead) // ServeMux takes HEAD where it takes GET
@@ -96,7 +99,7 @@ func (s *server) routes() *http.ServeMux {
 	return rt.mux
 }
 
-var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /openapi.yaml lists what there is.")
+var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /docs shows what there is, and so does GET /openapi.yaml.")
 
 // HandleFunc registers a route such as "GET /orders/{order_id}" behind its policy.
 func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
@@ -109,8 +112,10 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 	if p.mediaType == "" {
 		p.mediaType = jsonType
 	}
+	route := s.metrics.Route(method, path)
 	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		x := of(w)
+		x.route = route
 		if err := s.check(x, r, p); err != nil {
 			s.refuse(x, r, err)
 			return
@@ -122,11 +127,15 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 // ServeHTTP makes the router an apigen.ServeMux.
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
 
-// check is all that comes before the handler, in the order that the contract gives: who calls, media types, size, JSON.
+// check is all that comes before the handler but the rate of the address, in the order that the contract gives: who calls, how often,
+// with which scope, media types, size, JSON.
 func (s *server) check(x *exchange, r *http.Request, p policy) error {
 	if !p.open {
 		principal, err := s.principal(r)
 		if err != nil {
+			return err
+		}
+		if err := s.pace.ofKey(principal); err != nil {
 			return err
 		}
 		x.principal = principal
@@ -263,5 +272,6 @@ func (s *server) refuseParameter(w http.ResponseWriter, r *http.Request, err err
 }
 
 // clean reports whether the path is its own shortest form. ServeMux would redirect any other, with a body that is no problem
-// document; nobody who follows this interface writes one.
+// document; nobody who follows this interface writes one. It is asked of the path as it was sent and as it is meant: PUT
+// /products/%2e%2e once made a product whose path every client shortens away.
 func clean(p string) bool { return p != "" && p[0] == '/' && path.Clean(p) == p }

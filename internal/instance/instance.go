@@ -22,6 +22,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/sender"
@@ -42,7 +43,9 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
-	Development     bool // outages of the simulated provider can be had over HTTP
+	Development     bool            // outages of the simulated provider can be had over HTTP
+	Limits          *httpapi.Limits // nil: httpapi.DefaultLimits
+	Version         string          // of the program, for its metrics
 	Log             *slog.Logger
 }
 
@@ -52,8 +55,9 @@ type Instance struct {
 	App     *app.App
 	Handler http.Handler
 
-	drain *httpapi.Drain
-	log   *slog.Logger
+	limits httpapi.Limits
+	drain  *httpapi.Drain
+	log    *slog.Logger
 }
 
 // Open opens the directory and wires the services. Nothing runs before Run.
@@ -63,6 +67,9 @@ func Open(c Config) (*Instance, error) {
 	}
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
+	}
+	if c.Limits == nil {
+		c.Limits = &httpapi.DefaultLimits
 	}
 	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, Log: c.Log.With("service", "store")})
 	if err != nil {
@@ -79,13 +86,14 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), log: c.Log}
+	i := &Instance{Dir: dir, App: a, limits: *c.Limits, drain: httpapi.NewDrain(), log: c.Log}
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
 		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier:    verifier{i}, Faults: faultsOf(a, c.Development), Drain: i.drain, NewID: a.NewID, Log: c.Log,
+		Verifier:    verifier{i}, Faults: faultsOf(a, c.Development), Limits: *c.Limits, Metrics: i.metrics(c.Version),
+		Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
 	return i, nil
 }
@@ -100,7 +108,7 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 	g, failed := errgroup.WithContext(work)
 	g.Go(func() error { return i.App.Run(work) })
 	g.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(i.bounded(l)); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -121,6 +129,14 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// bounded is the listener within the limits of connections.
+func (i *Instance) bounded(l net.Listener) net.Listener {
+	if i.limits.Connections == 0 {
+		return l
+	}
+	return limit.Listener(l, i.limits.Connections, i.limits.PerAddressConnections())
 }
 
 // Close closes the directory. Serve must have returned.

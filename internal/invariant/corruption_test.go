@@ -133,7 +133,7 @@ func (s *system) put(product string, pieces int64) {
 
 func (s *system) place(key, method string, products ...string) string {
 	s.t.Helper()
-	r := order.PlaceRequest{CustomerID: "cust-1", PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr"}
+	r := order.PlaceRequest{CustomerID: "cust-1", PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr", OpenLimit: 10}
 	for _, id := range products {
 		r.Lines = append(r.Lines, order.RequestLine{ProductID: id, Quantity: 1})
 	}
@@ -404,6 +404,9 @@ var corruptions = []struct {
 	{"an order that is under way and listed as in review", func(t *testing.T, d *dump) {
 		gains("orders", named("review#00"), d.open, store.Item{})(t, d)
 	}, "I7"},
+	{"a caller's counter of open orders is too high", moves("orders", named("holder#p"), "open", "open", 1), "I7"},
+	{"a caller's counter of open orders is too low", moves("orders", named("holder#p"), "open", "open", -1), "I7"},
+	{"a caller's counter of open orders is gone", loses("orders", named("holder#p"), "open"), "I7"},
 	{"an order that its customer does not find", listless("orders", "customer#", confirmed), "I7"},
 	{"an order that no export finds", listless("orders", "day#", confirmed), "I7"},
 	{"a day whose orders no list of all finds", loses("orders", named("days#all"), ""), "I7"},

@@ -62,6 +62,7 @@ func (s *Snapshot) Check(now time.Time, everything bool) Report {
 	c.stock()
 	c.aging()
 	c.executions()
+	c.holders()
 	c.ledgers()
 	heads := sha256.New()
 	for _, id := range sortedKeys(s.orders) {

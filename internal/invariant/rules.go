@@ -85,6 +85,21 @@ func (c *check) executions() {
 	}
 }
 
+// holders checks the counters of callers' open orders, which move in the commits that store and end an order (I7): one that is too high
+// would shut its caller out for ever, one that is too low would let it hold more than it may.
+func (c *check) holders() {
+	for _, caller := range sortedKeys(c.s.counted) {
+		if n, listed := c.s.counted[caller], c.s.holding[caller]; n != listed {
+			c.fail("I7", caller, "has %d open orders by its counter, and %d are listed", n, listed)
+		}
+	}
+	for _, caller := range sortedKeys(c.s.holding) {
+		if _, ok := c.s.counted[caller]; !ok {
+			c.fail("I7", caller, "has %d open orders listed, and no counter", c.s.holding[caller])
+		}
+	}
+}
+
 // ledgers are the pages of the provider's book that cannot be read.
 func (c *check) ledgers() {
 	c.s.book(c.now)

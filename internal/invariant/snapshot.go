@@ -30,6 +30,8 @@ type Snapshot struct {
 	places     map[place]bool    // where orders are listed
 	dayOf      map[string]string // by order: the day under which it is listed
 	days       map[string]bool   // the list of days
+	counted    map[string]int64  // by caller: how many open orders its counter says
+	holding    map[string]int64  // by caller: how many rows of open orders name it
 	answers    map[string]string // by the hash of an idempotency key: the order that answers it
 	executions map[string]bool   // by name
 	running    map[string]bool   // by name
@@ -65,7 +67,8 @@ const (
 	openList   = "open"
 	reviewList = "review"
 	dayList    = "day"
-	daysList   = "days" // not of orders: where the lists by day are
+	daysList   = "days"   // not of orders: where the lists by day are
+	holderList = "holder" // not of orders: the counters of those who hold open ones
 )
 
 func customerList(customerID string) string { return "customer#" + customerID }
@@ -92,7 +95,7 @@ func New() *Snapshot {
 	return &Snapshot{
 		orders: map[string]*orderFacts{}, stock: map[string]stockFacts{}, holds: map[string]holdFacts{},
 		payments: map[string]payment.Row{}, products: map[string]bool{}, aging: map[string]bool{}, places: map[place]bool{},
-		dayOf: map[string]string{}, days: map[string]bool{},
+		dayOf: map[string]string{}, days: map[string]bool{}, counted: map[string]int64{}, holding: map[string]int64{},
 		answers: map[string]string{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{},
 		open: map[string]bool{}, notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
 		accounts: map[time.Time]map[string]provider.Account{}, illegible: map[string]error{},
@@ -173,7 +176,14 @@ func (s *Snapshot) addPlace(list, rest string, e store.Entry) {
 		return
 	case dayList:
 		s.dayOf[e.Key.SK], _, _ = strings.Cut(rest, "#")
-	case openList, reviewList:
+	case holderList:
+		s.counted[rest] = order.OpenCount(e.Item)
+		return
+	case openList:
+		if holder := order.DecodeOpenRow(e.Item).Holder; holder != "" {
+			s.holding[holder]++
+		}
+	case reviewList:
 	default:
 		list = e.Key.PK
 	}

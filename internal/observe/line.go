@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 // A line is one under construction: a JSON object without its closing braces.
@@ -70,7 +73,7 @@ func (l *line) name(name string) {
 	}
 	l.first = false
 	l.b = append(l.b, '"')
-	l.b = appendEscaped(l.b, cut(name, MaxValueBytes))
+	l.b = appendEscaped(l.b, cut(pan.Strike(name), MaxValueBytes))
 	l.b = append(l.b, '"', ':')
 }
 
@@ -146,13 +149,43 @@ func (l *line) any(v any) {
 	case len(b) > MaxValueBytes || !utf8.Valid(b):
 		l.text(string(b))
 	default:
-		l.b = append(l.b, b...)
+		l.b = append(l.b, struck(b)...)
 	}
 }
 
-// text writes a JSON string, cut to MaxValueBytes.
+// struck is JSON without card numbers in its texts. Its numbers stay what they are.
+func struck(b []byte) []byte {
+	if !pan.In(string(b)) {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		begin := bytes.IndexByte(b, '"')
+		if begin < 0 {
+			break
+		}
+		end := begin + 1
+		for end < len(b) && b[end] != '"' {
+			if b[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		end = min(end, len(b))
+		out = append(append(out, b[:begin]...), pan.Strike(string(b[begin:end]))...)
+		b = b[end:]
+		if len(b) > 0 { // the closing quote, which must not be taken for an opening one
+			out = append(out, b[0])
+			b = b[1:]
+		}
+	}
+	return append(out, b...)
+}
+
+// text writes a JSON string, without card numbers, cut to MaxValueBytes.
 func (l *line) text(s string) {
 	l.b = append(l.b, '"')
+	s = pan.Strike(s)
 	kept := cut(s, MaxValueBytes)
 	l.b = appendEscaped(l.b, kept)
 	if n := len(s) - len(kept); n > 0 {

@@ -3,7 +3,8 @@
 //
 // A log line is one JSON object, whatever it is made of: newlines and control characters are escaped, bytes that are no
 // UTF-8 are replaced, a huge value is cut, and a value that cannot be written says so in its place. Each line is one
-// Write, and writes never overlap. The members come in this order: timestamp (RFC 3339, milliseconds, UTC), level,
+// Write, and writes never overlap. No text of it, whoever logs it, holds a payment card's number (pan): that is the last line of
+// defence, behind those who refuse such numbers. The members come in this order: timestamp (RFC 3339, milliseconds, UTC), level,
 // service, message, then the attributes.
 //
 //	{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","service":"inventory_service.handler",

@@ -51,6 +51,13 @@ func TestALine(t *testing.T) {
 		}, `{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","message":"m","c":"!ERROR: chan int: json: unsupported type: chan int",` +
 			`"p":"!PANIC: observe_test.panics","r":"!ERROR: json.RawMessage: json: error calling MarshalJSON for type json.RawMessage: unexpected end of JSON input",` +
 			`"nil":"!PANIC: *observe_test.nilError"}`},
+		{"a card's number is struck out of every text, and numbers stay what they are", func(l *slog.Logger) {
+			l.With("a", "4111111111111111").Info("paid with 4111 1111 1111 1111", "4111111111111111", "x", "e", errors.New("4111-1111-1111-1111"),
+				"n", 4111111111111111, "j", map[string]any{"4111111111111111": "\"4111111111111111", "n": 4111111111111111},
+				"id", "ord-01ARZ3NDEKTSV4RRFFQ69G5FAV", "raw", json.RawMessage(`["a\\",4111111111111111,"4111111111111111"]`))
+		}, `{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","message":"paid with [card number]","a":"[card number]","[card number]":"x",` +
+			`"e":"[card number]","n":4111111111111111,"j":{"[card number]":"\"[card number]","n":4111111111111111},` +
+			`"id":"ord-01ARZ3NDEKTSV4RRFFQ69G5FAV","raw":["a\\",4111111111111111,"[card number]"]}`},
 		{"groups are objects, empty ones are nothing", func(l *slog.Logger) {
 			l.WithGroup("g").With("a", 1).WithGroup("h").Info("m", "b", 2, slog.Group("i", "level", 3), slog.Group("j"))
 		}, `{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","message":"m","g":{"a":1,"h":{"b":2,"i":{"level":3}}}}`},

@@ -172,7 +172,7 @@ func customerKey(customerID, id string) store.Key {
 	return store.Key{Table: Table, PK: "customer#" + customerID, SK: id}
 }
 
-// openKey is the order's place among those whose saga has not come to its end.
+// openKey is the order's place among those whose saga has not come to its end. Its row names who is counted for it (holder.go).
 func openKey(id string) store.Key {
 	return store.Key{Table: Table, PK: openPartition(shard(id)), SK: id}
 }

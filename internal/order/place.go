@@ -39,6 +39,7 @@ type PlaceRequest struct {
 	Principal      string   // who calls: the key's scope, and the actor of ORDER_CREATED
 	Fingerprint    [32]byte // SHA-256 of the canonical body
 	CorrelationID  string   // "" makes one
+	OpenLimit      int      // how many orders the principal may have open at once; 0: any number
 }
 
 // A RequestLine is one line as it was asked for.
@@ -80,7 +81,7 @@ func (s *Service) Replay(ctx context.Context, principal, key string, fingerprint
 
 // Place stores a new order and starts its saga, in one commit. The checks come in this order: a replay, validation
 // (fault.ValidationFailed with the field), and then what is certain to fail: fault.UnknownProduct, fault.PriceChanged,
-// fault.InsufficientStock, fault.PaymentProviderUnavailable. fault.Unavailable: prices cannot be read.
+// fault.InsufficientStock, fault.PaymentProviderUnavailable, fault.TooManyOpenOrders. fault.Unavailable: prices cannot be read.
 //
 // Calls with one key make one order, however many come at once, and all get the same bytes.
 func (s *Service) Place(ctx context.Context, r PlaceRequest) (Placed, error) {
@@ -174,7 +175,7 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 			day = dayOf(now)
 			return s.stage(tx, n, now)
 		})
-		if !fault.Is(err, fault.Transient) || ctx.Err() != nil {
+		if err = outOfPlaces(err, n); !fault.Is(err, fault.Transient) || ctx.Err() != nil {
 			break
 		}
 	}
@@ -221,7 +222,9 @@ func (s *Service) stage(tx *store.Tx, n newOrder, now time.Time) error {
 	tx.Put(headKey(n.id), st.item(), store.Absent())
 	since := store.N(attrSince, st.CreatedAt.UnixMilli())
 	tx.Put(customerKey(n.created.CustomerID, n.id), store.Item{since})
-	tx.Put(openKey(n.id), store.Item{since})
+	if err := stageOpen(tx, n, since); err != nil {
+		return err
+	}
 	tx.Put(dayKey(st.CreatedAt, n.id), store.Item{since})
 	if day := dayOf(st.CreatedAt); !s.dayNoted(day) {
 		tx.Put(dayMarkKey(day), store.Item{})

@@ -120,7 +120,9 @@ func (s *Service) commitRedrive(ctx context.Context, id string, seen State, star
 			if err != nil {
 				return err
 			}
-			tx.Put(openKey(id), store.Item{store.N(attrSince, after.UpdatedAt.UnixMilli())})
+			if err := stageReopened(tx, id, store.N(attrSince, after.UpdatedAt.UnixMilli())); err != nil {
+				return err
+			}
 			return s.saga.Stage(tx, start)
 		})
 		if !fault.Is(err, fault.Transient) || ctx.Err() != nil {

@@ -96,8 +96,7 @@ func (s *Service) sweepOne(ctx context.Context, id string, report *SweepReport) 
 	case st.Terminal():
 		report.Closed++
 		return s.store.Update(ctx, func(tx *store.Tx) error {
-			tx.Delete(openKey(id))
-			return nil
+			return stageClosed(tx, id)
 		})
 	}
 	report.Stuck++

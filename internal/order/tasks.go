@@ -126,7 +126,9 @@ func (s *Service) Notify(ctx context.Context, t Task) (store.Effect, error) {
 			if err != nil {
 				return nil, err
 			}
-			tx.Delete(openKey(t.OrderID))
+			if err := stageClosed(tx, t.OrderID); err != nil {
+				return nil, err
+			}
 			return nil, s.outbox.Send(tx, Message{
 				OrderID:       t.OrderID,
 				CustomerID:    st.CustomerID,

@@ -237,7 +237,7 @@ func (w *World) Place(key, method string, lines ...order.RequestLine) (id string
 	w.t.Helper()
 	var placed order.Placed
 	request := order.PlaceRequest{
-		CustomerID: "cust-1", Lines: lines, PaymentMethod: method, IdempotencyKey: key, Principal: "test",
+		CustomerID: "cust-1", Lines: lines, PaymentMethod: method, IdempotencyKey: key, Principal: "test", OpenLimit: 1000,
 		CorrelationID: "corr-" + key, Contact: &order.Contact{Email: "customer@example.test"},
 	}
 	err := w.call("place "+key, func(ctx context.Context) (err error) {
