@@ -2,6 +2,7 @@ package datadir
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -31,6 +32,8 @@ const (
 
 	// checkpointDir is where the stores' copies stand while they are sent. Open removes what a crash has left of it.
 	checkpointDir = "backup.tmp"
+
+	bufferBytes = 256 << 10 // of an archive are written at a time
 )
 
 // A Manifest says what a backup holds.
@@ -62,7 +65,9 @@ func (d *Dir) Backup(ctx context.Context, w io.Writer) (err error) {
 		return fault.New(fault.Unavailable, "A backup is under way. One is made at a time.").With("retry_after_seconds", 10)
 	}
 	defer d.copying.Unlock()
-	b := &backup{w: tar.NewWriter(w), ctx: ctx, manifest: Manifest{Format: backupFormat, Version: backupVersion, CreatedAt: d.now().UTC().Truncate(time.Millisecond)}}
+	buffer := bufio.NewWriterSize(w, bufferBytes)
+	b := &backup{w: tar.NewWriter(buffer), ctx: ctx, manifest: Manifest{Format: backupFormat, Version: backupVersion}}
+	b.manifest.CreatedAt = d.now().UTC().Truncate(time.Millisecond)
 	temporary := filepath.Join(d.Path, checkpointDir)
 	defer func() {
 		if err = errors.Join(err, os.RemoveAll(temporary)); err != nil {
@@ -84,7 +89,10 @@ func (d *Dir) Backup(ctx context.Context, w io.Writer) (err error) {
 	if err := b.add(contactKeysFile, int64(len(keys)), bytes.NewReader(keys)); err != nil {
 		return err
 	}
-	return b.end()
+	if err := b.end(); err != nil {
+		return err
+	}
+	return buffer.Flush()
 }
 
 // checkpoint copies both stores. Ours is first, and the provider does nothing meanwhile: it is asked before we write down what it did, so

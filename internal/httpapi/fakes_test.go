@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/breaker"
+	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
@@ -54,6 +56,10 @@ type world struct {
 	verifyTime time.Duration
 	verifying  atomic.Int32 // checks under way
 
+	erased  []string // customers
+	export  export.Options
+	streams func(w io.Writer) error // what is written of an archive or an export; nil: streamedText
+
 	drain *httpapi.Drain
 	log   bytes.Buffer
 }
@@ -74,7 +80,7 @@ func (w *world) serve(t testing.TB, change ...func(*httpapi.Config)) *contract {
 
 func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
-		Orders: fakeOrders{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w},
+		Orders: fakeOrders{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, Data: fakeData{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
@@ -189,6 +195,35 @@ func (f fakeVerifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) 
 	case <-ctx.Done():
 		return httpapi.VerifyReport{}, ctx.Err()
 	}
+}
+
+type fakeData struct{ *world }
+
+const streamedText = "what is streamed"
+
+func (f fakeData) Erase(_ context.Context, customerID, actor string) (order.Erasure, error) {
+	f.erased, f.actor = append(f.erased, customerID), actor
+	return order.Erasure{CustomerID: customerID, ErasedAt: start}, f.called()
+}
+
+func (f fakeData) Backup(_ context.Context, w io.Writer) error {
+	if err := f.called(); err != nil {
+		return err
+	}
+	if f.streams != nil {
+		return f.streams(w)
+	}
+	_, err := io.WriteString(w, streamedText)
+	return err
+}
+
+func (f fakeData) ExportOrders(ctx context.Context, w io.Writer, o export.Options) error {
+	f.export = o
+	return f.Backup(ctx, w)
+}
+
+func (f fakeData) ExportEvents(ctx context.Context, w io.Writer, o export.Options) error {
+	return f.ExportOrders(ctx, w, o)
 }
 
 type fakeBreaker struct {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"log/slog"
 	"net/http"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/utkarsh698/cloudflow/api"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
+	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
@@ -38,6 +40,7 @@ type Config struct {
 	Sagas    Sagas
 	Breakers []Breaker // in the order in which they are listed
 	Verifier Verifier
+	Data     Data
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
 	Recovering func() bool
@@ -99,6 +102,16 @@ type Verifier interface {
 	Verify(ctx context.Context) (VerifyReport, error)
 }
 
+// Data is everything that is kept, as an operator handles it: as a whole, or what belongs to one customer.
+type Data interface {
+	// Erase destroys the customer's contacts: fault.ValidationFailed.
+	Erase(ctx context.Context, customerID, actor string) (order.Erasure, error)
+	// Backup writes a copy of everything as a tar: fault.Unavailable while another is under way.
+	Backup(ctx context.Context, w io.Writer) error
+	ExportOrders(ctx context.Context, w io.Writer, o export.Options) error
+	ExportEvents(ctx context.Context, w io.Writer, o export.Options) error
+}
+
 // A VerifyReport is what holds and what does not.
 type VerifyReport struct {
 	Orders     int64       // read
@@ -143,6 +156,7 @@ type server struct {
 	sagas      Sagas
 	breakers   []Breaker
 	verifier   Verifier
+	data       Data
 	verifying  chan struct{} // holds one while a check runs
 	recovering func() bool
 	drain      *Drain
@@ -156,7 +170,7 @@ type server struct {
 // New returns the handler of all routes.
 func New(c Config) http.Handler {
 	s := &server{
-		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
+		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier, data: c.Data,
 		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
 	}
 	if s.recovering == nil {

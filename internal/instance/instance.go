@@ -79,7 +79,7 @@ func Open(c Config) (*Instance, error) {
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier: verifier{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
+		Verifier: verifier{i}, Data: data{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
 	return i, nil
 }
