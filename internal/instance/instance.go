@@ -43,6 +43,7 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
+	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
 }
 
@@ -53,6 +54,7 @@ type Instance struct {
 	Handler http.Handler
 
 	drain *httpapi.Drain
+	now   func() time.Time
 	log   *slog.Logger
 }
 
@@ -64,18 +66,23 @@ func Open(c Config) (*Instance, error) {
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{Log: c.Log.With("service", "store")})
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	dir, err := datadir.Open(c.Dir, datadir.Options{Now: c.Now, Log: c.Log.With("service", "store")})
 	if err != nil {
 		return nil, err
 	}
 	a, err := app.New(app.Config{
 		Store: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
-		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Log: c.Log,
+		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends,
+		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
+		Now: c.Now, Log: c.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), log: c.Log}
+	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), now: c.Now, log: c.Log}
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
@@ -155,7 +162,7 @@ func Verify(ctx context.Context, dir *datadir.Dir, now time.Time) (invariant.Rep
 type verifier struct{ i *Instance }
 
 func (v verifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) {
-	report, err := Verify(ctx, v.i.Dir, time.Now())
+	report, err := Verify(ctx, v.i.Dir, v.i.now())
 	if err != nil {
 		return httpapi.VerifyReport{}, err
 	}
