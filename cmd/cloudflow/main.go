@@ -143,6 +143,10 @@ or puts everything back. One binary: HTTP API, services, saga engine and durable
 		c.breakerCommand(),
 		c.sagaCommand(),
 		c.verifyCommand(),
+		c.eraseCommand(),
+		c.backupCommand(),
+		c.restoreCommand(),
+		c.exportCommand(),
 		c.demoCommand(),
 		c.versionCommand(),
 	)

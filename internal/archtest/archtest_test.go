@@ -138,6 +138,9 @@ func TestWalls(t *testing.T) {
 	each("flow knows asl and store, never the order saga", internal("flow"), func(imported string) bool {
 		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "store"}, room(imported))
 	})
+	each("export reads orders and writes nothing but rows", internal("export"), func(imported string) bool {
+		return imported != "net/http" && imported != "os" && room(imported) != "httpapi" && !slices.Contains(adapters, room(imported))
+	})
 	for _, adapter := range adapters {
 		// provider and sender implement a port that stands in its consumer, and name that consumer's types.
 		port := map[string]string{"provider": "payment", "sender": "notification"}[adapter]
