@@ -36,7 +36,13 @@ func stopped(cmd *cobra.Command, data string) (bool, error) {
 // on opens the data directory of a stopped instance with everything wired over it, calls fn, and closes it. Nothing runs meanwhile: open
 // orders stay open.
 func on(path string, fn func(*instance.Instance) error) error {
-	i, err := instance.Open(instance.Config{Dir: path, Log: slog.New(slog.DiscardHandler)})
+	return instanceOn(path, instance.Config{}, fn)
+}
+
+// instanceOn is on with a configuration.
+func instanceOn(path string, config instance.Config, fn func(*instance.Instance) error) error {
+	config.Dir, config.Log = path, slog.New(slog.DiscardHandler)
+	i, err := instance.Open(config)
 	if err != nil {
 		return err
 	}

@@ -202,10 +202,25 @@ func TestEraseCommand(t *testing.T) {
 	t.Run("it works on a stopped directory", func(t *testing.T) {
 		restored := filepath.Join(above, "restored")
 		invoke(t, nil, "restore", backups[1], "--data", restored).exits(0)
-		invoke(t, nil, "erase", "cust-1", "--data", restored, "--backup", backups[1]).exits(0).prints("and in "+backups[1])
+		invoke(t, nil, "erase", "cust-1", "--data", restored, "--backup", backups[1]).exits(0).prints("and in " + backups[1])
 		if !bytes.Equal(key(restored), nothing) || !bytes.Equal(key(backups[1]), nothing) {
 			t.Error("a key is still there")
 		}
 		invoke(t, nil, "verify", "--data", restored).exits(0)
 	})
+}
+
+func TestRetentionCommand(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir(), "--demo", "--keep-executions", "1h")
+	s.place("--item", "MOUSE-01=1")
+	s.cli("retention").exits(0).prints("kept long enough", "idempotency keys  0", "executions        0", "orders            0")
+	s.cli("retention", "--run").exits(0).prints("deleted")
+	if r := one[apigen.Retention](s.cli("retention", "--json").exits(0)); r != (apigen.Retention{}) {
+		t.Errorf("%+v", r)
+	}
+	s.cli("retention", "now").exits(2)
+	s.end()
+	invoke(t, nil, "retention", "--data", s.data, "--run", "--json").exits(0).prints(`"orders":0`)
+	invoke(t, nil, "serve", "--keep-executions", "5s").exits(2).hints("--keep-executions")
 }

@@ -39,7 +39,8 @@ type settings struct {
 	LogLevel string `env:"LOG_LEVEL" envDefault:"info"`
 	Currency string `env:"CURRENCY" envDefault:"USD"`
 
-	BreakerFailures int `env:"BREAKER_FAILURES" envDefault:"5"`
+	BreakerFailures int           `env:"BREAKER_FAILURES" envDefault:"5"`
+	KeepExecutions  time.Duration `env:"KEEP_EXECUTIONS" envDefault:"2160h"`
 
 	Sender   string `env:"SENDER" envDefault:"log"`
 	SMTPAddr string `env:"SMTP_ADDR" envDefault:"127.0.0.1:25"`
@@ -147,6 +148,7 @@ or puts everything back. One binary: HTTP API, services, saga engine and durable
 		c.backupCommand(),
 		c.restoreCommand(),
 		c.exportCommand(),
+		c.retentionCommand(),
 		c.demoCommand(),
 		c.versionCommand(),
 	)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,7 @@ CLOUDFLOW_SENDER=smtp and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS (st
 	flags.StringVar(&c.Currency, "currency", c.Currency, "the shop's one currency")
 	flags.StringVar(&c.Sender, "sender", c.Sender, "how notifications leave: log or smtp")
 	flags.IntVar(&c.BreakerFailures, "breaker-failures", c.BreakerFailures, "consecutive failures that open a circuit")
+	flags.DurationVar(&c.KeepExecutions, "keep-executions", c.KeepExecutions, "how long the history of a saga that has ended is kept")
 	return cmd
 }
 
@@ -60,7 +62,8 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	}
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
-		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Log: log,
+		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures,
+		KeepExecutions: c.KeepExecutions, Log: log,
 	})
 	if err != nil {
 		return err
@@ -78,6 +81,8 @@ func (c *cli) checkServe() error {
 		return usagef("--currency %q is not a code of ISO 4217, such as USD", c.Currency)
 	case c.BreakerFailures < 1:
 		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
+	case c.KeepExecutions < time.Hour:
+		return usagef("--keep-executions %s would delete what somebody is looking at; 1h is the least", c.KeepExecutions)
 	}
 	return loopback(c.Addr)
 }

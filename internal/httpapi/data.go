@@ -8,6 +8,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 )
 
 // The media types of what is streamed. None is registered but that of CSV (RFC 7111); these are what everybody uses.
@@ -77,4 +78,42 @@ func (s *server) export(x *exchange, r *http.Request, format *string, since *tim
 	}
 	s.log.InfoContext(r.Context(), "Export asked for", "path", r.URL.Path, "actor", x.principal.Subject, "correlation_id", x.correlationID)
 	s.stream(x, r, mediaType, func(ctx context.Context, w io.Writer) error { return rows(ctx, w, o) })
+}
+
+// retentionView is Retention in openapi.yaml.
+type retentionView struct {
+	Keys       int64 `json:"idempotency_keys"`
+	Executions int64 `json:"executions"`
+	Orders     int64 `json:"orders"`
+	Waiting    int64 `json:"waiting"`
+	More       bool  `json:"more,omitempty"`
+}
+
+// LookAtRetention counts what a run would delete.
+func (s *server) LookAtRetention(w http.ResponseWriter, r *http.Request) {
+	s.retention(of(w), r, s.data.LookAtRetention)
+}
+
+// RunRetention deletes what has been kept long enough.
+func (s *server) RunRetention(w http.ResponseWriter, r *http.Request) {
+	x := of(w)
+	s.log.InfoContext(r.Context(), "Retention asked for", "actor", x.principal.Subject, "correlation_id", x.correlationID)
+	s.retention(x, r, s.data.Retain)
+}
+
+func (s *server) retention(x *exchange, r *http.Request, do func(context.Context) (retention.Report, error)) {
+	ctx, cancel := context.WithTimeout(r.Context(), maxVerify)
+	defer cancel()
+	defer s.drain.onStart(cancel)()
+	x.outlast(maxVerify)
+	report, err := do(ctx)
+	if err != nil && s.drain.Started() {
+		err = errDraining
+	}
+	if err != nil {
+		s.refuse(x, r, err)
+		return
+	}
+	x.Header().Set("Cache-Control", noStore)
+	s.replyJSON(x, r, http.StatusOK, retentionView{report.Keys, report.Executions, report.Orders, report.Waiting, report.More})
 }

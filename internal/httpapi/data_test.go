@@ -142,3 +142,14 @@ func TestExportParameters(t *testing.T) {
 		}
 	})
 }
+
+func TestRetention(t *testing.T) {
+	w := newWorld()
+	c := w.serve(t)
+	if a := c.send("GET", "/admin/retention", ""); a.body != `{"idempotency_keys":3,"executions":2,"orders":1,"waiting":1,"more":true}` || w.retained != 0 {
+		t.Errorf("%s, %d runs", a.body, w.retained)
+	}
+	if a := c.send("POST", "/admin/retention", "{}"); a.body != `{"idempotency_keys":3,"executions":0,"orders":0,"waiting":0}` || w.retained != 1 {
+		t.Errorf("%s, %d runs", a.body, w.retained)
+	}
+}

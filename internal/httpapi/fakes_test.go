@@ -21,6 +21,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 )
 
 const (
@@ -56,9 +57,10 @@ type world struct {
 	verifyTime time.Duration
 	verifying  atomic.Int32 // checks under way
 
-	erased  []string // customers
-	export  export.Options
-	streams func(w io.Writer) error // what is written of an archive or an export; nil: streamedText
+	erased   []string // customers
+	export   export.Options
+	retained int
+	streams  func(w io.Writer) error // what is written of an archive or an export; nil: streamedText
 
 	drain *httpapi.Drain
 	log   bytes.Buffer
@@ -224,6 +226,15 @@ func (f fakeData) ExportOrders(ctx context.Context, w io.Writer, o export.Option
 
 func (f fakeData) ExportEvents(ctx context.Context, w io.Writer, o export.Options) error {
 	return f.ExportOrders(ctx, w, o)
+}
+
+func (f fakeData) LookAtRetention(context.Context) (retention.Report, error) {
+	return retention.Report{Keys: 3, Executions: 2, Orders: 1, Waiting: 1, More: true}, f.called()
+}
+
+func (f fakeData) Retain(context.Context) (retention.Report, error) {
+	f.retained++
+	return retention.Report{Keys: 3}, f.called()
 }
 
 type fakeBreaker struct {

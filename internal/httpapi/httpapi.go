@@ -30,6 +30,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 )
 
 // Config is what New wires. Every interface is required.
@@ -110,6 +111,10 @@ type Data interface {
 	Backup(ctx context.Context, w io.Writer) error
 	ExportOrders(ctx context.Context, w io.Writer, o export.Options) error
 	ExportEvents(ctx context.Context, w io.Writer, o export.Options) error
+	// LookAtRetention counts what Retain would delete.
+	LookAtRetention(ctx context.Context) (retention.Report, error)
+	// Retain deletes what has been kept long enough: fault.Unavailable while another run is under way.
+	Retain(ctx context.Context) (retention.Report, error)
 }
 
 // A VerifyReport is what holds and what does not.

@@ -312,6 +312,8 @@ var everyCall = map[string]refusal{
 	"GET /admin/verify":                         {path: "/admin/verify"},
 	"POST /admin/customers/{customer_id}/erase": {path: "/admin/customers/cust-001/erase"},
 	"POST /admin/backup":                        {path: "/admin/backup"},
+	"GET /admin/retention":                      {path: "/admin/retention"},
+	"POST /admin/retention":                     {path: "/admin/retention"},
 	"GET /admin/export/orders":                  {path: "/admin/export/orders?format=csv"},
 	"GET /admin/export/events":                  {path: "/admin/export/events"},
 	"GET /admin/payments/{order_id}":            {path: "/admin/payments/" + orderID},

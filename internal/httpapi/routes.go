@@ -59,6 +59,8 @@ var policies = map[string]policy{
 	"POST /admin/backup":                        {scope: auth.ScopeAdmin, body: optionalBody, mediaType: tarType},
 	"GET /admin/export/orders":                  {scope: auth.ScopeAdmin, query: []string{"format", "since"}, anyType: true},
 	"GET /admin/export/events":                  {scope: auth.ScopeAdmin, query: []string{"format", "since"}, anyType: true},
+	"GET /admin/retention":                      {scope: auth.ScopeAdmin},
+	"POST /admin/retention":                     {scope: auth.ScopeAdmin, body: optionalBody},
 	"GET /health":                               {open: true},
 	"GET /ready":                                {open: true},
 	"GET /openapi.yaml":                         {open: true, mediaType: yamlType},

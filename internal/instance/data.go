@@ -6,6 +6,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 )
 
 // data is everything that the instance keeps, as the HTTP API asks for it.
@@ -24,3 +25,9 @@ func (d data) ExportOrders(ctx context.Context, w io.Writer, o export.Options) e
 func (d data) ExportEvents(ctx context.Context, w io.Writer, o export.Options) error {
 	return export.Events(ctx, d.i.Dir.Store, w, o)
 }
+
+func (d data) LookAtRetention(ctx context.Context) (retention.Report, error) {
+	return d.i.Retention.Look(ctx)
+}
+
+func (d data) Retain(ctx context.Context) (retention.Report, error) { return d.i.Retention.Run(ctx) }

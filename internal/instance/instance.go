@@ -25,6 +25,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/sender"
 )
 
@@ -43,15 +44,17 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
+	KeepExecutions  time.Duration    // 0: retention's default
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
 }
 
 // Instance is an open data directory with everything wired over it.
 type Instance struct {
-	Dir     *datadir.Dir
-	App     *app.App
-	Handler http.Handler
+	Dir       *datadir.Dir
+	App       *app.App
+	Retention *retention.Service
+	Handler   http.Handler
 
 	drain *httpapi.Drain
 	now   func() time.Time
@@ -83,6 +86,9 @@ func Open(c Config) (*Instance, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), now: c.Now, log: c.Log}
+	i.Retention = retention.New(retention.Config{
+		Store: dir.Store, Dump: dir.Store, Engine: a.Engine, Now: c.Now, KeepExecutions: c.KeepExecutions, Log: c.Log,
+	})
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
@@ -100,6 +106,7 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 	defer stopWork()
 	g, failed := errgroup.WithContext(work)
 	g.Go(func() error { return i.App.Run(work) })
+	g.Go(func() error { return i.Retention.Loop(work) })
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -17,3 +17,6 @@ func IsOrders(k store.Key) bool { return strings.HasPrefix(k.PK, IDPrefix) }
 
 // IsHead reports whether an item of Table is the head of an order.
 func IsHead(k store.Key) bool { return k.SK == headSK && IsOrders(k) }
+
+// HeadKey is where an order's head stands.
+func HeadKey(id string) store.Key { return headKey(id) }
