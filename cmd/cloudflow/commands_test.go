@@ -146,8 +146,10 @@ func TestJSONIsOneValue(t *testing.T) {
 		left[cmd.CommandPath()] = !cmd.HasSubCommands()
 		return nil
 	})
-	delete(left, "cloudflow serve")       // its log is JSON lines, on stderr
-	delete(left, "cloudflow demo")        // TestDemoCommand
+	delete(left, "cloudflow serve")         // its log is JSON lines, on stderr
+	delete(left, "cloudflow demo")          // TestDemoCommand
+	delete(left, "cloudflow export orders") // rows, one JSON value a line: TestExportCommands
+	delete(left, "cloudflow export events")
 	delete(left, "cloudflow order watch") // a feed has no end: one value a line, TestOrderWatch
 	had := func(args []string) {
 		cmd, _, err := root.Find(args)
@@ -156,6 +158,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		}
 		delete(left, cmd.CommandPath())
 	}
+	backup, restored := filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "r")
 	for _, args := range [][]string{
 		{"order", "place", "--customer", "c", "--item", "MOUSE-01=1"},
 		{"order", "place", "--customer", "c", "--item", "MOUSE-01=1", "--wait", "10s"},
@@ -183,6 +186,10 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"completion", "powershell"},
 		{"man", t.TempDir()},
 		{"environment"},
+		{"erase", "c"},
+		{"retention"},
+		{"backup", backup},
+		{"restore", backup, "--data", restored},
 		{"verify"},
 		{"version"},
 	} {

@@ -40,7 +40,8 @@ type settings struct {
 	LogLevel string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error (--log-level)"`
 	Currency string `env:"CURRENCY" envDefault:"USD" help:"the shop's one currency, ISO 4217 (--currency)"`
 
-	BreakerFailures int `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
+	BreakerFailures int           `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
+	KeepExecutions  time.Duration `env:"KEEP_EXECUTIONS" envDefault:"2160h" help:"how long the history of a saga that has ended is kept (--keep-executions)"`
 
 	RatePerKey     int `env:"RATE_PER_KEY" envDefault:"100" help:"calls a second of one caller (--rate-per-key); 0: any number"`
 	RatePerAddress int `env:"RATE_PER_ADDRESS" envDefault:"200" help:"calls a second from one address (--rate-per-address); 0: any number"`
@@ -159,6 +160,11 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.dlqCommand(),
 		c.faultCommand(),
 		c.verifyCommand(),
+		c.eraseCommand(),
+		c.backupCommand(),
+		c.restoreCommand(),
+		c.exportCommand(),
+		c.retentionCommand(),
 		c.seedCommand(),
 		c.demoCommand(),
 		c.completionCommand(),

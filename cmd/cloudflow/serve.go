@@ -8,6 +8,7 @@ import (
 	"net"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +51,7 @@ and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 	flags.IntVar(&c.RatePerAddress, "rate-per-address", c.RatePerAddress, "calls a second from one address; 0 behind a proxy, where all are one")
 	flags.IntVar(&c.MaxOpenOrders, "max-open-orders", c.MaxOpenOrders, "orders that one caller may have open at once; 0: any number")
 	flags.IntVar(&c.MaxConnections, "max-connections", c.MaxConnections, "connections at once, a quarter of them from one address; 0: any number")
+	flags.DurationVar(&c.KeepExecutions, "keep-executions", c.KeepExecutions, "how long the history of a saga that has ended is kept")
 	return cmd
 }
 
@@ -77,7 +79,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		Development: true, Log: log,
+		KeepExecutions: c.KeepExecutions, Development: true, Log: log,
 	})
 	if err != nil {
 		return err
@@ -95,6 +97,8 @@ func (c *cli) checkServe() error {
 		return usagef("--currency %q is not a code of ISO 4217, such as USD", c.Currency)
 	case c.BreakerFailures < 1:
 		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
+	case c.KeepExecutions < time.Hour:
+		return usagef("--keep-executions %s would delete what somebody is looking at; 1h is the least", c.KeepExecutions)
 	}
 	for _, l := range []struct {
 		name string

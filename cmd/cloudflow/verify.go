@@ -30,12 +30,11 @@ not truncation, so keep it elsewhere.`,
   cloudflow verify --data ./data`,
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// An empty --data is a variable of somebody's script that was not set: not to be answered by another instance.
-			byData := cmd.Flags().Changed("data")
-			if byData && cmd.Flags().Changed("url") {
-				return usagef("--data and --url exclude each other")
-			}
-			if byData {
+			byData, err := stopped(cmd, data)
+			switch {
+			case err != nil:
+				return err
+			case byData:
 				return c.verifyData(cmd, data)
 			}
 			return c.verifyURL(cmd)
@@ -59,9 +58,6 @@ func (c *cli) verifyURL(cmd *cobra.Command) error {
 }
 
 func (c *cli) verifyData(cmd *cobra.Command, path string) error {
-	if !datadir.Exists(path) {
-		return fmt.Errorf("%q is no data directory of cloudflow", path)
-	}
 	dir, err := datadir.Open(path, datadir.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err

@@ -102,7 +102,7 @@ type answer struct {
 	Status, Phrase, Text string
 	Good                 bool
 	Headers              []parameter
-	Body                 *body
+	Bodies               []*body // one for each media type
 }
 
 // A schema is a named one.
@@ -199,7 +199,7 @@ func (d *document) answer(status string, a node) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("the status %q is no number", status)
 	}
-	out := answer{Status: status, Phrase: http.StatusText(code), Text: a.text("description"), Good: code < 400, Body: d.body(a)}
+	out := answer{Status: status, Phrase: http.StatusText(code), Text: a.text("description"), Good: code < 400, Bodies: d.bodies(a)}
 	for name, h := range a.get("headers").members() {
 		h = d.resolve(h)
 		out.Headers = append(out.Headers, parameter{
@@ -211,6 +211,15 @@ func (d *document) answer(status string, a node) (answer, error) {
 
 // body is the first media type of what has a content; nil if there is none.
 func (d *document) body(n node) *body {
+	for _, b := range d.bodies(n) {
+		return b
+	}
+	return nil
+}
+
+// bodies are the media types of what has a content.
+func (d *document) bodies(n node) []*body {
+	var all []*body
 	for mediaType, content := range n.get("content").members() {
 		b := &body{MediaType: mediaType, Type: d.kind(content.get("schema")), Members: d.schemaMembers(d.resolve(content.get("schema")))}
 		if e := content.get("example"); e.there() {
@@ -219,7 +228,7 @@ func (d *document) body(n node) *body {
 		for name, e := range content.get("examples").members() {
 			b.Examples = append(b.Examples, example{Name: name, Text: exampleText(d.resolve(e).get("value"))})
 		}
-		return b
+		all = append(all, b)
 	}
-	return nil
+	return all
 }

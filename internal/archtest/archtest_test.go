@@ -141,6 +141,9 @@ func TestWalls(t *testing.T) {
 	each("apidocs reads a document and knows nothing of the house", internal("apidocs"), func(imported string) bool {
 		return standard(imported) || imported == "go.yaml.in/yaml/v3"
 	})
+	each("export reads orders and writes nothing but rows", internal("export"), func(imported string) bool {
+		return imported != "net/http" && imported != "os" && room(imported) != "httpapi" && !slices.Contains(adapters, room(imported))
+	})
 	for _, adapter := range adapters {
 		// provider and sender implement a port that stands in its consumer, and name that consumer's types.
 		port := map[string]string{"provider": "payment", "sender": "notification"}[adapter]

@@ -7,7 +7,10 @@
 //	DIR/contacts.keys   one key per customer whose contact is sealed; erasing it is erasing the contact
 //
 // One process holds a directory at a time. Everything in it survives a crash at any moment, but the keys are not in
-// the store: a backup of the store alone holds no readable contact.
+// the store: a copy of the store alone holds no readable contact.
+//
+// A backup (Dir.Backup, Unpack, Restore) is a directory with the same parts and a manifest. It holds the keys, so an erasure has to be made
+// in it too: EraseIn.
 package datadir
 
 import (
@@ -18,6 +21,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/pii"
@@ -44,6 +48,9 @@ type Dir struct {
 	Provider    *pebblestore.Store // the simulated provider's
 	SagaKeys    *saga.Keys
 	ContactKeys *pii.KeyFile
+
+	now     func() time.Time
+	copying sync.Mutex // held by the one backup that is under way
 }
 
 // Options of Open.
@@ -56,7 +63,10 @@ type Options struct {
 // Open opens the directory, and makes it where there is none. A directory that another process holds, that was written in a
 // format this version does not know, or of which a part is missing, is refused with an error that says so.
 func Open(path string, o Options) (dir *Dir, err error) {
-	d := &Dir{Path: path}
+	d := &Dir{Path: path, now: o.Now}
+	if d.now == nil {
+		d.now = time.Now
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -69,6 +79,10 @@ func Open(path string, o Options) (dir *Dir, err error) {
 	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, Now: o.Now, Logger: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	// The store is locked, so nobody else is making a backup here.
+	if err := os.RemoveAll(filepath.Join(path, checkpointDir)); err != nil {
+		return nil, fmt.Errorf("data directory %s: what is left of a backup: %w", path, err)
 	}
 	if err := d.complete(); err != nil {
 		return nil, err

@@ -42,7 +42,8 @@ func (e *Engine) Status(ctx context.Context, name string) (asl.Status, error) {
 	return asl.Status(it.Str("status")), nil
 }
 
-// Describe renders an execution by replaying its journal; nothing of the history is stored. fault.NotFound: no such execution.
+// Describe renders an execution by replaying its journal; nothing of the history is stored. fault.NotFound: no such
+// execution, or its journal was forgotten.
 func (e *Engine) Describe(ctx context.Context, name string) (Execution, error) {
 	if checkName(name) != nil {
 		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
@@ -66,7 +67,10 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	if err := e.replay(ctx, &r, observe); err != nil {
 		return Execution{}, err
 	}
-	if r.x == nil {
+	switch {
+	case r.x == nil && r.head.Bool(attrForgotten):
+		return Execution{}, fault.New(fault.NotFound, "The history of %s was deleted when its time was over.", name)
+	case r.x == nil:
 		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
 	}
 	start, err := startOf(name, r.head, nil)

@@ -79,5 +79,5 @@
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
 //   - One command at a time for each execution: the machines have no Parallel and no Map yet.
-//   - Ended executions stay in the store: they are the orders' record of what was done.
+//   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal.
 package flow

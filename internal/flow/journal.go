@@ -154,8 +154,8 @@ func plain(v any) bool {
 	return false
 }
 
-// replay reads an execution's journal and steps through it. The run's x stays nil if there is no such execution. Errors of the
-// store are returned as they are; a journal that does not fit its definition is fault.Internal.
+// replay reads an execution's journal and steps through it. The run's x stays nil if there is no such execution, or its
+// journal was forgotten. Errors of the store are returned as they are; a journal that does not fit its definition is fault.Internal.
 func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEvent)) error {
 	r.forget()
 	q := store.Query{Table: Table, PK: r.name}
@@ -167,6 +167,10 @@ func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEve
 		return nil
 	}
 	head := page[0].Item
+	if head.Bool(attrForgotten) {
+		r.head = head
+		return nil
+	}
 	m, err := e.machine(ctx, head.Str("definition"))
 	if err != nil {
 		return err

@@ -23,6 +23,9 @@ import (
 // document is openapi.yaml and its router, read once for all tests.
 var document = sync.OnceValues(func() (*openapi3.T, error) {
 	openapi3.DefineStringFormatValidator("uri-reference", openapi3.NewRegexpFormatValidator(`^[^\s]+$`))
+	for _, streamed := range []string{"application/x-tar", "application/x-ndjson"} {
+		openapi3filter.RegisterBodyDecoder(streamed, openapi3filter.FileBodyDecoder)
+	}
 	openapi3.DefineStringFormatValidator("uri", openapi3.NewRegexpFormatValidator(`^[a-z]+:[^\s]+$`))
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.FileBodyDecoder)
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)

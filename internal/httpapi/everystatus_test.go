@@ -224,6 +224,17 @@ var provocations = map[string]func(*stage){
 	"PUT /admin/faults 404":       func(s *stage) { s.good(s.fakes(func(_ *world, c *httpapi.Config) { c.Faults = nil })) },
 	"PUT /admin/faults 422":       func(s *stage) { s.send("/admin/faults", `{"status":418}`) },
 
+	"POST /admin/customers/{customer_id}/erase 200": func(s *stage) { s.good(s.real()) },
+	"POST /admin/customers/{customer_id}/erase 422": func(s *stage) { s.send("/admin/customers/ada@example.test/erase", "") },
+	"POST /admin/backup 200":                        func(s *stage) { s.good(s.real()) },
+	"GET /admin/retention 200":                      func(s *stage) { s.good(s.real()) },
+	"POST /admin/retention 200":                     func(s *stage) { s.good(s.real()) },
+	"GET /admin/export/orders 200": func(s *stage) {
+		s.good(s.real())
+		s.send("/admin/export/orders?format=ndjson", "")
+	},
+	"GET /admin/export/events 200": func(s *stage) { s.good(s.real()) },
+
 	"GET /admin/verify 200":              func(s *stage) { s.good(s.real()) },
 	"GET /admin/payments/{order_id} 200": func(s *stage) { s.send("/admin/payments/"+s.instance.confirmed, "") },
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
+	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
@@ -24,6 +26,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -72,6 +75,11 @@ type world struct {
 	verifyTime time.Duration
 	verifying  atomic.Int32 // checks under way
 
+	erased   []string // customers
+	export   export.Options
+	retained int
+	streams  func(w io.Writer) error // what is written of an archive or an export; nil: streamedText
+
 	drain *httpapi.Drain
 	log   bytes.Buffer
 }
@@ -95,7 +103,7 @@ func (w *world) serve(t testing.TB, change ...func(*httpapi.Config)) *contract {
 func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
 		Orders: fakeOrders{w}, Lists: fakeLists{w}, News: fakeNews{w}, Products: fakeProducts{w}, Payments: fakePayments{w},
-		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Faults: fakeFaults{w},
+		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Faults: fakeFaults{w}, Data: fakeData{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
 		Metrics:  metrics.New(),
@@ -330,6 +338,44 @@ func (f fakeVerifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) 
 	case <-ctx.Done():
 		return httpapi.VerifyReport{}, ctx.Err()
 	}
+}
+
+type fakeData struct{ *world }
+
+const streamedText = "what is streamed"
+
+func (f fakeData) Erase(_ context.Context, customerID, actor string) (order.Erasure, error) {
+	f.erased, f.actor = append(f.erased, customerID), actor
+	return order.Erasure{CustomerID: customerID, ErasedAt: start}, f.called()
+}
+
+func (f fakeData) Backup(_ context.Context, w io.Writer) error {
+	if err := f.called(); err != nil {
+		return err
+	}
+	if f.streams != nil {
+		return f.streams(w)
+	}
+	_, err := io.WriteString(w, streamedText)
+	return err
+}
+
+func (f fakeData) ExportOrders(ctx context.Context, w io.Writer, o export.Options) error {
+	f.export = o
+	return f.Backup(ctx, w)
+}
+
+func (f fakeData) ExportEvents(ctx context.Context, w io.Writer, o export.Options) error {
+	return f.ExportOrders(ctx, w, o)
+}
+
+func (f fakeData) LookAtRetention(context.Context) (retention.Report, error) {
+	return retention.Report{Keys: 3, Executions: 2, Orders: 1, Waiting: 1, More: true}, f.called()
+}
+
+func (f fakeData) Retain(context.Context) (retention.Report, error) {
+	f.retained++
+	return retention.Report{Keys: 3}, f.called()
 }
 
 type fakeBreaker struct {

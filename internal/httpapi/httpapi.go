@@ -13,6 +13,7 @@ package httpapi
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,12 +22,14 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
+	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -41,6 +44,7 @@ type Config struct {
 	DeadLetters DeadLetters
 	Breakers    []Breaker // in the order in which they are listed
 	Verifier    Verifier
+	Data        Data
 	Faults      Faults // nil outside development mode: then there is no such path
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
@@ -133,6 +137,20 @@ type Verifier interface {
 	Verify(ctx context.Context) (VerifyReport, error)
 }
 
+// Data is everything that is kept, as an operator handles it: as a whole, or what belongs to one customer.
+type Data interface {
+	// Erase destroys the customer's contacts: fault.ValidationFailed.
+	Erase(ctx context.Context, customerID, actor string) (order.Erasure, error)
+	// Backup writes a copy of everything as a tar: fault.Unavailable while another is under way.
+	Backup(ctx context.Context, w io.Writer) error
+	ExportOrders(ctx context.Context, w io.Writer, o export.Options) error
+	ExportEvents(ctx context.Context, w io.Writer, o export.Options) error
+	// LookAtRetention counts what Retain would delete.
+	LookAtRetention(ctx context.Context) (retention.Report, error)
+	// Retain deletes what has been kept long enough: fault.Unavailable while another run is under way.
+	Retain(ctx context.Context) (retention.Report, error)
+}
+
 // A VerifyReport is what holds and what does not.
 type VerifyReport struct {
 	Orders     int64       // read
@@ -182,6 +200,7 @@ type server struct {
 	letters    DeadLetters
 	breakers   []Breaker
 	verifier   Verifier
+	data       Data
 	verifying  chan struct{} // holds one while a check runs
 	faults     Faults        // nil: not in development mode
 	recovering func() bool
@@ -201,7 +220,7 @@ type server struct {
 func New(c Config) http.Handler {
 	s := &server{
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
-		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1),
+		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
 		faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits, newID: c.NewID, log: c.Log,
 		metrics: c.Metrics, now: c.Now,
 	}

@@ -192,6 +192,16 @@ func (s *server) GetOrder(w http.ResponseWriter, r *http.Request, orderID apigen
 
 var errNoOrder = fault.New(fault.NotFound, "There is no such order.")
 
+// queryTime reads a parameter that is a time. The generated code takes a bare date, too, and nothing at all.
+func queryTime(r *http.Request, name string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, r.URL.Query().Get(name))
+	if err != nil {
+		return time.Time{}, fault.New(fault.BadRequest, "%s must be a time as in RFC 3339, such as 2026-01-15T10:30:00Z; "+
+			"write the + of a time zone as %%2B.", name).With("field", name)
+	}
+	return at, nil
+}
+
 // viewQuery reads the parameters: fault.BadRequest names the one that is wrong. For the present order, what the caller has seen
 // already is the least that it gets.
 func viewQuery(r *http.Request, params apigen.GetOrderParams, seen noneMatch) (order.ViewQuery, error) {
@@ -200,10 +210,9 @@ func viewQuery(r *http.Request, params apigen.GetOrderParams, seen noneMatch) (o
 		return q, fault.New(fault.BadRequest, "as_of and version exclude each other.").With("field", "as_of")
 	}
 	if params.AsOf != nil {
-		at, err := time.Parse(time.RFC3339, r.URL.Query().Get("as_of")) // the generated code takes a bare date, too
+		at, err := queryTime(r, "as_of")
 		if err != nil {
-			return q, fault.New(fault.BadRequest, "as_of must be a time as in RFC 3339, such as 2026-01-15T10:30:00Z; "+
-				"write the + of a time zone as %%2B.").With("field", "as_of")
+			return q, err
 		}
 		q.AsOf = at
 	}

@@ -20,6 +20,7 @@ type policy struct {
 	open        bool       // answered without a principal, and with any query: probes and documents
 	scope       auth.Scope // that the principal must hold; "" wants a principal and no more
 	mediaType   string     // of the answer; application/json if empty
+	anyType     bool       // the call names the media type, so its handler holds it against Accept
 	query       []string   // the parameters that the route takes
 	body        need
 	drained     bool // the handler itself knows what to do while the server drains
@@ -56,17 +57,23 @@ var policies = map[string]policy{
 	"POST /admin/sagas/{order_id}/redrive": {
 		scope: auth.ScopeAdmin, body: requiredBody,
 	},
-	"GET /admin/dlq":          {scope: auth.ScopeAdmin, query: []string{"limit", "cursor"}},
-	"POST /admin/dlq/redrive": {scope: auth.ScopeAdmin, body: requiredBody},
-	"GET /admin/faults":       {scope: auth.ScopeAdmin, development: true},
-	"PUT /admin/faults":       {scope: auth.ScopeAdmin, body: requiredBody, development: true},
-	"GET /admin/verify":       {scope: auth.ScopeAdmin},
-	"GET /metrics":            {scope: auth.ScopeAdmin, mediaType: textType},
-	"GET /health":             {open: true},
-	"GET /ready":              {open: true},
-	"GET /openapi.yaml":       {open: true, mediaType: yamlType},
-	"GET /docs":               {open: true, mediaType: htmlType},
-	"GET /docs/style.css":     {open: true, mediaType: cssType},
+	"GET /admin/dlq":                            {scope: auth.ScopeAdmin, query: []string{"limit", "cursor"}},
+	"POST /admin/dlq/redrive":                   {scope: auth.ScopeAdmin, body: requiredBody},
+	"GET /admin/faults":                         {scope: auth.ScopeAdmin, development: true},
+	"PUT /admin/faults":                         {scope: auth.ScopeAdmin, body: requiredBody, development: true},
+	"GET /admin/verify":                         {scope: auth.ScopeAdmin},
+	"POST /admin/customers/{customer_id}/erase": {scope: auth.ScopeAdmin, body: optionalBody},
+	"POST /admin/backup":                        {scope: auth.ScopeAdmin, body: optionalBody, mediaType: tarType},
+	"GET /admin/export/orders":                  {scope: auth.ScopeAdmin, query: []string{"format", "since"}, anyType: true},
+	"GET /admin/export/events":                  {scope: auth.ScopeAdmin, query: []string{"format", "since"}, anyType: true},
+	"GET /admin/retention":                      {scope: auth.ScopeAdmin},
+	"POST /admin/retention":                     {scope: auth.ScopeAdmin, body: optionalBody},
+	"GET /metrics":                              {scope: auth.ScopeAdmin, mediaType: textType},
+	"GET /health":                               {open: true},
+	"GET /ready":                                {open: true},
+	"GET /openapi.yaml":                         {open: true, mediaType: yamlType},
+	"GET /docs":                                 {open: true, mediaType: htmlType},
+	"GET /docs/style.css":                       {open: true, mediaType: cssType},
 }
 
 // A router puts the policy before each route that the generated code registers, and knows each path's methods for the 405.
@@ -146,8 +153,8 @@ func (s *server) check(x *exchange, r *http.Request, p policy) error {
 			return err
 		}
 	}
-	if !accepts(r, p.mediaType) {
-		return fault.New(fault.NotAcceptable, "The answer is %s, which Accept excludes.", p.mediaType).With("field", "Accept")
+	if !p.anyType && !accepts(r, p.mediaType) {
+		return notAcceptable(p.mediaType)
 	}
 	joinLists(r.Header)
 	if p.body == noBody {
@@ -160,6 +167,10 @@ func (s *server) check(x *exchange, r *http.Request, p policy) error {
 		return errDraining
 	}
 	return nil
+}
+
+func notAcceptable(mediaType string) error {
+	return fault.New(fault.NotAcceptable, "The answer is %s, which Accept excludes.", mediaType).With("field", "Accept")
 }
 
 var errDraining = fault.New(fault.Unavailable, "The server is about to stop. Try again.")

@@ -25,6 +25,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/sender"
 )
 
@@ -43,20 +44,24 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
-	Development     bool            // outages of the simulated provider can be had over HTTP
-	Limits          *httpapi.Limits // nil: httpapi.DefaultLimits
-	Version         string          // of the program, for its metrics
+	KeepExecutions  time.Duration    // 0: retention's default
+	Development     bool             // outages of the simulated provider can be had over HTTP
+	Limits          *httpapi.Limits  // nil: httpapi.DefaultLimits
+	Version         string           // of the program, for its metrics
+	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
 }
 
 // Instance is an open data directory with everything wired over it.
 type Instance struct {
-	Dir     *datadir.Dir
-	App     *app.App
-	Handler http.Handler
+	Dir       *datadir.Dir
+	App       *app.App
+	Retention *retention.Service
+	Handler   http.Handler
 
 	limits httpapi.Limits
 	drain  *httpapi.Drain
+	now    func() time.Time
 	log    *slog.Logger
 }
 
@@ -71,13 +76,18 @@ func Open(c Config) (*Instance, error) {
 	if c.Limits == nil {
 		c.Limits = &httpapi.DefaultLimits
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, Log: c.Log.With("service", "store")})
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, Now: c.Now, Log: c.Log.With("service", "store")})
 	if err != nil {
 		return nil, err
 	}
 	a, err := app.New(app.Config{
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
-		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Log: c.Log,
+		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends,
+		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
+		Now: c.Now, Log: c.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
@@ -86,13 +96,16 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	i := &Instance{Dir: dir, App: a, limits: *c.Limits, drain: httpapi.NewDrain(), log: c.Log}
+	i := &Instance{Dir: dir, App: a, limits: *c.Limits, drain: httpapi.NewDrain(), now: c.Now, log: c.Log}
+	i.Retention = retention.New(retention.Config{
+		Store: dir.Store, Dump: dir.Store, Engine: a.Engine, Now: c.Now, KeepExecutions: c.KeepExecutions, Log: c.Log,
+	})
 	i.Handler = httpapi.New(httpapi.Config{
 		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
 		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier:    verifier{i}, Faults: faultsOf(a, c.Development), Limits: *c.Limits, Metrics: i.metrics(c.Version),
+		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Development), Limits: *c.Limits, Metrics: i.metrics(c.Version),
 		Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	})
 	return i, nil
@@ -107,6 +120,7 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 	defer stopWork()
 	g, failed := errgroup.WithContext(work)
 	g.Go(func() error { return i.App.Run(work) })
+	g.Go(func() error { return i.Retention.Loop(work) })
 	g.Go(func() error {
 		if err := server.Serve(i.bounded(l)); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -177,7 +191,7 @@ func Verify(ctx context.Context, dir *datadir.Dir, now time.Time) (invariant.Rep
 type verifier struct{ i *Instance }
 
 func (v verifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) {
-	report, err := Verify(ctx, v.i.Dir, time.Now())
+	report, err := Verify(ctx, v.i.Dir, v.i.now())
 	if err != nil {
 		return httpapi.VerifyReport{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/provider"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -40,6 +41,9 @@ type Snapshot struct {
 	notified   map[string]bool   // by message: the record says that it was sent, or needs not be
 	queued     map[string]bool   // by message: it waits
 	dead       map[string]bool   // by message: it is a dead letter
+	deleting   map[string]bool   // by order: retention is taking it away, and parts of it may be gone
+
+	deletedBefore time.Time // orders that were made before it may have been deleted
 
 	pages     []store.Entry // of the provider's book; they are judged by the time of the check
 	accounts  map[time.Time]map[string]provider.Account
@@ -73,7 +77,7 @@ const (
 
 func customerList(customerID string) string { return "customer#" + customerID }
 
-type stockFacts struct{ initial, restocked, available, held, sold int64 }
+type stockFacts struct{ initial, restocked, available, held, sold, archived int64 }
 
 type holdFacts struct {
 	state     string
@@ -97,7 +101,7 @@ func New() *Snapshot {
 		payments: map[string]payment.Row{}, products: map[string]bool{}, aging: map[string]bool{}, places: map[place]bool{},
 		dayOf: map[string]string{}, days: map[string]bool{}, counted: map[string]int64{}, holding: map[string]int64{},
 		answers: map[string]string{}, executions: map[string]bool{}, running: map[string]bool{}, indexed: map[string]bool{},
-		open: map[string]bool{}, notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{},
+		open: map[string]bool{}, notified: map[string]bool{}, queued: map[string]bool{}, dead: map[string]bool{}, deleting: map[string]bool{},
 		accounts: map[time.Time]map[string]provider.Account{}, illegible: map[string]error{},
 	}
 }
@@ -122,6 +126,8 @@ func (s *Snapshot) Add(e store.Entry) error {
 		s.addMessage(e)
 	case notification.Table:
 		s.addRecord(e)
+	case retention.Table:
+		s.addRetention(e)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -25,7 +26,7 @@ func (s *Snapshot) addStock(e store.Entry) {
 			s.unreadable("I1", e, err)
 			return
 		}
-		s.stock[e.Key.PK] = stockFacts{st.Initial, st.Restocked, st.Available, st.Held, st.Sold}
+		s.stock[e.Key.PK] = stockFacts{st.Initial, st.Restocked, st.Available, st.Held, st.Sold, st.Archived}
 	}
 }
 
@@ -91,6 +92,15 @@ func (s *Snapshot) addMessage(e store.Entry) {
 		s.dead[m.ID] = true
 	default:
 		s.queued[m.ID] = true
+	}
+}
+
+func (s *Snapshot) addRetention(e store.Entry) {
+	if id, ok := retention.Deleting(e); ok {
+		s.deleting[id] = true
+	}
+	if before, ok := retention.DeletedBefore(e); ok {
+		s.deletedBefore = before
 	}
 }
 

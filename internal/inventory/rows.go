@@ -115,6 +115,7 @@ type Stock struct {
 	Available int64
 	Held      int64
 	Sold      int64
+	Archived  int64 // of Sold: the lines of holds that were deleted with their orders
 }
 
 // The attributes of a stock item.
@@ -124,6 +125,7 @@ const (
 	attrAvailable = "available"
 	attrHeld      = "held"
 	attrSold      = "sold"
+	attrArchived  = "archived" // absent until there is something
 )
 
 // DecodeStock reads a stock item, which is not nil. An item that lacks a counter is fault.Internal.
@@ -142,6 +144,7 @@ func DecodeStock(it store.Item) (Stock, error) {
 		}
 		*c.to = v.Int()
 	}
+	st.Archived = it.Int(attrArchived)
 	return st, nil
 }
 

@@ -111,10 +111,13 @@ type Store interface {
 	Update(ctx context.Context, fn func(tx *Tx) error) error
 }
 
-// A Dumper can give all its items as of one moment: for verify and backup, where there is a disk to read.
+// A Dumper can give all its items as of one moment: for verify, export and retention, where there is a disk to read.
 type Dumper interface {
-	// Dump calls fn for each item of one consistent, durable state. fn's error ends it and is returned.
+	// Dump calls fn for each item of one consistent, durable state, ordered by table, partition and sort key. fn's error ends it and is
+	// returned.
 	Dump(ctx context.Context, fn func(Entry) error) error
+	// DumpTable is Dump of one table, from the first partition that is not less than from on.
+	DumpTable(ctx context.Context, table, from string, fn func(Entry) error) error
 }
 
 // A Refusal is the answer of a commit whose condition or floor did not hold: the transaction was not applied. The

@@ -312,9 +312,21 @@ func (s *Store) RunFeed(ctx context.Context, name string, handle store.FeedHandl
 
 // Dump calls fn for each item, ordered by table, partition and sort key, as of the moment of the call.
 func (s *Store) Dump(ctx context.Context, fn func(store.Entry) error) error {
+	return s.dump(ctx, func(partitionKey) bool { return true }, fn)
+}
+
+// DumpTable is Dump of one table, from a partition on.
+func (s *Store) DumpTable(ctx context.Context, table, from string, fn func(store.Entry) error) error {
+	return s.dump(ctx, func(p partitionKey) bool { return p.table == table && p.pk >= from }, fn)
+}
+
+func (s *Store) dump(ctx context.Context, wanted func(partitionKey) bool, fn func(store.Entry) error) error {
 	s.mu.Lock()
 	var all []store.Entry
 	for pk, p := range s.partitions {
+		if !wanted(pk) {
+			continue
+		}
 		for _, r := range p.rows {
 			all = append(all, store.Entry{Key: store.Key{Table: pk.table, PK: pk.pk, SK: r.sk}, Item: r.item})
 		}

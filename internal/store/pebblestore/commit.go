@@ -185,7 +185,10 @@ func (c *committer) run() {
 	var waiting []*commit
 	for first := range c.s.queue {
 		waiting = c.fill(append(waiting[:0], first))
-		if err := c.commit(waiting); err != nil {
+		c.s.still.Lock()
+		err := c.commit(waiting)
+		c.s.still.Unlock()
+		if err != nil {
 			c.s.fatal(err)
 		}
 		if c.s.dead.Load() {

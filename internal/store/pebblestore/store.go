@@ -33,6 +33,7 @@ type Store struct {
 	entrance  sync.RWMutex // held for reading while a transaction enters the queue, so that Close does not close it meanwhile
 	closing   bool         // guarded by entrance
 	queue     chan *commit
+	still     sync.Mutex    // held while a group is committed, and by Still
 	over      sync.Pool     // of *store.Tx, whose transactions succeeded: nobody has them any more
 	committed chan struct{} // closed when the committer has ended
 
@@ -192,6 +193,14 @@ func (s *Store) Checkpoint(dir string) error {
 		return fmt.Errorf("pebblestore: checkpoint to %s: %w", dir, err)
 	}
 	return writeFormat(s.opts.FS, dir)
+}
+
+// Still calls fn while no commit takes place: commits wait until it returns. Reads and a Checkpoint go on. It is for a copy of two stores
+// that has to fit together, and as short as that: a commit waits for it as for a slow disk.
+func (s *Store) Still(fn func() error) error {
+	s.still.Lock()
+	defer s.still.Unlock()
+	return fn()
 }
 
 // Stats are counts since Open.

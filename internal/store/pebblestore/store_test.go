@@ -241,6 +241,34 @@ func TestCheckpoint(t *testing.T) {
 	})
 }
 
+func TestStill(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	put(t, s, key("p", "s"), store.N("n", 1))
+	committed := make(chan error, 1)
+	err := s.Still(func() error {
+		go func() { committed <- tryPut(context.Background(), s, key("p", "s"), store.N("n", 2)) }()
+		// The commit is waiting now, or will be: in neither case is it seen, or in the copy.
+		if err := s.Checkpoint("/copy"); err != nil {
+			return err
+		}
+		select {
+		case err := <-committed:
+			t.Errorf("a commit was answered meanwhile: %v", err)
+		default:
+		}
+		if it := get(t, s, key("p", "s")); it.Int("n") != 1 {
+			t.Errorf("the item is %v", it)
+		}
+		return nil
+	})
+	if err = errors.Join(err, <-committed); err != nil {
+		t.Fatal(err)
+	}
+	if it := get(t, s, key("p", "s")); it.Int("n") != 2 {
+		t.Errorf("afterwards the item is %v", it)
+	}
+}
+
 func TestDamage(t *testing.T) {
 	s := open(t, vfs.NewMem(), Options{})
 	bad, good := key("p", "bad"), key("p", "good")

@@ -202,13 +202,24 @@ func prefixEnd(prefix []byte) []byte {
 
 // Dump calls fn for each item of one synced state, ordered by table, partition and sort key. The disk space of what is
 // overwritten meanwhile is not given back until it ends.
-func (s *Store) Dump(ctx context.Context, fn func(store.Entry) error) (err error) {
+func (s *Store) Dump(ctx context.Context, fn func(store.Entry) error) error {
+	return s.dump(ctx, []byte{spaceItem}, []byte{spaceItem + 1}, fn)
+}
+
+// DumpTable is Dump of one table, from a partition on: "" is the first.
+func (s *Store) DumpTable(ctx context.Context, table, from string, fn func(store.Entry) error) error {
+	whole := append([]byte{spaceItem}, table...)
+	whole = append(whole, 0)
+	return s.dump(ctx, append(bytes.Clone(whole), from...), prefixEnd(whole), fn)
+}
+
+func (s *Store) dump(ctx context.Context, lower, upper []byte, fn func(store.Entry) error) (err error) {
 	v, err := s.acquire()
 	if err != nil {
 		return err
 	}
 	defer v.release()
-	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceItem}, UpperBound: []byte{spaceItem + 1}})
+	it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "dump")
 	}

@@ -228,6 +228,27 @@ func (c Config) testDump(t *testing.T) {
 		wantEqual(t, "the error", err, enough)
 		wantEqual(t, "the calls", calls, 1)
 	})
+	t.Run("of one table it gives that table alone, from the partition on", func(t *testing.T) {
+		b := c.open(t, nil)
+		for _, k := range []store.Key{key("a", "1"), key("b", "1"), key("b", "2"), key("c", ""), {Table: "t1", PK: "c"}, {Table: "s", PK: "c"}} {
+			b.put(k)
+		}
+		for from, want := range map[string][]store.Key{
+			"":   {key("a", "1"), key("b", "1"), key("b", "2"), key("c", "")},
+			"b":  {key("b", "1"), key("b", "2"), key("c", "")},
+			"b0": {key("c", "")},
+			"d":  nil,
+		} {
+			var got []store.Key
+			err := dump(t, b).DumpTable(context.Background(), key("a", "").Table, from, func(e store.Entry) error {
+				got = append(got, e.Key)
+				return nil
+			})
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("from %q the keys are %v, %v", from, got, err)
+			}
+		}
+	})
 	t.Run("what is committed while it runs is not in it", func(t *testing.T) {
 		b := c.open(t, nil)
 		b.put(key("a", ""), store.N("n", 1))
