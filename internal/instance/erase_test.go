@@ -113,7 +113,7 @@ type forgetting struct {
 func (f *forgetting) restarts(later time.Duration) {
 	f.t.Helper()
 	if f.world != nil {
-		f.world.end()
+		f.end()
 	}
 	f.ahead += later
 	ahead := f.ahead
