@@ -34,6 +34,7 @@ type Store struct {
 	closing   bool         // guarded by entrance
 	queue     chan *commit
 	over      sync.Pool     // of *store.Tx, whose transactions succeeded: nobody has them any more
+	done      sync.Pool     // of *commit, which were answered: the same
 	committed chan struct{} // closed when the committer has ended
 
 	life  context.Context // ends when Close begins, or the store died
