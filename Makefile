@@ -12,7 +12,7 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup run demo build test-unit test test-long bench check fmt vet lint generate generated tidy clean
+.PHONY: help setup run demo build test-unit test test-api test-long bench check fmt vet lint generate generated tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,15 @@ build: ## build bin/cloudflow
 test-unit: ## the tests that need no server and no disk: seconds
 	$(GO) test -short ./...
 
-test: check ## everything that CI runs: formatting, vet, lint, generated files, race tests, README commands
+test: check test-api ## everything that CI runs: formatting, vet, lint, generated files, API, race tests, README commands
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
-test-long: ## the full counts (a few minutes); writes docs/results/test-long.json
+test-api: ## hold a private instance against its OpenAPI document (half a minute; needs Python 3, else it skips)
+	./tools/test-api
+
+test-long: ## the full counts (a quarter of an hour); writes docs/results/test-long.json and test-api.json
 	./tools/test-long
+	./tools/test-api --long
 
 bench: ## the benchmarks behind the README's figures; writes docs/results/bench.txt
 	./tools/bench

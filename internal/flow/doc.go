@@ -70,7 +70,7 @@
 //
 //   - 512 executions are advanced at once. A worker is held while a task runs, and the slowest waits 12 s for a payment provider:
 //     at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take a millisecond and four would do. It also bounds
-//     the commits that wait for one sync.
+//     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
 //   - Open executions are limited by memory: one that is running has about 2 KB, one that sleeps for more than a minute has

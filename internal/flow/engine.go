@@ -86,7 +86,8 @@ type Engine struct {
 	machines map[string]*asl.Machine // by hash, without the current one
 	agenda   agenda
 	work     context.Context // of the workers, while Run runs
-	workers  int             // that are running now
+	workers  int             // that have been started and have not ended
+	idle     []*worker       // those of them that wait for a run, the last to come at the end
 	kick     chan struct{}   // wakes the timers
 }
 

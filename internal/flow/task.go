@@ -136,7 +136,10 @@ func (t handful) run() (res result) {
 }
 
 // A worker advances one run after another. The zero worker is ready; let it rest when it is done.
-type worker struct{ hand *hand }
+type worker struct {
+	hand *hand
+	wake chan struct{} // of a worker that may idle: takes one
+}
 
 func (w *worker) rest() {
 	if w.hand != nil {

@@ -70,21 +70,37 @@ func (s *Store) attempt(ctx context.Context, fn func(*store.Tx) error) error {
 // submit gives the transaction to the committer and waits for the answer. After a success the committer has forgotten it; after an
 // error it may still be at it.
 func (s *Store) submit(ctx context.Context, tx *store.Tx) error {
-	c := &commit{ctx: ctx, reads: tx.Reads(), ops: tx.Ops(), answer: make(chan error, 1)}
+	c := s.newCommit(ctx, tx)
 	if err := s.enter(c); err != nil {
 		return err
 	}
 	select {
 	case err := <-c.answer:
-		return err
+		return s.answered(c, err)
 	case <-ctx.Done():
 	}
 	select {
 	case err := <-c.answer: // both were ready
-		return err
+		return s.answered(c, err)
 	default:
 		return fault.Wrap(fault.Transient, ctx.Err(), "store: gave up waiting; the transaction may be applied or not")
 	}
+}
+
+func (s *Store) newCommit(ctx context.Context, tx *store.Tx) *commit {
+	c, ok := s.done.Get().(*commit)
+	if !ok {
+		c = &commit{answer: make(chan error, 1)}
+	}
+	c.ctx, c.reads, c.ops = ctx, tx.Reads(), tx.Ops()
+	return c
+}
+
+// answered takes back a commit that was answered, which is the last that the committer does with it.
+func (s *Store) answered(c *commit, err error) error {
+	c.ctx, c.reads, c.ops = nil, nil, nil
+	s.done.Put(c)
+	return err
 }
 
 // run is one run of fn, on the current view.

@@ -35,6 +35,7 @@ type Store struct {
 	queue     chan *commit
 	still     sync.Mutex    // held while a group is committed, and by Still
 	over      sync.Pool     // of *store.Tx, whose transactions succeeded: nobody has them any more
+	done      sync.Pool     // of *commit, which were answered: the same
 	committed chan struct{} // closed when the committer has ended
 
 	life  context.Context // ends when Close begins, or the store died

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -61,10 +62,25 @@ func (s *Store) publish(seq uint64) {
 	}
 }
 
+// A keyBuffer is for the key of one read. It is used again, since Pebble lets it escape, and an order makes some thirty reads.
+type keyBuffer struct{ bytes []byte }
+
+var keyBuffers = sync.Pool{New: func() any { return new(keyBuffer) }}
+
+func newKeyBuffer() *keyBuffer { return keyBuffers.Get().(*keyBuffer) }
+
+func (b *keyBuffer) of(key store.Key) []byte {
+	b.bytes = appendItemKey(b.bytes[:0], key)
+	return b.bytes
+}
+
+func (b *keyBuffer) free() { keyBuffers.Put(b) }
+
 // get returns the item and its version; nil and 0 if it is absent.
 func (v *view) get(key store.Key) (store.Item, uint64, error) {
-	var buf [128]byte
-	b, closer, err := v.snapshot.Get(appendItemKey(buf[:0], key))
+	buf := newKeyBuffer()
+	defer buf.free()
+	b, closer, err := v.snapshot.Get(buf.of(key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, 0, nil
 	}
@@ -80,8 +96,9 @@ func (v *view) get(key store.Key) (store.Item, uint64, error) {
 
 // version is get without the item.
 func (v *view) version(key store.Key) (exists bool, version uint64, err error) {
-	var buf [128]byte
-	b, closer, err := v.snapshot.Get(appendItemKey(buf[:0], key))
+	buf := newKeyBuffer()
+	defer buf.free()
+	b, closer, err := v.snapshot.Get(buf.of(key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, 0, nil
 	}
