@@ -50,6 +50,7 @@ type world struct {
 	reason    string
 	report    httpapi.VerifyReport
 	actor     string
+	owner     string
 
 	verifyTime time.Duration
 	verifying  atomic.Int32 // checks under way
@@ -136,8 +137,8 @@ func (f fakeOrders) Wait(ctx context.Context, _ string) (order.View, error) {
 	}
 }
 
-func (f fakeOrders) Cancel(_ context.Context, _, _, actor string) (order.View, error) {
-	f.actor = actor
+func (f fakeOrders) Cancel(_ context.Context, _ string, r order.CancelRequest) (order.View, error) {
+	f.actor, f.owner = r.Actor, r.Owner
 	return pending(), f.called()
 }
 

@@ -59,7 +59,7 @@ type Orders interface {
 	Get(ctx context.Context, orderID string, q order.ViewQuery) (order.View, error)
 	// Wait returns the order once it is terminal, or as it is when ctx ends.
 	Wait(ctx context.Context, orderID string) (order.View, error)
-	Cancel(ctx context.Context, orderID, correlationID, actor string) (order.View, error)
+	Cancel(ctx context.Context, orderID string, r order.CancelRequest) (order.View, error)
 }
 
 // Products is the catalogue and its stock.

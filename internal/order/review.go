@@ -52,14 +52,14 @@ func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID 
 		return "", invalid("reason", "must be 1 to %d bytes", maxReasonBytes)
 	}
 	if !validID(id) {
-		return "", notFound(id)
+		return "", notFound()
 	}
 	st, found, err := s.state(ctx, id)
 	switch {
 	case err != nil:
 		return "", err
 	case !found:
-		return "", notFound(id)
+		return "", notFound()
 	case !st.NeedsReview:
 		return "", notFailed(id, st)
 	}
