@@ -111,6 +111,7 @@ func (c *contract) check(r *http.Request, sent []byte, a answer) {
 	}
 	in := &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route, Options: &openapi3filter.Options{
 		IncludeResponseStatus: true,
+		AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc, // who may call is the handler's to say, and to be tested for
 	}}
 	if a.status < 300 {
 		if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -51,6 +54,8 @@ type world struct {
 	report    httpapi.VerifyReport
 	actor     string
 	owner     string
+	keyAsked  apikey.Request
+	keys      []apikey.Key
 
 	verifyTime time.Duration
 	verifying  atomic.Int32 // checks under way
@@ -75,7 +80,7 @@ func (w *world) serve(t testing.TB, change ...func(*httpapi.Config)) *contract {
 
 func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
-		Orders: fakeOrders{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w},
+		Orders: fakeOrders{w}, Products: fakeProducts{w}, Payments: fakePayments{w}, Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, Keys: fakeKeys{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
@@ -190,6 +195,26 @@ func (f fakeVerifier) Verify(ctx context.Context) (httpapi.VerifyReport, error) 
 	case <-ctx.Done():
 		return httpapi.VerifyReport{}, ctx.Err()
 	}
+}
+
+type fakeKeys struct{ *world }
+
+func (f fakeKeys) Create(_ context.Context, r apikey.Request) (apikey.Key, string, error) {
+	f.keyAsked = r
+	key := apikey.Key{ID: "3f9k2m7p", Subject: r.Subject, Scopes: r.Scopes, Label: r.Label, CreatedAt: start, ExpiresAt: r.ExpiresAt}
+	return key, "cfk_3f9k2m7p_" + strings.Repeat("x", 43), f.called()
+}
+
+func (f fakeKeys) List(_ context.Context, after string, limit int) ([]apikey.Key, error) {
+	f.listAfter = after
+	return f.keys[:min(limit, len(f.keys))], f.called()
+}
+
+func (f fakeKeys) Revoke(_ context.Context, id string) (apikey.Key, error) {
+	if id != "3f9k2m7p" {
+		return apikey.Key{}, fault.New(fault.NotFound, "There is no such key.")
+	}
+	return apikey.Key{ID: id, Subject: "shop", Scopes: auth.ScopesOf(auth.ScopeAdmin), CreatedAt: start, RevokedAt: start.Add(time.Hour)}, f.called()
 }
 
 type fakeBreaker struct {

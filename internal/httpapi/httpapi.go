@@ -22,6 +22,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/api"
 	"github.com/utkarsh698/cloudflow/internal/auth"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -38,6 +39,7 @@ type Config struct {
 	Sagas    Sagas
 	Breakers []Breaker // in the order in which they are listed
 	Verifier Verifier
+	Keys     Keys
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
 	Recovering func() bool
@@ -45,6 +47,8 @@ type Config struct {
 	Drain *Drain
 	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
 	Principal func(*http.Request) (auth.Principal, error)
+	// CORS are the origins whose pages may call from a browser, each exactly as a browser sends it; none: no page but our own.
+	CORS []string
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -92,6 +96,16 @@ type Sagas interface {
 	Current(ctx context.Context, orderID string) (flow.Execution, error)
 	// Redrive resumes a failed one and returns the new execution's name: fault.NotFound, fault.NotFailed.
 	Redrive(ctx context.Context, orderID, reason, actor, correlationID string) (execution string, err error)
+}
+
+// Keys are the API keys.
+type Keys interface {
+	// Create returns the new key and its text: fault.ValidationFailed.
+	Create(ctx context.Context, r apikey.Request) (apikey.Key, string, error)
+	// List returns up to limit keys whose ids come after the given one.
+	List(ctx context.Context, after string, limit int) ([]apikey.Key, error)
+	// Revoke ends a key: fault.NotFound.
+	Revoke(ctx context.Context, id string) (apikey.Key, error)
 }
 
 // Verifier checks the invariants over the whole store.
@@ -143,6 +157,8 @@ type server struct {
 	sagas      Sagas
 	breakers   []Breaker
 	verifier   Verifier
+	keys       Keys
+	origins    []string
 	verifying  chan struct{} // holds one while a check runs
 	recovering func() bool
 	drain      *Drain
@@ -155,9 +171,24 @@ type server struct {
 
 // New returns the handler of all routes.
 func New(c Config) http.Handler {
+	s := newServer(c)
+	s.mux = s.routes(everything)
+	return s
+}
+
+// Split is New for two listeners: one for customers, and one for operators, which others cannot reach. A path of the one side is an
+// unknown path on the other; probes and the contract are on both.
+func Split(c Config) (customers, operators http.Handler) {
+	s := newServer(c)
+	o := *s // what they share is behind pointers
+	s.mux, o.mux = s.routes(forCustomers), o.routes(forOperators)
+	return s, &o
+}
+
+func newServer(c Config) *server {
 	s := &server{
 		orders: c.Orders, products: c.Products, payments: c.Payments, sagas: c.Sagas, breakers: c.Breakers, verifier: c.Verifier,
-		verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
+		keys: c.Keys, origins: c.CORS, verifying: make(chan struct{}, 1), recovering: c.Recovering, drain: c.Drain, principal: c.Principal, newID: c.NewID, log: c.Log,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }
@@ -176,7 +207,6 @@ func New(c Config) http.Handler {
 	}
 	hash := sha256.Sum256(api.Spec)
 	s.specTag = `"` + hex.EncodeToString(hash[:8]) + `"`
-	s.mux = s.routes()
 	return s
 }
 
@@ -186,6 +216,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := x.Header()
 	h.Set("X-Correlation-Id", x.correlationID)
 	h.Set("X-Content-Type-Options", "nosniff")
+	s.allowOrigin(h, r)
 	defer s.rescue(x, r)
 	if !clean(r.URL.EscapedPath()) {
 		s.refuse(x, r, errNoRoute)
