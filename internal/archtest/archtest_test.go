@@ -131,7 +131,7 @@ func TestWalls(t *testing.T) {
 	each("a foundation stands on foundations", internal(foundations...), func(imported string) bool {
 		return standard(imported) || slices.Contains(foundations, room(imported))
 	})
-	each("fault and jcs stand on nothing", internal("fault", "jcs"), standard)
+	each("fault, jcs and certs stand on nothing", internal("fault", "jcs", "certs"), standard)
 	each("the store port knows fault alone", internal("store"), func(imported string) bool {
 		return standard(imported) || room(imported) == "fault"
 	})

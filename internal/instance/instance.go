@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/utkarsh698/cloudflow/internal/app"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
@@ -43,6 +44,7 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
+	Access          Access
 	Log             *slog.Logger
 }
 
@@ -50,10 +52,13 @@ type Config struct {
 type Instance struct {
 	Dir     *datadir.Dir
 	App     *app.App
-	Handler http.Handler
+	Handler http.Handler // of all routes, or of those for customers
+	Admin   http.Handler // of those for operators; nil: Handler has them
+	Keys    *apikey.Keys
 
-	drain *httpapi.Drain
-	log   *slog.Logger
+	access Access
+	drain  *httpapi.Drain
+	log    *slog.Logger
 }
 
 // Open opens the directory and wires the services. Nothing runs before Run.
@@ -75,30 +80,49 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	i := &Instance{Dir: dir, App: a, drain: httpapi.NewDrain(), log: c.Log}
-	i.Handler = httpapi.New(httpapi.Config{
+	i := &Instance{Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store}), access: c.Access, drain: httpapi.NewDrain(), log: c.Log}
+	principal, err := c.Access.principal(i.Keys)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	routes := httpapi.Config{
 		Orders: a.Orders, Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		Breakers: []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier: verifier{i}, Drain: i.drain, NewID: a.NewID, Log: c.Log,
-	})
+		Verifier: verifier{i}, Keys: i.Keys, Principal: principal, CORS: c.Access.CORS,
+		Drain: i.drain, NewID: a.NewID, Log: c.Log,
+	}
+	if c.Access.Split {
+		i.Handler, i.Admin = httpapi.Split(routes)
+	} else {
+		i.Handler = httpapi.New(routes)
+	}
 	return i, nil
 }
 
 // Serve runs the instance on the listener until ctx ends, then drains. The listener is closed when it returns; the directory
 // is not.
-func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
-	server := httpapi.NewServer(l.Addr().String(), i.Handler, i.log)
+func (i *Instance) Serve(ctx context.Context, l net.Listener) error { return i.ServeSplit(ctx, l, nil) }
+
+// ServeSplit is Serve for an instance whose routes for operators have a listener of their own (Access.Split); nil: they have not.
+func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error {
+	servers := map[*http.Server]net.Listener{httpapi.NewServer(l.Addr().String(), i.Handler, i.log): l}
+	if admin != nil {
+		servers[httpapi.NewServer(admin.Addr().String(), i.Admin, i.log)] = admin
+	}
 	// The services outlive the requests: a request that is being finished may still start a saga.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	g, failed := errgroup.WithContext(work)
 	g.Go(func() error { return i.App.Run(work) })
-	g.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	g.Go(func() error { return i.access.run(work) })
+	for server, l := range servers {
+		g.Go(func() error {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -107,13 +131,22 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 		i.drain.Start()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		err := server.Shutdown(limit)
+		err := shutdown(limit, servers)
 		stopWork()
 		if err != nil {
 			return fmt.Errorf("stopped before all requests were answered: some took over %s: %w", drainTime, err)
 		}
 		return nil
 	})
+	return g.Wait()
+}
+
+// shutdown finishes the requests of all servers, at the same time.
+func shutdown(ctx context.Context, servers map[*http.Server]net.Listener) error {
+	var g errgroup.Group
+	for server := range servers {
+		g.Go(func() error { return server.Shutdown(ctx) })
+	}
 	return g.Wait()
 }
 
