@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +122,35 @@ func TestEveryCallThatWritesCanBeTurnedAway(t *testing.T) {
 			if op.Responses.Value(status) == nil {
 				t.Errorf("%s does not declare %s", name, status)
 			}
+		}
+	})
+}
+
+// The calls that are answered without credentials: probes, and documents that tell nothing of anybody.
+var open = []string{"GET /health", "GET /ready", "GET /openapi.yaml", "GET /docs", "GET /docs/style.css"}
+
+func TestEveryCallSaysWhoMayMakeIt(t *testing.T) {
+	doc := load(t)
+	if len(doc.Security) != 2 || doc.Components.SecuritySchemes["bearer"] == nil || doc.Components.SecuritySchemes["apiKey"] == nil {
+		t.Errorf("by default a call takes %v, want a token or a key", doc.Security)
+	}
+	each(doc, func(name string, op *openapi3.Operation) {
+		if slices.Contains(open, name) {
+			if op.Security == nil || len(*op.Security) != 0 {
+				t.Errorf("%s is open, and does not say so (security: [])", name)
+			}
+			return
+		}
+		if op.Security != nil {
+			t.Errorf("%s has a security of its own", name)
+		}
+		for _, status := range []string{"401", "403"} {
+			if op.Responses.Value(status) == nil {
+				t.Errorf("%s does not declare %s", name, status)
+			}
+		}
+		if op.Responses.Value("401") != nil && op.Responses.Value("401").Value.Headers["WWW-Authenticate"] == nil {
+			t.Errorf("%s does not declare WWW-Authenticate", name)
 		}
 	})
 }

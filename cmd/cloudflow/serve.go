@@ -79,7 +79,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, Development: true, Log: log,
+		KeepExecutions: c.KeepExecutions, Log: log,
 	})
 	if err != nil {
 		return err

@@ -145,7 +145,7 @@ func misrefunded(w *world) string {
 	w.lies(lie{refund: func(r *payment.Receipt) { r.AmountCents-- }})
 	id := w.place("pm_sim_slow")
 	pass(time.Second) // it is being charged
-	if _, err := w.Orders.Cancel(w.t.Context(), id, "corr-2", "p"); err != nil {
+	if _, err := w.Orders.Cancel(w.t.Context(), id, order.CancelRequest{CorrelationID: "corr-2", Actor: "p"}); err != nil {
 		w.t.Fatal(err)
 	}
 	return id
@@ -166,7 +166,7 @@ func (f failure) play(w *world) {
 	id := f.place(w)
 	pass(time.Hour)
 	n := f.reviewed(w, id)
-	if _, err := w.Orders.Cancel(t.Context(), id, "corr-3", "p"); !fault.Is(err, fault.InReview) && !fault.Is(err, fault.OrderFinal) {
+	if _, err := w.Orders.Cancel(t.Context(), id, order.CancelRequest{CorrelationID: "corr-3", Actor: "p"}); !fault.Is(err, fault.InReview) && !fault.Is(err, fault.OrderFinal) {
 		t.Errorf("a cancel in review: %v", err)
 	}
 	again := w.place(methodOf(w, id)) // I8, whatever the order waits for

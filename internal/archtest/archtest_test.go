@@ -20,7 +20,9 @@ var (
 	services = []string{"order", "inventory", "payment", "notification"}
 	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "provider", "sender"}
 	// foundations are what a service may build on; each of them stands on those before it.
-	foundations = []string{"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "observe"}
+	foundations = []string{
+		"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "auth/apikey", "observe",
+	}
 )
 
 // imports maps each package of the root module, by its path from the root, to what its files import: production code
@@ -131,9 +133,15 @@ func TestWalls(t *testing.T) {
 	each("a foundation stands on foundations", internal(foundations...), func(imported string) bool {
 		return standard(imported) || slices.Contains(foundations, room(imported))
 	})
-	each("fault, jcs, pan and limit stand on nothing", internal("fault", "jcs", "pan", "limit"), standard)
+	each("fault, jcs, pan, limit and certs stand on nothing", internal("fault", "jcs", "pan", "limit", "certs"), standard)
 	each("the store port knows fault alone", internal("store"), func(imported string) bool {
 		return standard(imported) || room(imported) == "fault"
+	})
+	each("a way to prove who calls knows auth, fault and its library", internal("auth/token"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || slices.Contains([]string{"auth", "fault"}, room(imported))
+	})
+	each("who reads credentials off a request knows what a key looks like, and not how a token is checked", internal("auth/caller"), func(imported string) bool {
+		return standard(imported) || slices.Contains([]string{"auth", "auth/apikey", "fault"}, room(imported))
 	})
 	each("flow knows asl and store, never the order saga", internal("flow"), func(imported string) bool {
 		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "store"}, room(imported))

@@ -81,5 +81,35 @@ func (p Principal) Owns(customerID string) bool {
 	return p.Scopes.Has(ScopeAdmin) || p.Subject != "" && p.Subject == customerID
 }
 
+// nobody is the customer whom nobody is: '#' is not in the alphabet of ids.
+const nobody = "#"
+
+// Owner is what a service is asked with on the principal's behalf: the customer whose orders alone it is to show and to change, "" for
+// an admin, who has everybody's. Who has no name has nobody's.
+func (p Principal) Owner() string {
+	switch {
+	case p.Scopes.Has(ScopeAdmin):
+		return ""
+	case p.Subject == "":
+		return nobody
+	}
+	return p.Subject
+}
+
+// ValidSubject reports whether a subject can be a customer's id: up to 64 of A-Z, a-z, 0-9, ".", "_" and "-".
+func ValidSubject(subject string) bool {
+	if len(subject) < 1 || len(subject) > 64 {
+		return false
+	}
+	for i := range len(subject) {
+		switch c := subject[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // Anonymous is everybody in development mode, where nobody proves anything and everything is allowed.
 var Anonymous = Principal{Subject: "anonymous", Scopes: ScopesOf(ScopeAdmin)}

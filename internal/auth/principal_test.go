@@ -54,5 +54,9 @@ func TestOwns(t *testing.T) {
 		if got := c.who.Owns(c.customer); got != c.want {
 			t.Errorf("%s: %v", c.rule, got)
 		}
+		// What a service is told says the same.
+		if owner := c.who.Owner(); (owner == "" || owner == c.customer) != c.want {
+			t.Errorf("%s: the owner is %q", c.rule, owner)
+		}
 	}
 }

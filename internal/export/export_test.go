@@ -84,7 +84,7 @@ func (s *shop) place(customerID, product string) string {
 func (s *shop) cancel(id string) {
 	s.t.Helper()
 	s.now = s.now.Add(time.Second)
-	if _, err := s.Cancel(s.t.Context(), id, "corr-2", "operator"); err != nil {
+	if _, err := s.Cancel(s.t.Context(), id, order.CancelRequest{Actor: "operator", CorrelationID: "corr-2"}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -97,6 +97,7 @@ func (c *contract) send(method, path, body string, headers ...string) answer {
 
 func request(method, path, body string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "localhost" // in development mode no other name is answered
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -120,6 +121,7 @@ func (c *contract) check(r *http.Request, sent []byte, a answer) {
 	}
 	in := &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route, Options: &openapi3filter.Options{
 		IncludeResponseStatus: true,
+		AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc, // who may call is the handler's to say, and to be tested for
 	}}
 	if a.status < 300 {
 		if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {

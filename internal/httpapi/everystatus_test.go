@@ -147,7 +147,14 @@ func (s *stage) callers(err error) *contract {
 	})
 }
 
-// orderOf is a body of POST /orders.
+// rebound asks in development mode as a page would whose name was made to point at this machine.
+func (s *stage) rebound() {
+	r := request(s.method, s.call.path, s.call.body, s.call.headers...)
+	r.Host = "evil.example"
+	s.real().do(r)
+}
+
+// orderInBody is a body of POST /orders.
 func orderInBody(product string, quantity int) string {
 	return `{"customer_id":"cust-1","items":[{"product_id":"` + product + `","quantity":` + strconv.Itoa(quantity) + `}]}`
 }
@@ -183,6 +190,8 @@ var provocations = map[string]func(*stage){
 	},
 	"POST /orders/{order_id}/cancel 409": func(s *stage) { s.send("/orders/"+s.instance.confirmed+"/cancel", "") },
 
+	"GET /products 403":              (*stage).rebound,
+	"GET /products/{product_id} 403": (*stage).rebound,
 	"GET /products 200":              func(s *stage) { s.send("/products?limit=1", "") },
 	"GET /products/{product_id} 200": func(s *stage) { s.send("/products/SHOE", "") },
 	"PUT /products/{product_id} 200": func(s *stage) { s.send("/products/SHOE", `{"name":"Shoe","unit_price_cents":1000}`) },
@@ -235,6 +244,11 @@ var provocations = map[string]func(*stage){
 	},
 	"GET /admin/export/events 200": func(s *stage) { s.good(s.real()) },
 
+	"GET /admin/keys 200":             func(s *stage) { s.good(s.real()) },
+	"POST /admin/keys 201":            func(s *stage) { s.good(s.real()) },
+	"POST /admin/keys 422":            func(s *stage) { s.send("/admin/keys", `{"subject":"cust-001","scopes":["orders:eat"]}`) },
+	"DELETE /admin/keys/{key_id} 200": func(s *stage) { s.good(s.fakes(func(*world, *httpapi.Config) {})) },
+
 	"GET /admin/verify 200":              func(s *stage) { s.good(s.real()) },
 	"GET /admin/payments/{order_id} 200": func(s *stage) { s.send("/admin/payments/"+s.instance.confirmed, "") },
 
@@ -264,7 +278,7 @@ type realInstance struct {
 
 func startInstance(t *testing.T) *realInstance {
 	t.Helper()
-	i, err := instance.Open(instance.Config{Dir: t.TempDir(), Development: true, Log: slog.New(slog.DiscardHandler)})
+	i, err := instance.Open(instance.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

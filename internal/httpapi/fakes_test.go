@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -66,6 +68,9 @@ type world struct {
 	reason    string
 	report    httpapi.VerifyReport
 	actor     string
+	owner     string
+	keyAsked  apikey.Request
+	keys      []apikey.Key
 
 	notices   []order.Notice // the feed; a place in it is how many stand before
 	forgotten int            // of them, from the first on
@@ -104,6 +109,7 @@ func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
 		Orders: fakeOrders{w}, Lists: fakeLists{w}, News: fakeNews{w}, Products: fakeProducts{w}, Payments: fakePayments{w},
 		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Faults: fakeFaults{w}, Data: fakeData{w},
+		Keys:     fakeKeys{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
 		Metrics:  metrics.New(),
@@ -172,8 +178,8 @@ func (f fakeOrders) Wait(ctx context.Context, _ string) (order.View, error) {
 	}
 }
 
-func (f fakeOrders) Cancel(_ context.Context, _, _, actor string) (order.View, error) {
-	f.actor = actor
+func (f fakeOrders) Cancel(_ context.Context, _ string, r order.CancelRequest) (order.View, error) {
+	f.actor, f.owner = r.Actor, r.Owner
 	return pending(), f.called()
 }
 
@@ -376,6 +382,26 @@ func (f fakeData) LookAtRetention(context.Context) (retention.Report, error) {
 func (f fakeData) Retain(context.Context) (retention.Report, error) {
 	f.retained++
 	return retention.Report{Keys: 3}, f.called()
+}
+
+type fakeKeys struct{ *world }
+
+func (f fakeKeys) Create(_ context.Context, r apikey.Request) (apikey.Key, string, error) {
+	f.keyAsked = r
+	key := apikey.Key{ID: "3f9k2m7p", Subject: r.Subject, Scopes: r.Scopes, Label: r.Label, CreatedAt: start, ExpiresAt: r.ExpiresAt}
+	return key, "cfk_3f9k2m7p_" + strings.Repeat("x", 43), f.called()
+}
+
+func (f fakeKeys) List(_ context.Context, after string, limit int) ([]apikey.Key, error) {
+	f.listAfter = after
+	return f.keys[:min(limit, len(f.keys))], f.called()
+}
+
+func (f fakeKeys) Revoke(_ context.Context, id string) (apikey.Key, error) {
+	if id != "3f9k2m7p" {
+		return apikey.Key{}, fault.New(fault.NotFound, "There is no such key.")
+	}
+	return apikey.Key{ID: id, Subject: "shop", Scopes: auth.ScopesOf(auth.ScopeAdmin), CreatedAt: start, RevokedAt: start.Add(time.Hour)}, f.called()
 }
 
 type fakeBreaker struct {

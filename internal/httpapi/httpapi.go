@@ -21,6 +21,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/export"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -45,6 +46,7 @@ type Config struct {
 	Breakers    []Breaker // in the order in which they are listed
 	Verifier    Verifier
 	Data        Data
+	Keys        Keys
 	Faults      Faults // nil outside development mode: then there is no such path
 
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
@@ -62,6 +64,8 @@ type Config struct {
 	Limits Limits
 	// Now is the time; nil: time.Now.
 	Now func() time.Time
+	// CORS are the origins whose pages may call from a browser, each exactly as a browser sends it; none: no page but our own.
+	CORS []string
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -76,7 +80,7 @@ type Orders interface {
 	Get(ctx context.Context, orderID string, q order.ViewQuery) (order.View, error)
 	// Wait returns the order once it is terminal, or as it is when ctx ends.
 	Wait(ctx context.Context, orderID string) (order.View, error)
-	Cancel(ctx context.Context, orderID, correlationID, actor string) (order.View, error)
+	Cancel(ctx context.Context, orderID string, r order.CancelRequest) (order.View, error)
 }
 
 // Lists shows many orders a little, and one order's log in full.
@@ -130,6 +134,16 @@ type Sagas interface {
 	Show(ctx context.Context, orderID, execution string) (shown flow.Execution, all []string, err error)
 	// Redrive resumes a failed one and returns the new execution's name: fault.NotFound, fault.NotFailed.
 	Redrive(ctx context.Context, orderID, reason, actor, correlationID string) (execution string, err error)
+}
+
+// Keys are the API keys.
+type Keys interface {
+	// Create returns the new key and its text: fault.ValidationFailed.
+	Create(ctx context.Context, r apikey.Request) (apikey.Key, string, error)
+	// List returns up to limit keys whose ids come after the given one.
+	List(ctx context.Context, after string, limit int) ([]apikey.Key, error)
+	// Revoke ends a key: fault.NotFound.
+	Revoke(ctx context.Context, id string) (apikey.Key, error)
 }
 
 // Verifier checks the invariants over the whole store.
@@ -192,7 +206,7 @@ type server struct {
 	orders     Orders
 	lists      Lists
 	news       News
-	streams    streams
+	streams    *streams
 	cursors    cursors
 	products   Products
 	payments   Payments
@@ -201,6 +215,8 @@ type server struct {
 	breakers   []Breaker
 	verifier   Verifier
 	data       Data
+	keys       Keys
+	origins    []string
 	verifying  chan struct{} // holds one while a check runs
 	faults     Faults        // nil: not in development mode
 	recovering func() bool
@@ -218,11 +234,26 @@ type server struct {
 
 // New returns the handler of all routes.
 func New(c Config) http.Handler {
+	s := newServer(c)
+	s.mux = s.routes(everything)
+	return s
+}
+
+// Split is New for two listeners: one for customers, and one for operators, which others cannot reach. A path of the one side is an
+// unknown path on the other; probes and the contract are on both.
+func Split(c Config) (customers, operators http.Handler) {
+	s := newServer(c)
+	o := *s // what they share is behind pointers
+	s.mux, o.mux = s.routes(forCustomers), o.routes(forOperators)
+	return s, &o
+}
+
+func newServer(c Config) *server {
 	s := &server{
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
 		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
-		faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits, newID: c.NewID, log: c.Log,
-		metrics: c.Metrics, now: c.Now,
+		keys: c.Keys, origins: c.CORS, streams: &streams{}, faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
+		newID: c.NewID, log: c.Log, metrics: c.Metrics, now: c.Now,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }
@@ -249,7 +280,6 @@ func New(c Config) http.Handler {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.mux = s.routes()
 	return s
 }
 
@@ -262,6 +292,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := x.Header()
 	h.Set("X-Correlation-Id", x.correlationID)
 	h.Set("X-Content-Type-Options", "nosniff")
+	s.allowOrigin(h, r)
 	defer s.rescue(x, r)
 	if err := s.pace.ofAddress(r); err != nil {
 		s.refuse(x, r, err)

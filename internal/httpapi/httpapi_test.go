@@ -87,7 +87,7 @@ func TestThePrincipalIsAskedForEveryCallButProbes(t *testing.T) {
 			if r.Header.Get("Authorization") == "" {
 				return auth.Principal{}, fault.New(fault.Unauthorized, "Who are you?")
 			}
-			return auth.Principal{Subject: "ada", Scopes: auth.ScopesOf(auth.ScopeOrdersWrite)}, nil
+			return auth.Principal{Subject: "cust-001", Scopes: auth.ScopesOf(auth.ScopeOrdersWrite)}, nil
 		}
 	})
 	for name, call := range everyCall {
@@ -104,7 +104,7 @@ func TestThePrincipalIsAskedForEveryCallButProbes(t *testing.T) {
 	}
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, request("POST", "/orders", oneLine, "Authorization", "x"))
-	if rec.Code != 202 || w.placed[0].Principal != "ada" {
+	if rec.Code != 202 || w.placed[0].Principal != "cust-001" || w.placed[0].Owner != "cust-001" {
 		t.Errorf("%d %+v", rec.Code, w.placed)
 	}
 }

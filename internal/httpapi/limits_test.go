@@ -161,7 +161,7 @@ func TestTheLimitOfOpenOrders(t *testing.T) {
 	t.Run("it goes with a caller's order, and not with an operator's", func(t *testing.T) {
 		for who, want := range map[string]int{"ada": 7, "ops": 0} {
 			w := newWorld()
-			if a := w.serve(t, limited(limits, &now)).do(from(here, "POST", "/orders", oneLine, who)); a.status != 202 || w.placed[0].OpenLimit != want {
+			if a := w.serve(t, limited(limits, &now)).do(from(here, "POST", "/orders", strings.ReplaceAll(oneLine, "cust-001", who), who)); a.status != 202 || w.placed[0].OpenLimit != want {
 				t.Errorf("%s: %d %+v", who, a.status, w.placed)
 			}
 		}

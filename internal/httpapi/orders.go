@@ -46,20 +46,24 @@ func (s *server) PlaceOrder(w http.ResponseWriter, r *http.Request, params apige
 	x.reply(placed.Status, placed.Body)
 }
 
-// place is the contract's order of checks: unknown members, syntax of the key, replay, validation, admission. Place replays
+// place is the contract's order of checks: unknown members, syntax of the key, the owner, replay, validation, admission. Place replays
 // too, so the replay is asked for here only if the request would not reach Place.
 func (s *server) place(ctx context.Context, x *exchange, key *string) (order.Placed, error) {
 	if err := orderShape.check(x.body, ""); err != nil {
 		return order.Placed{}, err
 	}
 	request, refused := orderRequest(x.body)
-	request.Principal, request.CorrelationID = x.principal.Subject, x.correlationID
+	request.Principal, request.Owner, request.CorrelationID = x.principal.Subject, x.principal.Owner(), x.correlationID
 	request.OpenLimit = s.openOrders(x.principal)
 	if key != nil {
 		if err := checkKey(*key); err != nil {
 			return order.Placed{}, err
 		}
 		request.IdempotencyKey, request.Fingerprint = *key, fingerprint("", x.body)
+	}
+	// Before the replay: what is stored under a key is for the customer whom the body names, and a caller may have lost its scopes since.
+	if err := request.CheckOwner(); err != nil {
+		return order.Placed{}, err
 	}
 	if refused == nil && s.drain.Started() {
 		refused = errDraining
@@ -167,6 +171,7 @@ func (s *server) GetOrder(w http.ResponseWriter, r *http.Request, orderID apigen
 		seen = noneMatch(*params.IfNoneMatch)
 	}
 	query, err := viewQuery(r, params, seen)
+	query.Owner = x.principal.Owner()
 	if err == nil && !validID(orderID) {
 		err = errNoOrder
 	}
@@ -248,7 +253,9 @@ func (s *server) CancelOrder(w http.ResponseWriter, r *http.Request, orderID api
 		s.refuse(x, r, errNoOrder)
 		return
 	}
-	view, err := s.orders.Cancel(r.Context(), orderID, x.correlationID, x.principal.Subject)
+	view, err := s.orders.Cancel(r.Context(), orderID, order.CancelRequest{
+		Owner: x.principal.Owner(), Actor: x.principal.Subject, CorrelationID: x.correlationID,
+	})
 	if err != nil {
 		s.refuse(x, r, err)
 		return

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/utkarsh698/cloudflow/internal/auth/caller"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/jcs"
 )
@@ -105,6 +106,9 @@ func (s *server) refuse(x *exchange, r *http.Request, err error) {
 		// would fill the log with it.
 		s.log.WarnContext(r.Context(), "Request turned away", "method", r.Method, "path", r.URL.Path,
 			"correlation_id", x.correlationID, "kind", string(p.kind), "error", err.Error())
+	case p.status == http.StatusUnauthorized && errors.Unwrap(err) != nil: // why, which its caller is not told
+		s.log.InfoContext(r.Context(), "Credentials refused", "method", r.Method, "path", r.URL.Path,
+			"correlation_id", x.correlationID, "error", errors.Unwrap(err).Error())
 	}
 	h := x.Header()
 	h.Set("Content-Type", "application/problem+json")
@@ -113,12 +117,19 @@ func (s *server) refuse(x *exchange, r *http.Request, err error) {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", p.retryAfter())
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Bearer")
+		h.Set("WWW-Authenticate", challenge)
+		if caller.Given(r.Header) {
+			h.Set("WWW-Authenticate", challenge+`, error="invalid_token"`)
+		}
 	}
 	body := p.append(make([]byte, 0, 512), r.URL.EscapedPath(), x.correlationID)
 	x.WriteHeader(p.status)
 	_, _ = x.Write(body) // a caller that has gone cannot be told
 }
+
+// challenge says how to prove who calls (RFC 6750, section 3). What was sent and is not good is invalid_token, whatever is wrong with it; to
+// who sent nothing no error is named (section 3.1).
+const challenge = `Bearer realm="cloudflow"`
 
 // ownMembers are what every problem has; a detail of the same name is left out.
 var ownMembers = [...]string{"type", "title", "status", "detail", "instance", "error", "message", "correlation_id"}

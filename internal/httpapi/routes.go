@@ -68,6 +68,9 @@ var policies = map[string]policy{
 	"GET /admin/export/events":                  {scope: auth.ScopeAdmin, query: []string{"format", "since"}, anyType: true},
 	"GET /admin/retention":                      {scope: auth.ScopeAdmin},
 	"POST /admin/retention":                     {scope: auth.ScopeAdmin, body: optionalBody},
+	"GET /admin/keys":                           {scope: auth.ScopeAdmin, query: []string{"limit", "cursor"}},
+	"POST /admin/keys":                          {scope: auth.ScopeAdmin, body: requiredBody},
+	"DELETE /admin/keys/{key_id}":               {scope: auth.ScopeAdmin, body: optionalBody},
 	"GET /metrics":                              {scope: auth.ScopeAdmin, mediaType: textType},
 	"GET /health":                               {open: true},
 	"GET /ready":                                {open: true},
@@ -79,12 +82,37 @@ var policies = map[string]policy{
 // A router puts the policy before each route that the generated code registers, and knows each path's methods for the 405.
 type router struct {
 	server  *server
+	side    side
 	mux     *http.ServeMux
 	methods map[string][]string
 }
 
-func (s *server) routes() *http.ServeMux {
-	rt := &router{server: s, mux: http.NewServeMux(), methods: map[string][]string{}}
+// A side is whom a listener is for.
+type side uint8
+
+const (
+	everything side = iota
+	forCustomers
+	forOperators
+)
+
+// operatorPaths begin the paths that are for operators. Else what needs no principal, probes and documents, is for both sides.
+var operatorPaths = []string{"/admin/", "/metrics", "/debug/", "/dashboard"}
+
+// has reports whether the route is to be found on the side.
+func (on side) has(path string, p policy) bool {
+	operator := slices.ContainsFunc(operatorPaths, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+	switch {
+	case on == everything:
+		return true
+	case operator:
+		return on == forOperators
+	}
+	return on == forCustomers || p.open
+}
+
+func (s *server) routes(on side) *http.ServeMux {
+	rt := &router{server: s, side: on, mux: http.NewServeMux(), methods: map[string][]string{}}
 	apigen.HandlerWithOptions(s, apigen.StdHTTPServerOptions{BaseRouter: rt, ErrorHandlerFunc: s.refuseParameter})
 	rt.HandleFunc("GET /openapi.yaml", s.getOpenAPI)
 	rt.HandleFunc("GET /docs", s.getDocs)
@@ -96,6 +124,9 @@ func (s *server) routes() *http.ServeMux {
 		slices.Sort(methods)
 		allow := strings.Join(methods, ", ")
 		rt.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if s.preflight(of(w), r, methods) {
+				return
+			}
 			w.Header().Set("Allow", allow)
 			s.refuse(of(w), r, fault.New(fault.MethodNotAllowed, "%s is not allowed here. Allowed: %s.", shorten(r.Method), allow))
 		})
@@ -112,6 +143,9 @@ var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /
 func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	method, path, _ := strings.Cut(pattern, " ")
 	p, s := policies[pattern], rt.server
+	if !rt.side.has(path, p) {
+		return
+	}
 	if p.development && s.faults == nil {
 		return // nor is it known to the 405, so that it answers as any path does where there is nothing
 	}
@@ -147,6 +181,7 @@ func (s *server) check(x *exchange, r *http.Request, p policy) error {
 		}
 		x.principal = principal
 		if p.scope != "" && !principal.Scopes.Has(p.scope) {
+			x.Header().Set("WWW-Authenticate", challenge+`, error="insufficient_scope", scope="`+string(p.scope)+`"`)
 			return fault.New(fault.Forbidden, "This call wants the scope %s.", p.scope)
 		}
 		if err := checkQuery(r, p.query); err != nil {

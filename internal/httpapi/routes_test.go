@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -39,6 +40,15 @@ func TestPoliciesAreWhatTheDocumentSays(t *testing.T) {
 			case method != http.MethodGet:
 				want = optionalBody
 			}
+			// A scope is no part of OpenAPI's bearer scheme, so it stands in the text.
+			switch {
+			case p.open != (op.Security != nil && len(*op.Security) == 0):
+				t.Errorf("%s: the policy is open: %v, the document says otherwise", pattern, p.open)
+			case p.scope != "" && !strings.Contains(op.Description, "Scope: `"+string(p.scope)+"`."):
+				t.Errorf("%s does not say that it wants the scope %s: %s", pattern, p.scope, op.Description)
+			case p.scope == "" && strings.Contains(op.Description, "Scope:"):
+				t.Errorf("%s says that it wants a scope, and does not", pattern)
+			}
 			if p.body != want {
 				t.Errorf("%s: the policy's body is %d, want %d", pattern, p.body, want)
 			}
@@ -58,7 +68,7 @@ func TestShapesAreWhatTheDocumentSays(t *testing.T) {
 	for name, s := range map[string]*shape{
 		"OrderRequest": orderShape, "OrderRequestItem": orderShape.members["items"].items, "Contact": orderShape.members["contact"],
 		"ProductPut": putShape, "RestockRequest": restockShape, "RedriveRequest": redriveShape,
-		"RedriveLetters": redriveLettersShape, "Faults": faultShape,
+		"RedriveLetters": redriveLettersShape, "Faults": faultShape, "KeyRequest": keyShape,
 	} {
 		want := slices.Sorted(maps.Keys(doc.Components.Schemas[name].Value.Properties))
 		if got := slices.Sorted(maps.Keys(s.members)); !slices.Equal(got, want) {

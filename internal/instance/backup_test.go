@@ -23,10 +23,14 @@ type customer struct {
 	requested map[string]apigen.OrderRequest
 }
 
-// orders places orders until stop is closed: some slow, some declined, some whose answer is lost.
+// enough orders of one customer: half of them keep a worker for eight seconds, and without a bound a fast machine would pile up more of
+// them than end within the test's patience.
+const enough = 90
+
+// orders places orders until there are enough or stop is closed: some slow, some declined, some whose answer is lost.
 func (c *customer) orders(stop <-chan struct{}) {
 	methods := []string{visa, visa, declined, "pm_sim_slow", "pm_sim_timeout_charged", "pm_sim_late"}
-	for n := 0; ; n++ {
+	for n := 0; n < enough; n++ {
 		select {
 		case <-stop:
 			return
@@ -134,7 +138,8 @@ func goesOn(t *testing.T, path string, customers []*customer, before []map[strin
 			}
 		}
 	}
-	w.rest()
+	// A message that was being sent when the backup was taken is hidden until its visibility ends, a minute later.
+	w.restWithin(2 * time.Minute)
 	w.place(request(visa, "A"))
 	w.rest()
 }

@@ -140,7 +140,7 @@ func drive(b *testing.B, addr string, callers, products, n int) []time.Duration 
 // placeOne writes one request and reads its answer: a generator that costs little beside the server that it shares the cores with.
 func placeOne(conn net.Conn, in *bufio.Reader, product int) error {
 	body := fmt.Sprintf(`{"customer_id":"cust-1","items":[{"product_id":"P-%03d","quantity":1}]}`, product)
-	_, err := fmt.Fprintf(conn, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: wait=20\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	_, err := fmt.Fprintf(conn, "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nPrefer: wait=20\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	if err != nil {
 		return err
 	}

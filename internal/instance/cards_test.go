@@ -58,7 +58,7 @@ func TestNoCardNumberIsKeptOrLogged(t *testing.T) {
 			request{card, "/orders", good, ""}, // not even HTTP
 		)
 		for _, r := range requests {
-			w.raw(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s",
+			w.raw(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s",
 				r.method, r.path, r.headers, len(r.body), r.body))
 		}
 		if n == 0 {

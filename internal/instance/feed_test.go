@@ -168,7 +168,7 @@ func TestASlowClientHoldsUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stuck.Close()
-	if err := errors.Join(stuck.(*net.TCPConn).SetReadBuffer(1), write(stuck, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+	if err := errors.Join(stuck.(*net.TCPConn).SetReadBuffer(1), write(stuck, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
 	f := newFollower(t)

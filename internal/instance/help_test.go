@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/notification"
@@ -72,6 +74,16 @@ func openWorld(t testing.TB, dir string, options ...func(*instance.Config)) *wor
 	})
 	t.Cleanup(w.end)
 	return w
+}
+
+// key makes an API key and returns the header that a call takes with it.
+func (w *world) key(subject string, scopes ...auth.Scope) []string {
+	w.t.Helper()
+	_, text, err := w.i.Keys.Create(w.t.Context(), apikey.Request{Subject: subject, Scopes: auth.ScopesOf(scopes...)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return []string{"Authorization", "Bearer " + text}
 }
 
 // An answer is what came back over HTTP.
@@ -215,7 +227,12 @@ func (w *world) ledger(id string, captured, refunded int64) {
 // rest waits until no execution is open and no notification is queued, and requires that every invariant then holds.
 func (w *world) rest() apigen.VerifyReport {
 	w.t.Helper()
-	eventually(w.t, "all sagas end and all notifications leave", func() bool {
+	return w.restWithin(patience)
+}
+
+func (w *world) restWithin(limit time.Duration) apigen.VerifyReport {
+	w.t.Helper()
+	within(w.t, limit, "all sagas end and all notifications leave", func() bool {
 		// In this order: a saga that ends between the two looks leaves its message in the queue.
 		if w.i.App.Engine.Open() > 0 {
 			return false
@@ -233,7 +250,12 @@ func (w *world) rest() apigen.VerifyReport {
 // eventually asks every few milliseconds until the answer is yes.
 func eventually(t testing.TB, what string, yes func() bool) {
 	t.Helper()
-	limit := time.NewTimer(patience)
+	within(t, patience, what, yes)
+}
+
+func within(t testing.TB, longest time.Duration, what string, yes func() bool) {
+	t.Helper()
+	limit := time.NewTimer(longest)
 	defer limit.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

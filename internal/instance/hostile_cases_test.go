@@ -12,7 +12,7 @@ const goodOrder = `{"customer_id":"c","items":[{"product_id":"A","quantity":1,"u
 
 // head is a request's header, with the lines.
 func head(method, path string, lines ...string) string {
-	return method + " " + path + " HTTP/1.1\r\nHost: x\r\n" + strings.Join(append(lines, ""), "\r\n") + "\r\n"
+	return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + strings.Join(append(lines, ""), "\r\n") + "\r\n"
 }
 
 // raw is a whole request with a JSON body.

@@ -225,7 +225,7 @@ func TestSlowClientsAreLetGo(t *testing.T) {
 		}
 	}
 	var all sync.WaitGroup
-	all.Go(slow("a header byte by byte", 5*time.Second, "GET /health HTTP/1.1\r\nHost: x\r\n", "X"))
+	all.Go(slow("a header byte by byte", 5*time.Second, "GET /health HTTP/1.1\r\nHost: localhost\r\n", "X"))
 	all.Go(slow("silence", 5*time.Second, "", ""))
 	all.Go(slow("a body byte by byte", 15*time.Second, head("POST", "/orders", "Content-Type: application/json", "Content-Length: 60000"), " "))
 	all.Go(slow("chunks byte by byte", 15*time.Second, head("POST", "/orders", "Content-Type: application/json", "Transfer-Encoding: chunked"), "1\r\n \r\n"))

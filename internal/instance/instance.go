@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/utkarsh698/cloudflow/internal/app"
+	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
@@ -45,7 +46,7 @@ type Config struct {
 	BreakerFailures int
 	Workers         int
 	KeepExecutions  time.Duration    // 0: retention's default
-	Development     bool             // outages of the simulated provider can be had over HTTP
+	Access          Access           // who may call; the zero Access is development mode, with outages of the provider over HTTP
 	Limits          *httpapi.Limits  // nil: httpapi.DefaultLimits
 	Version         string           // of the program, for its metrics
 	Now             func() time.Time // nil: time.Now
@@ -57,8 +58,11 @@ type Instance struct {
 	Dir       *datadir.Dir
 	App       *app.App
 	Retention *retention.Service
-	Handler   http.Handler
+	Handler   http.Handler // of all routes, or of those for customers
+	Admin     http.Handler // of those for operators; nil: Handler has them
+	Keys      *apikey.Keys
 
+	access Access
 	limits httpapi.Limits
 	drain  *httpapi.Drain
 	now    func() time.Time
@@ -75,6 +79,10 @@ func Open(c Config) (*Instance, error) {
 	}
 	if c.Limits == nil {
 		c.Limits = &httpapi.DefaultLimits
+	}
+	limits := *c.Limits
+	if c.Access.Development() { // everybody is one caller there
+		limits.PerKey, limits.PerAddress, limits.OpenOrders = limit.Rate{}, limit.Rate{}, 0
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -96,37 +104,58 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	i := &Instance{Dir: dir, App: a, limits: *c.Limits, drain: httpapi.NewDrain(), now: c.Now, log: c.Log}
+	i := &Instance{
+		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits,
+		drain: httpapi.NewDrain(), now: c.Now, log: c.Log,
+	}
+	principal, err := c.Access.principal(i.Keys)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
 	i.Retention = retention.New(retention.Config{
 		Store: dir.Store, Dump: dir.Store, Engine: a.Engine, Now: c.Now, KeepExecutions: c.KeepExecutions, Log: c.Log,
 	})
-	i.Handler = httpapi.New(httpapi.Config{
+	routes := httpapi.Config{
 		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
 		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Development), Limits: *c.Limits, Metrics: i.metrics(c.Version),
-		Drain: i.drain, NewID: a.NewID, Log: c.Log,
-	})
+		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version),
+		Keys: i.Keys, Principal: principal, CORS: c.Access.CORS, Drain: i.drain, NewID: a.NewID, Log: c.Log,
+	}
+	if c.Access.Split {
+		i.Handler, i.Admin = httpapi.Split(routes)
+	} else {
+		i.Handler = httpapi.New(routes)
+	}
 	return i, nil
 }
 
 // Serve runs the instance on the listener until ctx ends, then drains. The listener is closed when it returns; the directory
 // is not.
-func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
-	server := httpapi.NewServer(l.Addr().String(), i.Handler, i.log)
+func (i *Instance) Serve(ctx context.Context, l net.Listener) error { return i.ServeSplit(ctx, l, nil) }
+
+// ServeSplit is Serve for an instance whose routes for operators have a listener of their own (Access.Split); nil: they have not.
+func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error {
+	servers := map[*http.Server]net.Listener{httpapi.NewServer(l.Addr().String(), i.Handler, i.log): l}
+	if admin != nil {
+		servers[httpapi.NewServer(admin.Addr().String(), i.Admin, i.log)] = admin
+	}
 	// The services outlive the requests: a request that is being finished may still start a saga.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	g, failed := errgroup.WithContext(work)
 	g.Go(func() error { return i.App.Run(work) })
 	g.Go(func() error { return i.Retention.Loop(work) })
-	g.Go(func() error {
-		if err := server.Serve(i.bounded(l)); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	g.Go(func() error { return i.access.run(work) })
+	for server, l := range servers {
+		g.Go(func() error {
+			if err := server.Serve(i.bounded(l)); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -135,13 +164,22 @@ func (i *Instance) Serve(ctx context.Context, l net.Listener) error {
 		i.drain.Start()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		err := server.Shutdown(limit)
+		err := shutdown(limit, servers)
 		stopWork()
 		if err != nil {
 			return fmt.Errorf("stopped before all requests were answered: some took over %s: %w", drainTime, err)
 		}
 		return nil
 	})
+	return g.Wait()
+}
+
+// shutdown finishes the requests of all servers, at the same time.
+func shutdown(ctx context.Context, servers map[*http.Server]net.Listener) error {
+	var g errgroup.Group
+	for server := range servers {
+		g.Go(func() error { return server.Shutdown(ctx) })
+	}
 	return g.Wait()
 }
 

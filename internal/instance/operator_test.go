@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/provider"
@@ -197,9 +199,10 @@ func TestDeadLettersAreRedrivenByAnOperator(t *testing.T) {
 
 func TestOutagesCanBeHadInDevelopmentModeOnly(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.call("GET", "/admin/faults", nil).is(http.StatusNotFound)
-	w.call("PUT", "/admin/faults", apigen.Faults{Down: ptr(true)}).is(http.StatusNotFound)
+	w := newWorld(t, func(c *instance.Config) { c.Access.Keys = true })
+	operator := w.key("ops", auth.ScopeAdmin)
+	w.call("GET", "/admin/faults", nil, operator...).is(http.StatusNotFound)
+	w.call("PUT", "/admin/faults", apigen.Faults{Down: ptr(true)}, operator...).is(http.StatusNotFound)
 	if is := w.i.App.Provider.Fault(); is != (provider.Fault{}) {
 		t.Errorf("the provider has the outage %+v", is)
 	}

@@ -45,7 +45,7 @@ func healthy(t *testing.T) (d dump) {
 		d.cancelled = s.place("cancelled", provider.Slow, "A")
 		stop := s.run()
 		s.pass(time.Second)
-		if _, err := s.Orders.Cancel(t.Context(), d.cancelled, "corr", "p"); err != nil {
+		if _, err := s.Orders.Cancel(t.Context(), d.cancelled, order.CancelRequest{CorrelationID: "corr", Actor: "p"}); err != nil {
 			t.Fatal(err)
 		}
 		s.pass(time.Minute)

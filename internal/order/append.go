@@ -20,7 +20,7 @@ func (s *Service) read(tx *store.Tx, id string) (State, error) {
 		return State{}, err
 	}
 	if it == nil {
-		return State{}, notFound(id)
+		return State{}, notFound()
 	}
 	return DecodeHead(it)
 }
@@ -98,4 +98,5 @@ func (s *Service) logEnd(ctx context.Context, t Task, st State) {
 	s.log.LogAttrs(ctx, slog.LevelInfo, endings[st.Status], attrs...)
 }
 
-func notFound(id string) error { return fault.New(fault.NotFound, "no order %s", id) }
+// notFound does not name the order: the same words stand for one that is unknown and for one that is another customer's.
+func notFound() error { return fault.New(fault.NotFound, "There is no such order.") }

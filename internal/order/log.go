@@ -19,14 +19,14 @@ type LogPage struct {
 // fault.NotFound: no such order.
 func (s *Service) Events(ctx context.Context, id string, after int64, limit int) (LogPage, error) {
 	if !validID(id) {
-		return LogPage{}, notFound(id)
+		return LogPage{}, notFound()
 	}
 	st, found, err := s.state(ctx, id)
 	if err != nil {
 		return LogPage{}, err
 	}
 	if !found {
-		return LogPage{}, notFound(id)
+		return LogPage{}, notFound()
 	}
 	page := LogPage{CustomerID: st.CustomerID}
 	// The event before tells the hash, one more whether there is more.

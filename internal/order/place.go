@@ -37,6 +37,7 @@ type PlaceRequest struct {
 
 	IdempotencyKey string   // "": each call is a new order
 	Principal      string   // who calls: the key's scope, and the actor of ORDER_CREATED
+	Owner          string   // the only customer who may be ordered for; "": any
 	Fingerprint    [32]byte // SHA-256 of the canonical body
 	CorrelationID  string   // "" makes one
 	OpenLimit      int      // how many orders the principal may have open at once; 0: any number
@@ -79,12 +80,24 @@ func (s *Service) Replay(ctx context.Context, principal, key string, fingerprint
 	return replayed(rec), nil
 }
 
-// Place stores a new order and starts its saga, in one commit. The checks come in this order: a replay, validation
-// (fault.ValidationFailed with the field), and then what is certain to fail: fault.UnknownProduct, fault.PriceChanged,
+// CheckOwner is fault.Forbidden if the request is for another customer than its owner. One that names no customer is not valid, which is
+// for Place to say.
+func (r *PlaceRequest) CheckOwner() error {
+	if r.Owner == "" || r.CustomerID == "" || r.CustomerID == r.Owner {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "You can order for yourself only: customer_id must be your own.").With("field", "customer_id")
+}
+
+// Place stores a new order and starts its saga, in one commit. The checks come in this order: the owner (fault.Forbidden), a replay,
+// validation (fault.ValidationFailed with the field), and then what is certain to fail: fault.UnknownProduct, fault.PriceChanged,
 // fault.InsufficientStock, fault.PaymentProviderUnavailable, fault.TooManyOpenOrders. fault.Unavailable: prices cannot be read.
 //
 // Calls with one key make one order, however many come at once, and all get the same bytes.
 func (s *Service) Place(ctx context.Context, r PlaceRequest) (Placed, error) {
+	if err := r.CheckOwner(); err != nil {
+		return Placed{}, err
+	}
 	if r.IdempotencyKey != "" {
 		if err := checkKey(r.IdempotencyKey); err != nil {
 			return Placed{}, err

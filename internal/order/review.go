@@ -53,14 +53,14 @@ func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID 
 		return "", invalid("reason", "must be 1 to %d characters", MaxReason)
 	}
 	if !validID(id) {
-		return "", notFound(id)
+		return "", notFound()
 	}
 	st, found, err := s.state(ctx, id)
 	switch {
 	case err != nil:
 		return "", err
 	case !found:
-		return "", notFound(id)
+		return "", notFound()
 	case !st.NeedsReview:
 		return "", notFailed(id, st)
 	}

@@ -90,6 +90,9 @@ func (s State) FailureReason() string {
 	return ""
 }
 
+// foreign reports whether the order is not the owner's; "" owns every order.
+func (s State) foreign(owner string) bool { return owner != "" && s.CustomerID != owner }
+
 func (s State) head() eventlog.Head {
 	return eventlog.Head{Version: s.Version, Hash: s.Hash, Timestamp: s.UpdatedAt}
 }

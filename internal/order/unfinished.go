@@ -58,14 +58,14 @@ func (s *Service) standings(ctx context.Context, partition func(int) string, aft
 // fault.NotFound: no such order.
 func (s *Service) Executions(ctx context.Context, id string) ([]string, error) {
 	if !validID(id) {
-		return nil, notFound(id)
+		return nil, notFound()
 	}
 	st, found, err := s.state(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		return nil, notFound(id)
+		return nil, notFound()
 	}
 	names := make([]string, st.Redrives+1)
 	for n := range names {

@@ -45,6 +45,7 @@ type ViewQuery struct {
 	AsOf       time.Time // the view as it was then: all events up to and including that time
 	Version    int64     // the view up to that event
 	MinVersion int64     // a view at least as new as this one, which the caller has seen
+	Owner      string    // whose orders alone are shown; "" shows everybody's
 }
 
 // tornReads is how often a strong read may meet an append half way before it is given up as fault.Transient.
@@ -53,13 +54,13 @@ const tornReads = 8
 // Get returns a view of the order. It reads what may lag behind, and reads again strongly if the order is absent there or
 // older than what is asked for: so an order that was acknowledged is always found, and no version goes back behind MinVersion.
 //
-// fault.NotFound: no such order, none yet at AsOf, or no such version; fault.BadRequest: both AsOf and Version.
+// fault.NotFound: no such order, none of the owner's, none yet at AsOf, or no such version; fault.BadRequest: both AsOf and Version.
 func (s *Service) Get(ctx context.Context, id string, q ViewQuery) (View, error) {
 	if q.Version < 0 || q.Version > 0 && !q.AsOf.IsZero() {
 		return View{}, fault.New(fault.BadRequest, "either as_of or a version from 1 on")
 	}
-	if !validID(id) { // the index partitions of the same table are no orders
-		return View{}, notFound(id)
+	if err := s.CheckOwner(ctx, id, q.Owner); err != nil {
+		return View{}, err
 	}
 	// What was then can only be told from a log that is known to be whole up to then.
 	if q.AsOf.IsZero() {
@@ -74,6 +75,25 @@ func (s *Service) Get(ctx context.Context, id string, q ViewQuery) (View, error)
 	return s.strong(ctx, id, q)
 }
 
+// CheckOwner is fault.NotFound unless the order is there and the owner's; "" owns every order, and for that nothing is read. A foreign
+// order and an unknown one cost the same single read and have the same error: neither says that the order exists.
+func (s *Service) CheckOwner(ctx context.Context, id, owner string) error {
+	if !validID(id) { // the index partitions of the same table are no orders
+		return notFound()
+	}
+	if owner == "" {
+		return nil
+	}
+	st, found, err := s.state(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !found || st.foreign(owner) {
+		return notFound()
+	}
+	return nil
+}
+
 // strong is Get on the log as it is now.
 func (s *Service) strong(ctx context.Context, id string, q ViewQuery) (View, error) {
 	events, err := s.wholeLog(ctx, id, store.Strong)
@@ -81,7 +101,7 @@ func (s *Service) strong(ctx context.Context, id string, q ViewQuery) (View, err
 		return View{}, err
 	}
 	if len(events) == 0 {
-		return View{}, notFound(id)
+		return View{}, notFound()
 	}
 	if int64(len(events)) < q.Version {
 		return View{}, fault.New(fault.NotFound, "order %s has no version %d yet", id, q.Version)

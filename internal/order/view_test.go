@@ -55,7 +55,7 @@ func TestGet(t *testing.T) {
 			wantKind(t, err, fault.NotFound)
 			_, err = w.Events(t.Context(), unknown, 0, 1)
 			wantKind(t, err, fault.NotFound)
-			_, err = w.Cancel(t.Context(), unknown, "", "")
+			_, err = w.Cancel(t.Context(), unknown, CancelRequest{})
 			wantKind(t, err, fault.NotFound)
 		}
 	})
@@ -165,7 +165,7 @@ func TestReadsThatLagBehind(t *testing.T) {
 		w := newWorld(t, memstore.Options{StaleReads: true})
 		id := w.place()
 		w.do(id, reserve)
-		if v, err := w.Cancel(t.Context(), id, "corr-2", "key-1"); err != nil || v.Version != 3 || v.Status != Pending {
+		if v, err := w.Cancel(t.Context(), id, CancelRequest{CorrelationID: "corr-2", Actor: "key-1"}); err != nil || v.Version != 3 || v.Status != Pending {
 			t.Fatalf("got %+v, %v", v, err)
 		}
 		w.do(id, refunded)
@@ -295,11 +295,11 @@ func TestCancel(t *testing.T) {
 	t.Run("a second cancel answers as the first one did", func(t *testing.T) {
 		w := newWorld(t, memstore.Options{})
 		id := w.place()
-		first, err := w.Cancel(t.Context(), id, "corr-2", "key-1")
+		first, err := w.Cancel(t.Context(), id, CancelRequest{CorrelationID: "corr-2", Actor: "key-1"})
 		if err != nil || first.Status != Pending {
 			t.Fatalf("got %+v, %v", first, err)
 		}
-		again, err := w.Cancel(t.Context(), id, "corr-9", "key-9")
+		again, err := w.Cancel(t.Context(), id, CancelRequest{CorrelationID: "corr-9", Actor: "key-9"})
 		if err != nil || again.Status != Pending || again.Version != 2 {
 			t.Fatalf("got %+v, %v", again, err)
 		}

@@ -26,7 +26,7 @@ func (s *Service) Wait(ctx context.Context, id string) (View, error) {
 		case err != nil && ctx.Err() == nil:
 			return View{}, err
 		case err == nil && !found:
-			return View{}, notFound(id)
+			return View{}, notFound()
 		case err == nil && st.Terminal():
 			return s.lastView(ctx, id)
 		}

@@ -143,7 +143,7 @@ var (
 		return w.commit(w.Notify(context.Background(), task(id)))
 	}}
 	cancel = command{"cancel", func(w *world, id string) error {
-		_, err := w.Cancel(context.Background(), id, "corr-2", "key-1")
+		_, err := w.Cancel(context.Background(), id, CancelRequest{CorrelationID: "corr-2", Actor: "key-1"})
 		return err
 	}}
 	review = command{"review", func(w *world, id string) error {

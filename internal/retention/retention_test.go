@@ -376,7 +376,7 @@ func (w *world) outcomes() (ids []string) {
 	for i, method := range []string{provider.Visa, provider.ChargeDeclined, provider.Visa} {
 		ids = append(ids, w.place(fmt.Sprint("k", i), method))
 	}
-	if _, err := w.app.Orders.Cancel(w.t.Context(), ids[2], "corr-1", "ada"); err != nil {
+	if _, err := w.app.Orders.Cancel(w.t.Context(), ids[2], order.CancelRequest{Actor: "ada", CorrelationID: "corr-1"}); err != nil {
 		w.t.Fatal(err)
 	}
 	ids = append(ids, w.place("", provider.Visa))

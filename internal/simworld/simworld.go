@@ -257,7 +257,7 @@ func (w *World) Place(key, method string, lines ...order.RequestLine) (id string
 // Cancel asks for an order's cancellation. That it comes too late is no failure.
 func (w *World) Cancel(id string) {
 	_ = w.call("cancel "+id, func(ctx context.Context) error {
-		_, err := w.app.Orders.Cancel(ctx, id, "corr-cancel", "customer")
+		_, err := w.app.Orders.Cancel(ctx, id, order.CancelRequest{CorrelationID: "corr-cancel", Actor: "customer"})
 		return err
 	})
 }

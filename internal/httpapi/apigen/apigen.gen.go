@@ -338,6 +338,30 @@ func (e SagaStatus) Valid() bool {
 	}
 }
 
+// Defines values for Scope.
+const (
+	ScopeAdmin         Scope = "admin"
+	ScopeOrdersRead    Scope = "orders:read"
+	ScopeOrdersWrite   Scope = "orders:write"
+	ScopeProductsWrite Scope = "products:write"
+)
+
+// Valid indicates whether the value is a known member of the Scope enum.
+func (e Scope) Valid() bool {
+	switch e {
+	case ScopeAdmin:
+		return true
+	case ScopeOrdersRead:
+		return true
+	case ScopeOrdersWrite:
+		return true
+	case ScopeProductsWrite:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExportFormat.
 const (
 	ExportFormatCsv    ExportFormat = "csv"
@@ -550,6 +574,63 @@ type HealthStatus string
 
 // ID Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
 type ID = string
+
+// Key defines model for Key.
+type Key struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt Absent: it does not end by itself.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// KeyID Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	KeyID ID      `json:"key_id"`
+	Label *string `json:"label,omitempty"`
+
+	// RevokedAt Absent: it is not revoked.
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	Scopes    []Scope    `json:"scopes"`
+
+	// Subject Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	Subject ID `json:"subject"`
+}
+
+// KeyCreated defines model for KeyCreated.
+type KeyCreated struct {
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Key The key itself; it is shown this once.
+	Key string `json:"key"`
+
+	// KeyID Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	KeyID  ID      `json:"key_id"`
+	Label  *string `json:"label,omitempty"`
+	Scopes []Scope `json:"scopes"`
+
+	// Subject Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	Subject ID `json:"subject"`
+}
+
+// KeyList defines model for KeyList.
+type KeyList struct {
+	Keys []Key `json:"keys"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// KeyRequest defines model for KeyRequest.
+type KeyRequest struct {
+	// ExpiresAt When it ends; absent: never.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Label What it is for, for people. No control characters.
+	Label  *string `json:"label,omitempty"`
+	Scopes []Scope `json:"scopes"`
+
+	// Subject Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+	Subject ID `json:"subject"`
+}
 
 // Ledger The provider's own book of this order.
 type Ledger struct {
@@ -1005,6 +1086,10 @@ type SagaSummary struct {
 	WaitsUntil *time.Time `json:"waits_until,omitempty"`
 }
 
+// Scope `orders:read` and `orders:write`: one's own orders. `products:write`: the catalogue and its stock. `admin`: all of that,
+// everybody's orders, and what is for operators.
+type Scope string
+
 // VerifyReport defines model for VerifyReport.
 type VerifyReport struct {
 	// Ok No violation.
@@ -1044,6 +1129,9 @@ type ExportFormat string
 // ExportSince defines model for ExportSince.
 type ExportSince = time.Time
 
+// KeyID Up to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
+type KeyID = ID
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1056,6 +1144,10 @@ type ProductID = ID
 // BadRequest RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
 type BadRequest = Problem
+
+// Forbidden RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
+// `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
+type Forbidden = Problem
 
 // Internal RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
@@ -1076,6 +1168,10 @@ type PayloadTooLarge = Problem
 // TooManyRequests RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
 type TooManyRequests = Problem
+
+// Unauthorized RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
+// `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
+type Unauthorized = Problem
 
 // Unavailable RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
@@ -1121,6 +1217,15 @@ type ExportOrdersParams struct {
 
 // ExportOrdersParamsFormat defines parameters for ExportOrders.
 type ExportOrdersParamsFormat string
+
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// Limit How many keys at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. Opaque: it is not to be made or taken apart.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
 
 // ListSagasParams defines parameters for ListSagas.
 type ListSagasParams struct {
@@ -1231,6 +1336,9 @@ type RedriveDeadLettersJSONRequestBody = RedriveLetters
 
 // PutFaultsJSONRequestBody defines body for PutFaults for application/json ContentType.
 type PutFaultsJSONRequestBody = Faults
+
+// CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
+type CreateKeyJSONRequestBody = KeyRequest
 
 // RedriveSagaJSONRequestBody defines body for RedriveSaga for application/json ContentType.
 type RedriveSagaJSONRequestBody = RedriveRequest
@@ -1602,10 +1710,14 @@ type ClientInterface interface {
 	// unpacks and checks it. It holds the keys of the contacts, so keep it as safe as the data directory. One is made at a time: 503 while
 	// another is under way. No body, or an empty object.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with POST /admin/backup (the `Backup` operationId).
 	Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListBreakers Show the circuit breakers
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with GET /admin/breakers (the `ListBreakers` operationId).
 	ListBreakers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1614,12 +1726,16 @@ type ClientInterface interface {
 	//
 	// For a provider that is known to be back. No body, or an empty object.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with POST /admin/breakers/{name}/reset (the `ResetBreaker` operationId).
 	ResetBreaker(ctx context.Context, name BreakerName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TripBreaker Open a circuit breaker by hand
 	//
 	// For a provider that is known to be in trouble. It closes again by its own rules, or by reset. No body, or an empty object.
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with POST /admin/breakers/{name}/trip (the `TripBreaker` operationId).
 	TripBreaker(ctx context.Context, name BreakerName, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1631,6 +1747,8 @@ type ClientInterface interface {
 	// safe, and finishes one that was interrupted. A customer who never was is answered like one who had ordered. Backups hold keys of
 	// their own: `cloudflow erase --backup DIR`. No body, or an empty object.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with POST /admin/customers/{customer_id}/erase (the `EraseCustomer` operationId).
 	EraseCustomer(ctx context.Context, customerID CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1638,6 +1756,8 @@ type ClientInterface interface {
 	//
 	// A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
 	// is for and what it says is not shown. The one that was sent first is at the head.
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with GET /admin/dlq (the `ListDeadLetters` operationId).
 	ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1647,6 +1767,8 @@ type ClientInterface interface {
 	// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
 	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 	// the same call goes on with the rest.
+	//
+	// Scope: `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1659,6 +1781,8 @@ type ClientInterface interface {
 	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 	// the same call goes on with the rest.
 	//
+	// Scope: `admin`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
@@ -1670,6 +1794,8 @@ type ClientInterface interface {
 	// the beginning, all as of one moment. In CSV `data` is JSON, and a cell that a spreadsheet would take for a formula has an
 	// apostrophe before it.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with GET /admin/export/events (the `ExportEvents` operationId).
 	ExportEvents(ctx context.Context, params *ExportEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1679,12 +1805,16 @@ type ClientInterface interface {
 	// events, and `created_at` and `updated_at`. No contact is in it. In CSV `items` is JSON, and a cell that a spreadsheet would take for
 	// a formula has an apostrophe before it.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with GET /admin/export/orders (the `ExportOrders` operationId).
 	ExportOrders(ctx context.Context, params *ExportOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetFaults Show the simulated provider's outage
 	//
 	// In development mode only; elsewhere this path does not exist.
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with GET /admin/faults (the `GetFaults` operationId).
 	GetFaults(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1693,6 +1823,8 @@ type ClientInterface interface {
 	//
 	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 	// development mode only; elsewhere this path does not exist.
+	//
+	// Scope: `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1704,14 +1836,63 @@ type ClientInterface interface {
 	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 	// development mode only; elsewhere this path does not exist.
 	//
+	// Scope: `admin`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
 	PutFaults(ctx context.Context, body PutFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListKeys List the API keys
+	//
+	// In the order of their ids; those that were revoked or have ended, too. No secret is among it: they are not kept.
+	//
+	// Scope: `admin`.
+	//
+	// Corresponds with GET /admin/keys (the `ListKeys` operationId).
+	ListKeys(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateKeyWithBody Create an API key
+	//
+	// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+	// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+	// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+	CreateKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateKey Create an API key
+	//
+	// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+	// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+	// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+	CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeKey Revoke an API key
+	//
+	// For good, from the next call on. The key stays in the list, so that it can be told later who had access, which is why the answer is the
+	// key and not 204. A repeat answers the same, with the time of the first.
+	//
+	// Scope: `admin`.
+	//
+	// Corresponds with DELETE /admin/keys/{key_id} (the `RevokeKey` operationId).
+	RevokeKey(ctx context.Context, keyID KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetPayment Show an order's payment, in our book and in the provider's
 	//
 	// The two books side by side. Where they differ, the provider's is the judge of the money.
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with GET /admin/payments/{order_id} (the `GetPayment` operationId).
 	GetPayment(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1721,6 +1902,8 @@ type ClientInterface interface {
 	// Counts what a run would delete, and deletes nothing: clients' idempotency keys whose time is over, journals of executions, and
 	// orders with all that belongs to them. A run is made each hour by itself.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with GET /admin/retention (the `LookAtRetention` operationId).
 	LookAtRetention(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1728,6 +1911,8 @@ type ClientInterface interface {
 	//
 	// Makes a run now and answers with what it has deleted. Only orders that have ended in every respect are touched. One is made at a
 	// time: 503 while another is under way. A caller that goes away ends it, and the next run goes on. No body, or an empty object.
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with POST /admin/retention (the `RunRetention` operationId).
 	RunRetention(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1737,6 +1922,8 @@ type ClientInterface interface {
 	// The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
 	// the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with GET /admin/sagas (the `ListSagas` operationId).
 	ListSagas(ctx context.Context, params *ListSagasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1745,6 +1932,8 @@ type ClientInterface interface {
 	// One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
 	// Step Functions' GetExecutionHistory. `executions` names all there are.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with GET /admin/sagas/{order_id} (the `GetSaga` operationId).
 	GetSaga(ctx context.Context, orderID OrderID, params *GetSagaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1752,6 +1941,8 @@ type ClientInterface interface {
 	//
 	// For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 	// who press at once, one gets 202 and the other 409.
+	//
+	// Scope: `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1763,6 +1954,8 @@ type ClientInterface interface {
 	// For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 	// who press at once, one gets 202 and the other 409.
 	//
+	// Scope: `admin`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /admin/sagas/{order_id}/redrive (the `RedriveSaga` operationId).
@@ -1773,6 +1966,8 @@ type ClientInterface interface {
 	// Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
 	// gapless and hash-chained. Orders whose saga is still open are skipped where an invariant holds only at rest; `skipped` says how
 	// many. It reads the whole store, so it takes its time.
+	//
+	// Scope: `admin`.
 	//
 	// Corresponds with GET /admin/verify (the `Verify` operationId).
 	Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1791,6 +1986,8 @@ type ClientInterface interface {
 	// stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
 	// last id.
 	//
+	// Scope: `orders:read`.
+	//
 	// Corresponds with GET /events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1807,6 +2004,8 @@ type ClientInterface interface {
 	// executions, the store's commits and syncs, the queue of notifications, the circuit breakers, the process and the Go runtime. For
 	// operators: scope admin.
 	//
+	// Scope: `admin`.
+	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1819,6 +2018,8 @@ type ClientInterface interface {
 	// amount of work (1,000 orders looked at, 31 days). Orders that are placed meanwhile do not move the pages; each older one comes
 	// once. The list may miss what happened within the last second.
 	//
+	// Scope: `orders:read`.
+	//
 	// Corresponds with GET /orders (the `ListOrders` operationId).
 	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1827,6 +2028,8 @@ type ClientInterface interface {
 	// Stores the order and starts its saga. What is certain to fail is refused at once and stores nothing: an unknown product
 	// (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 	// taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
+	//
+	// Scope: `orders:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1838,6 +2041,8 @@ type ClientInterface interface {
 	// Stores the order and starts its saga. What is certain to fail is refused at once and stores nothing: an unknown product
 	// (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 	// taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
+	//
+	// Scope: `orders:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1852,6 +2057,8 @@ type ClientInterface interface {
 	// The order is the sum of its events, so any past state can be shown: `version=2` is the order after its second event,
 	// `as_of` the order as it stood at that time.
 	//
+	// Scope: `orders:read`.
+	//
 	// Corresponds with GET /orders/{order_id} (the `GetOrder` operationId).
 	GetOrder(ctx context.Context, orderID OrderID, params *GetOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1860,6 +2067,8 @@ type ClientInterface interface {
 	// Writes the wish down; the saga sees it at its next step and puts everything back. It loses against a confirmation that comes
 	// first, so watch the order: `CANCELLED` or `CONFIRMED` is what counts. Asking again while the order is PENDING answers
 	// the same. The call takes no body, or an empty object.
+	//
+	// Scope: `orders:write`.
 	//
 	// Corresponds with POST /orders/{order_id}/cancel (the `CancelOrder` operationId).
 	CancelOrder(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1871,12 +2080,16 @@ type ClientInterface interface {
 	// JSON (RFC 8785). So a reader who has the whole log can tell by itself that no event was edited, inserted or left out. That none
 	// was cut off at the end only a hash that was kept elsewhere can tell. `cloudflow events` checks it so.
 	//
+	// Scope: `orders:read`.
+	//
 	// Corresponds with GET /orders/{order_id}/events (the `ListOrderEvents` operationId).
 	ListOrderEvents(ctx context.Context, orderID OrderID, params *ListOrderEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListProducts List the catalogue
 	//
 	// In the order of the product ids. The list may miss what happened within the last second.
+	//
+	// Any credentials do; no scope is needed.
 	//
 	// Corresponds with GET /products (the `ListProducts` operationId).
 	ListProducts(ctx context.Context, params *ListProductsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1886,6 +2099,8 @@ type ClientInterface interface {
 	// `available` can be ordered, `held` belongs to orders that are not decided yet, `sold` has left. The `ETag` is the version of name
 	// and price; it does not change with the stock, so a sale never refuses a price change.
 	//
+	// Any credentials do; no scope is needed.
+	//
 	// Corresponds with GET /products/{product_id} (the `GetProduct` operationId).
 	GetProduct(ctx context.Context, productID ProductID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1893,6 +2108,8 @@ type ClientInterface interface {
 	//
 	// `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 	// that were accepted keep their price.
+	//
+	// Scope: `products:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1904,6 +2121,8 @@ type ClientInterface interface {
 	// `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 	// that were accepted keep their price.
 	//
+	// Scope: `products:write`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /products/{product_id} (the `PutProduct` operationId).
@@ -1913,6 +2132,8 @@ type ClientInterface interface {
 	//
 	// Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
 	//
+	// Scope: `products:write`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /products/{product_id}/restock (the `RestockProduct` operationId).
@@ -1921,6 +2142,8 @@ type ClientInterface interface {
 	// RestockProduct Add stock
 	//
 	// Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
+	//
+	// Scope: `products:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1942,6 +2165,8 @@ type ClientInterface interface {
 // unpacks and checks it. It holds the keys of the contacts, so keep it as safe as the data directory. One is made at a time: 503 while
 // another is under way. No body, or an empty object.
 //
+// Scope: `admin`.
+//
 // Corresponds with POST /admin/backup (the `Backup` operationId).
 func (c *Client) Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewBackupRequest(c.Server)
@@ -1956,6 +2181,8 @@ func (c *Client) Backup(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 }
 
 // ListBreakers Show the circuit breakers
+//
+// Scope: `admin`.
 //
 // Corresponds with GET /admin/breakers (the `ListBreakers` operationId).
 func (c *Client) ListBreakers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1974,6 +2201,8 @@ func (c *Client) ListBreakers(ctx context.Context, reqEditors ...RequestEditorFn
 //
 // For a provider that is known to be back. No body, or an empty object.
 //
+// Scope: `admin`.
+//
 // Corresponds with POST /admin/breakers/{name}/reset (the `ResetBreaker` operationId).
 func (c *Client) ResetBreaker(ctx context.Context, name BreakerName, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResetBreakerRequest(c.Server, name)
@@ -1990,6 +2219,8 @@ func (c *Client) ResetBreaker(ctx context.Context, name BreakerName, reqEditors 
 // TripBreaker Open a circuit breaker by hand
 //
 // For a provider that is known to be in trouble. It closes again by its own rules, or by reset. No body, or an empty object.
+//
+// Scope: `admin`.
 //
 // Corresponds with POST /admin/breakers/{name}/trip (the `TripBreaker` operationId).
 func (c *Client) TripBreaker(ctx context.Context, name BreakerName, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2011,6 +2242,8 @@ func (c *Client) TripBreaker(ctx context.Context, name BreakerName, reqEditors .
 // safe, and finishes one that was interrupted. A customer who never was is answered like one who had ordered. Backups hold keys of
 // their own: `cloudflow erase --backup DIR`. No body, or an empty object.
 //
+// Scope: `admin`.
+//
 // Corresponds with POST /admin/customers/{customer_id}/erase (the `EraseCustomer` operationId).
 func (c *Client) EraseCustomer(ctx context.Context, customerID CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEraseCustomerRequest(c.Server, customerID)
@@ -2028,6 +2261,8 @@ func (c *Client) EraseCustomer(ctx context.Context, customerID CustomerID, reqEd
 //
 // A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
 // is for and what it says is not shown. The one that was sent first is at the head.
+//
+// Scope: `admin`.
 //
 // Corresponds with GET /admin/dlq (the `ListDeadLetters` operationId).
 func (c *Client) ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2047,6 +2282,8 @@ func (c *Client) ListDeadLetters(ctx context.Context, params *ListDeadLettersPar
 // Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
 // counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 // the same call goes on with the rest.
+//
+// Scope: `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2069,6 +2306,8 @@ func (c *Client) RedriveDeadLettersWithBody(ctx context.Context, contentType str
 // counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 // the same call goes on with the rest.
 //
+// Scope: `admin`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
@@ -2090,6 +2329,8 @@ func (c *Client) RedriveDeadLetters(ctx context.Context, body RedriveDeadLetters
 // the beginning, all as of one moment. In CSV `data` is JSON, and a cell that a spreadsheet would take for a formula has an
 // apostrophe before it.
 //
+// Scope: `admin`.
+//
 // Corresponds with GET /admin/export/events (the `ExportEvents` operationId).
 func (c *Client) ExportEvents(ctx context.Context, params *ExportEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportEventsRequest(c.Server, params)
@@ -2109,6 +2350,8 @@ func (c *Client) ExportEvents(ctx context.Context, params *ExportEventsParams, r
 // events, and `created_at` and `updated_at`. No contact is in it. In CSV `items` is JSON, and a cell that a spreadsheet would take for
 // a formula has an apostrophe before it.
 //
+// Scope: `admin`.
+//
 // Corresponds with GET /admin/export/orders (the `ExportOrders` operationId).
 func (c *Client) ExportOrders(ctx context.Context, params *ExportOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportOrdersRequest(c.Server, params)
@@ -2125,6 +2368,8 @@ func (c *Client) ExportOrders(ctx context.Context, params *ExportOrdersParams, r
 // GetFaults Show the simulated provider's outage
 //
 // In development mode only; elsewhere this path does not exist.
+//
+// Scope: `admin`.
 //
 // Corresponds with GET /admin/faults (the `GetFaults` operationId).
 func (c *Client) GetFaults(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2143,6 +2388,8 @@ func (c *Client) GetFaults(ctx context.Context, reqEditors ...RequestEditorFn) (
 //
 // The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 // development mode only; elsewhere this path does not exist.
+//
+// Scope: `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2164,6 +2411,8 @@ func (c *Client) PutFaultsWithBody(ctx context.Context, contentType string, body
 // The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 // development mode only; elsewhere this path does not exist.
 //
+// Scope: `admin`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /admin/faults (the `PutFaults` operationId).
@@ -2179,9 +2428,96 @@ func (c *Client) PutFaults(ctx context.Context, body PutFaultsJSONRequestBody, r
 	return c.Client.Do(req)
 }
 
+// ListKeys List the API keys
+//
+// In the order of their ids; those that were revoked or have ended, too. No secret is among it: they are not kept.
+//
+// Scope: `admin`.
+//
+// Corresponds with GET /admin/keys (the `ListKeys` operationId).
+func (c *Client) ListKeys(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListKeysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateKeyWithBody Create an API key
+//
+// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+func (c *Client) CreateKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateKey Create an API key
+//
+// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeKey Revoke an API key
+//
+// For good, from the next call on. The key stays in the list, so that it can be told later who had access, which is why the answer is the
+// key and not 204. A repeat answers the same, with the time of the first.
+//
+// Scope: `admin`.
+//
+// Corresponds with DELETE /admin/keys/{key_id} (the `RevokeKey` operationId).
+func (c *Client) RevokeKey(ctx context.Context, keyID KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeKeyRequest(c.Server, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetPayment Show an order's payment, in our book and in the provider's
 //
 // The two books side by side. Where they differ, the provider's is the judge of the money.
+//
+// Scope: `admin`.
 //
 // Corresponds with GET /admin/payments/{order_id} (the `GetPayment` operationId).
 func (c *Client) GetPayment(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2201,6 +2537,8 @@ func (c *Client) GetPayment(ctx context.Context, orderID OrderID, reqEditors ...
 // Counts what a run would delete, and deletes nothing: clients' idempotency keys whose time is over, journals of executions, and
 // orders with all that belongs to them. A run is made each hour by itself.
 //
+// Scope: `admin`.
+//
 // Corresponds with GET /admin/retention (the `LookAtRetention` operationId).
 func (c *Client) LookAtRetention(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLookAtRetentionRequest(c.Server)
@@ -2218,6 +2556,8 @@ func (c *Client) LookAtRetention(ctx context.Context, reqEditors ...RequestEdito
 //
 // Makes a run now and answers with what it has deleted. Only orders that have ended in every respect are touched. One is made at a
 // time: 503 while another is under way. A caller that goes away ends it, and the next run goes on. No body, or an empty object.
+//
+// Scope: `admin`.
 //
 // Corresponds with POST /admin/retention (the `RunRetention` operationId).
 func (c *Client) RunRetention(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2237,6 +2577,8 @@ func (c *Client) RunRetention(ctx context.Context, reqEditors ...RequestEditorFn
 // The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
 // the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
 //
+// Scope: `admin`.
+//
 // Corresponds with GET /admin/sagas (the `ListSagas` operationId).
 func (c *Client) ListSagas(ctx context.Context, params *ListSagasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListSagasRequest(c.Server, params)
@@ -2255,6 +2597,8 @@ func (c *Client) ListSagas(ctx context.Context, params *ListSagasParams, reqEdit
 // One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
 // Step Functions' GetExecutionHistory. `executions` names all there are.
 //
+// Scope: `admin`.
+//
 // Corresponds with GET /admin/sagas/{order_id} (the `GetSaga` operationId).
 func (c *Client) GetSaga(ctx context.Context, orderID OrderID, params *GetSagaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetSagaRequest(c.Server, orderID, params)
@@ -2272,6 +2616,8 @@ func (c *Client) GetSaga(ctx context.Context, orderID OrderID, params *GetSagaPa
 //
 // For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 // who press at once, one gets 202 and the other 409.
+//
+// Scope: `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2293,6 +2639,8 @@ func (c *Client) RedriveSagaWithBody(ctx context.Context, orderID OrderID, conte
 // For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 // who press at once, one gets 202 and the other 409.
 //
+// Scope: `admin`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /admin/sagas/{order_id}/redrive (the `RedriveSaga` operationId).
@@ -2313,6 +2661,8 @@ func (c *Client) RedriveSaga(ctx context.Context, orderID OrderID, body RedriveS
 // Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
 // gapless and hash-chained. Orders whose saga is still open are skipped where an invariant holds only at rest; `skipped` says how
 // many. It reads the whole store, so it takes its time.
+//
+// Scope: `admin`.
 //
 // Corresponds with GET /admin/verify (the `Verify` operationId).
 func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2340,6 +2690,8 @@ func (c *Client) Verify(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
 // stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
 // last id.
+//
+// Scope: `orders:read`.
 //
 // Corresponds with GET /events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2377,6 +2729,8 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 // executions, the store's commits and syncs, the queue of notifications, the circuit breakers, the process and the Go runtime. For
 // operators: scope admin.
 //
+// Scope: `admin`.
+//
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
 func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetMetricsRequest(c.Server)
@@ -2399,6 +2753,8 @@ func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) 
 // amount of work (1,000 orders looked at, 31 days). Orders that are placed meanwhile do not move the pages; each older one comes
 // once. The list may miss what happened within the last second.
 //
+// Scope: `orders:read`.
+//
 // Corresponds with GET /orders (the `ListOrders` operationId).
 func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrdersRequest(c.Server, params)
@@ -2417,6 +2773,8 @@ func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEd
 // Stores the order and starts its saga. What is certain to fail is refused at once and stores nothing: an unknown product
 // (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 // taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
+//
+// Scope: `orders:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2438,6 +2796,8 @@ func (c *Client) PlaceOrderWithBody(ctx context.Context, params *PlaceOrderParam
 // Stores the order and starts its saga. What is certain to fail is refused at once and stores nothing: an unknown product
 // (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 // taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
+//
+// Scope: `orders:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2462,6 +2822,8 @@ func (c *Client) PlaceOrder(ctx context.Context, params *PlaceOrderParams, body 
 // The order is the sum of its events, so any past state can be shown: `version=2` is the order after its second event,
 // `as_of` the order as it stood at that time.
 //
+// Scope: `orders:read`.
+//
 // Corresponds with GET /orders/{order_id} (the `GetOrder` operationId).
 func (c *Client) GetOrder(ctx context.Context, orderID OrderID, params *GetOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOrderRequest(c.Server, orderID, params)
@@ -2480,6 +2842,8 @@ func (c *Client) GetOrder(ctx context.Context, orderID OrderID, params *GetOrder
 // Writes the wish down; the saga sees it at its next step and puts everything back. It loses against a confirmation that comes
 // first, so watch the order: `CANCELLED` or `CONFIRMED` is what counts. Asking again while the order is PENDING answers
 // the same. The call takes no body, or an empty object.
+//
+// Scope: `orders:write`.
 //
 // Corresponds with POST /orders/{order_id}/cancel (the `CancelOrder` operationId).
 func (c *Client) CancelOrder(ctx context.Context, orderID OrderID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2501,6 +2865,8 @@ func (c *Client) CancelOrder(ctx context.Context, orderID OrderID, reqEditors ..
 // JSON (RFC 8785). So a reader who has the whole log can tell by itself that no event was edited, inserted or left out. That none
 // was cut off at the end only a hash that was kept elsewhere can tell. `cloudflow events` checks it so.
 //
+// Scope: `orders:read`.
+//
 // Corresponds with GET /orders/{order_id}/events (the `ListOrderEvents` operationId).
 func (c *Client) ListOrderEvents(ctx context.Context, orderID OrderID, params *ListOrderEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrderEventsRequest(c.Server, orderID, params)
@@ -2517,6 +2883,8 @@ func (c *Client) ListOrderEvents(ctx context.Context, orderID OrderID, params *L
 // ListProducts List the catalogue
 //
 // In the order of the product ids. The list may miss what happened within the last second.
+//
+// Any credentials do; no scope is needed.
 //
 // Corresponds with GET /products (the `ListProducts` operationId).
 func (c *Client) ListProducts(ctx context.Context, params *ListProductsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2536,6 +2904,8 @@ func (c *Client) ListProducts(ctx context.Context, params *ListProductsParams, r
 // `available` can be ordered, `held` belongs to orders that are not decided yet, `sold` has left. The `ETag` is the version of name
 // and price; it does not change with the stock, so a sale never refuses a price change.
 //
+// Any credentials do; no scope is needed.
+//
 // Corresponds with GET /products/{product_id} (the `GetProduct` operationId).
 func (c *Client) GetProduct(ctx context.Context, productID ProductID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetProductRequest(c.Server, productID)
@@ -2553,6 +2923,8 @@ func (c *Client) GetProduct(ctx context.Context, productID ProductID, reqEditors
 //
 // `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 // that were accepted keep their price.
+//
+// Scope: `products:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2574,6 +2946,8 @@ func (c *Client) PutProductWithBody(ctx context.Context, productID ProductID, pa
 // `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 // that were accepted keep their price.
 //
+// Scope: `products:write`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /products/{product_id} (the `PutProduct` operationId).
@@ -2593,6 +2967,8 @@ func (c *Client) PutProduct(ctx context.Context, productID ProductID, params *Pu
 //
 // Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
 //
+// Scope: `products:write`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /products/{product_id}/restock (the `RestockProduct` operationId).
@@ -2611,6 +2987,8 @@ func (c *Client) RestockProductWithBody(ctx context.Context, productID ProductID
 // RestockProduct Add stock
 //
 // Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
+//
+// Scope: `products:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3101,6 +3479,146 @@ func NewPutFaultsRequestWithBody(server string, contentType string, body io.Read
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListKeysRequest constructs an http.Request for the ListKeys method
+func NewListKeysRequest(server string, params *ListKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateKeyRequest calls the generic CreateKey builder with application/json body
+func NewCreateKeyRequest(server string, body CreateKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateKeyRequestWithBody constructs an http.Request for the CreateKey method, with any body, and a specified content type
+func NewCreateKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeKeyRequest constructs an http.Request for the RevokeKey method
+func NewRevokeKeyRequest(server string, keyID KeyID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "key_id", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4165,12 +4683,16 @@ type ClientWithResponsesInterface interface {
 	// unpacks and checks it. It holds the keys of the contacts, so keep it as safe as the data directory. One is made at a time: 503 while
 	// another is under way. No body, or an empty object.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/backup (the `Backup` operationId).
 	BackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupResponse, error)
 
 	// ListBreakersWithResponse Show the circuit breakers
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4181,6 +4703,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// For a provider that is known to be back. No body, or an empty object.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/breakers/{name}/reset (the `ResetBreaker` operationId).
@@ -4189,6 +4713,8 @@ type ClientWithResponsesInterface interface {
 	// TripBreakerWithResponse Open a circuit breaker by hand
 	//
 	// For a provider that is known to be in trouble. It closes again by its own rules, or by reset. No body, or an empty object.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4202,6 +4728,8 @@ type ClientWithResponsesInterface interface {
 	// safe, and finishes one that was interrupted. A customer who never was is answered like one who had ordered. Backups hold keys of
 	// their own: `cloudflow erase --backup DIR`. No body, or an empty object.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/customers/{customer_id}/erase (the `EraseCustomer` operationId).
@@ -4211,6 +4739,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
 	// is for and what it says is not shown. The one that was sent first is at the head.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4223,6 +4753,8 @@ type ClientWithResponsesInterface interface {
 	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 	// the same call goes on with the rest.
 	//
+	// Scope: `admin`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
@@ -4233,6 +4765,8 @@ type ClientWithResponsesInterface interface {
 	// Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
 	// counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 	// the same call goes on with the rest.
+	//
+	// Scope: `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4245,6 +4779,8 @@ type ClientWithResponsesInterface interface {
 	// the beginning, all as of one moment. In CSV `data` is JSON, and a cell that a spreadsheet would take for a formula has an
 	// apostrophe before it.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/export/events (the `ExportEvents` operationId).
@@ -4256,6 +4792,8 @@ type ClientWithResponsesInterface interface {
 	// events, and `created_at` and `updated_at`. No contact is in it. In CSV `items` is JSON, and a cell that a spreadsheet would take for
 	// a formula has an apostrophe before it.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/export/orders (the `ExportOrders` operationId).
@@ -4264,6 +4802,8 @@ type ClientWithResponsesInterface interface {
 	// GetFaultsWithResponse Show the simulated provider's outage
 	//
 	// In development mode only; elsewhere this path does not exist.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4275,6 +4815,8 @@ type ClientWithResponsesInterface interface {
 	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 	// development mode only; elsewhere this path does not exist.
 	//
+	// Scope: `admin`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
@@ -4285,14 +4827,67 @@ type ClientWithResponsesInterface interface {
 	// The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 	// development mode only; elsewhere this path does not exist.
 	//
+	// Scope: `admin`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /admin/faults (the `PutFaults` operationId).
 	PutFaultsWithResponse(ctx context.Context, body PutFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutFaultsResponse, error)
 
+	// ListKeysWithResponse List the API keys
+	//
+	// In the order of their ids; those that were revoked or have ended, too. No secret is among it: they are not kept.
+	//
+	// Scope: `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/keys (the `ListKeys` operationId).
+	ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
+
+	// CreateKeyWithBodyWithResponse Create an API key
+	//
+	// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+	// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+	// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+	CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+
+	// CreateKeyWithResponse Create an API key
+	//
+	// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+	// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+	// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+	CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+
+	// RevokeKeyWithResponse Revoke an API key
+	//
+	// For good, from the next call on. The key stays in the list, so that it can be told later who had access, which is why the answer is the
+	// key and not 204. A repeat answers the same, with the time of the first.
+	//
+	// Scope: `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /admin/keys/{key_id} (the `RevokeKey` operationId).
+	RevokeKeyWithResponse(ctx context.Context, keyID KeyID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
+
 	// GetPaymentWithResponse Show an order's payment, in our book and in the provider's
 	//
 	// The two books side by side. Where they differ, the provider's is the judge of the money.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4304,6 +4899,8 @@ type ClientWithResponsesInterface interface {
 	// Counts what a run would delete, and deletes nothing: clients' idempotency keys whose time is over, journals of executions, and
 	// orders with all that belongs to them. A run is made each hour by itself.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/retention (the `LookAtRetention` operationId).
@@ -4313,6 +4910,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Makes a run now and answers with what it has deleted. Only orders that have ended in every respect are touched. One is made at a
 	// time: 503 while another is under way. A caller that goes away ends it, and the next run goes on. No body, or an empty object.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4324,6 +4923,8 @@ type ClientWithResponsesInterface interface {
 	// The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
 	// the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/sagas (the `ListSagas` operationId).
@@ -4333,6 +4934,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
 	// Step Functions' GetExecutionHistory. `executions` names all there are.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4344,6 +4947,8 @@ type ClientWithResponsesInterface interface {
 	// For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 	// who press at once, one gets 202 and the other 409.
 	//
+	// Scope: `admin`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/sagas/{order_id}/redrive (the `RedriveSaga` operationId).
@@ -4353,6 +4958,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 	// who press at once, one gets 202 and the other 409.
+	//
+	// Scope: `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4364,6 +4971,8 @@ type ClientWithResponsesInterface interface {
 	// Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
 	// gapless and hash-chained. Orders whose saga is still open are skipped where an invariant holds only at rest; `skipped` says how
 	// many. It reads the whole store, so it takes its time.
+	//
+	// Scope: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4383,6 +4992,8 @@ type ClientWithResponsesInterface interface {
 	// Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
 	// stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
 	// last id.
+	//
+	// Scope: `orders:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4404,6 +5015,8 @@ type ClientWithResponsesInterface interface {
 	// executions, the store's commits and syncs, the queue of notifications, the circuit breakers, the process and the Go runtime. For
 	// operators: scope admin.
 	//
+	// Scope: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
@@ -4418,6 +5031,8 @@ type ClientWithResponsesInterface interface {
 	// amount of work (1,000 orders looked at, 31 days). Orders that are placed meanwhile do not move the pages; each older one comes
 	// once. The list may miss what happened within the last second.
 	//
+	// Scope: `orders:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /orders (the `ListOrders` operationId).
@@ -4429,6 +5044,8 @@ type ClientWithResponsesInterface interface {
 	// (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 	// taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
 	//
+	// Scope: `orders:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /orders (the `PlaceOrder` operationId).
@@ -4439,6 +5056,8 @@ type ClientWithResponsesInterface interface {
 	// Stores the order and starts its saga. What is certain to fail is refused at once and stores nothing: an unknown product
 	// (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 	// taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
+	//
+	// Scope: `orders:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4453,6 +5072,8 @@ type ClientWithResponsesInterface interface {
 	// The order is the sum of its events, so any past state can be shown: `version=2` is the order after its second event,
 	// `as_of` the order as it stood at that time.
 	//
+	// Scope: `orders:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /orders/{order_id} (the `GetOrder` operationId).
@@ -4463,6 +5084,8 @@ type ClientWithResponsesInterface interface {
 	// Writes the wish down; the saga sees it at its next step and puts everything back. It loses against a confirmation that comes
 	// first, so watch the order: `CANCELLED` or `CONFIRMED` is what counts. Asking again while the order is PENDING answers
 	// the same. The call takes no body, or an empty object.
+	//
+	// Scope: `orders:write`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4476,6 +5099,8 @@ type ClientWithResponsesInterface interface {
 	// JSON (RFC 8785). So a reader who has the whole log can tell by itself that no event was edited, inserted or left out. That none
 	// was cut off at the end only a hash that was kept elsewhere can tell. `cloudflow events` checks it so.
 	//
+	// Scope: `orders:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /orders/{order_id}/events (the `ListOrderEvents` operationId).
@@ -4484,6 +5109,8 @@ type ClientWithResponsesInterface interface {
 	// ListProductsWithResponse List the catalogue
 	//
 	// In the order of the product ids. The list may miss what happened within the last second.
+	//
+	// Any credentials do; no scope is needed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4495,6 +5122,8 @@ type ClientWithResponsesInterface interface {
 	// `available` can be ordered, `held` belongs to orders that are not decided yet, `sold` has left. The `ETag` is the version of name
 	// and price; it does not change with the stock, so a sale never refuses a price change.
 	//
+	// Any credentials do; no scope is needed.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /products/{product_id} (the `GetProduct` operationId).
@@ -4504,6 +5133,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 	// that were accepted keep their price.
+	//
+	// Scope: `products:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4515,6 +5146,8 @@ type ClientWithResponsesInterface interface {
 	// `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 	// that were accepted keep their price.
 	//
+	// Scope: `products:write`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /products/{product_id} (the `PutProduct` operationId).
@@ -4524,6 +5157,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
 	//
+	// Scope: `products:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /products/{product_id}/restock (the `RestockProduct` operationId).
@@ -4532,6 +5167,8 @@ type ClientWithResponsesInterface interface {
 	// RestockProductWithResponse Add stock
 	//
 	// Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
+	//
+	// Scope: `products:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4556,6 +5193,18 @@ type BackupResponse200Headers struct {
 // BackupResponse400Headers the declared response headers of an HTTP 400 response for Backup
 type BackupResponse400Headers struct {
 	XCorrelationID string
+}
+
+// BackupResponse401Headers the declared response headers of an HTTP 401 response for Backup
+type BackupResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// BackupResponse403Headers the declared response headers of an HTTP 403 response for Backup
+type BackupResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
 }
 
 // BackupResponse406Headers the declared response headers of an HTTP 406 response for Backup
@@ -4595,6 +5244,10 @@ type BackupResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
@@ -4611,6 +5264,10 @@ type BackupResponse struct {
 	Headers200 *BackupResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *BackupResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *BackupResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *BackupResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *BackupResponse406Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -4628,6 +5285,16 @@ type BackupResponse struct {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r BackupResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BackupResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BackupResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -4699,6 +5366,18 @@ type ListBreakersResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ListBreakersResponse401Headers the declared response headers of an HTTP 401 response for ListBreakers
+type ListBreakersResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListBreakersResponse403Headers the declared response headers of an HTTP 403 response for ListBreakers
+type ListBreakersResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ListBreakersResponse406Headers the declared response headers of an HTTP 406 response for ListBreakers
 type ListBreakersResponse406Headers struct {
 	XCorrelationID string
@@ -4728,6 +5407,10 @@ type ListBreakersResponse struct {
 	JSON200 *BreakerList
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -4740,6 +5423,10 @@ type ListBreakersResponse struct {
 	Headers200 *ListBreakersResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListBreakersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListBreakersResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListBreakersResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ListBreakersResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -4758,6 +5445,16 @@ func (r ListBreakersResponse) GetJSON200() *BreakerList {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ListBreakersResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListBreakersResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListBreakersResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -4819,6 +5516,18 @@ type ResetBreakerResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ResetBreakerResponse401Headers the declared response headers of an HTTP 401 response for ResetBreaker
+type ResetBreakerResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ResetBreakerResponse403Headers the declared response headers of an HTTP 403 response for ResetBreaker
+type ResetBreakerResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ResetBreakerResponse404Headers the declared response headers of an HTTP 404 response for ResetBreaker
 type ResetBreakerResponse404Headers struct {
 	XCorrelationID string
@@ -4863,6 +5572,10 @@ type ResetBreakerResponse struct {
 	JSON200 *Breaker
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -4881,6 +5594,10 @@ type ResetBreakerResponse struct {
 	Headers200 *ResetBreakerResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ResetBreakerResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ResetBreakerResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ResetBreakerResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *ResetBreakerResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -4905,6 +5622,16 @@ func (r ResetBreakerResponse) GetJSON200() *Breaker {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ResetBreakerResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ResetBreakerResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ResetBreakerResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -4981,6 +5708,18 @@ type TripBreakerResponse400Headers struct {
 	XCorrelationID string
 }
 
+// TripBreakerResponse401Headers the declared response headers of an HTTP 401 response for TripBreaker
+type TripBreakerResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// TripBreakerResponse403Headers the declared response headers of an HTTP 403 response for TripBreaker
+type TripBreakerResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // TripBreakerResponse404Headers the declared response headers of an HTTP 404 response for TripBreaker
 type TripBreakerResponse404Headers struct {
 	XCorrelationID string
@@ -5025,6 +5764,10 @@ type TripBreakerResponse struct {
 	JSON200 *Breaker
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -5043,6 +5786,10 @@ type TripBreakerResponse struct {
 	Headers200 *TripBreakerResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *TripBreakerResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *TripBreakerResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *TripBreakerResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *TripBreakerResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -5067,6 +5814,16 @@ func (r TripBreakerResponse) GetJSON200() *Breaker {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r TripBreakerResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r TripBreakerResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r TripBreakerResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -5143,6 +5900,18 @@ type EraseCustomerResponse400Headers struct {
 	XCorrelationID string
 }
 
+// EraseCustomerResponse401Headers the declared response headers of an HTTP 401 response for EraseCustomer
+type EraseCustomerResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// EraseCustomerResponse403Headers the declared response headers of an HTTP 403 response for EraseCustomer
+type EraseCustomerResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // EraseCustomerResponse406Headers the declared response headers of an HTTP 406 response for EraseCustomer
 type EraseCustomerResponse406Headers struct {
 	XCorrelationID string
@@ -5187,6 +5956,10 @@ type EraseCustomerResponse struct {
 	JSON200 *Erasure
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
@@ -5205,6 +5978,10 @@ type EraseCustomerResponse struct {
 	Headers200 *EraseCustomerResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *EraseCustomerResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *EraseCustomerResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *EraseCustomerResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *EraseCustomerResponse406Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -5229,6 +6006,16 @@ func (r EraseCustomerResponse) GetJSON200() *Erasure {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r EraseCustomerResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EraseCustomerResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EraseCustomerResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -5305,6 +6092,18 @@ type ListDeadLettersResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ListDeadLettersResponse401Headers the declared response headers of an HTTP 401 response for ListDeadLetters
+type ListDeadLettersResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListDeadLettersResponse403Headers the declared response headers of an HTTP 403 response for ListDeadLetters
+type ListDeadLettersResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ListDeadLettersResponse406Headers the declared response headers of an HTTP 406 response for ListDeadLetters
 type ListDeadLettersResponse406Headers struct {
 	XCorrelationID string
@@ -5334,6 +6133,10 @@ type ListDeadLettersResponse struct {
 	JSON200 *DeadLetterList
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -5346,6 +6149,10 @@ type ListDeadLettersResponse struct {
 	Headers200 *ListDeadLettersResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListDeadLettersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListDeadLettersResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListDeadLettersResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ListDeadLettersResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -5364,6 +6171,16 @@ func (r ListDeadLettersResponse) GetJSON200() *DeadLetterList {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ListDeadLettersResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListDeadLettersResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -5425,6 +6242,18 @@ type RedriveDeadLettersResponse400Headers struct {
 	XCorrelationID string
 }
 
+// RedriveDeadLettersResponse401Headers the declared response headers of an HTTP 401 response for RedriveDeadLetters
+type RedriveDeadLettersResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// RedriveDeadLettersResponse403Headers the declared response headers of an HTTP 403 response for RedriveDeadLetters
+type RedriveDeadLettersResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // RedriveDeadLettersResponse406Headers the declared response headers of an HTTP 406 response for RedriveDeadLetters
 type RedriveDeadLettersResponse406Headers struct {
 	XCorrelationID string
@@ -5469,6 +6298,10 @@ type RedriveDeadLettersResponse struct {
 	JSON200 *RedrivenLetters
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
@@ -5487,6 +6320,10 @@ type RedriveDeadLettersResponse struct {
 	Headers200 *RedriveDeadLettersResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *RedriveDeadLettersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RedriveDeadLettersResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RedriveDeadLettersResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *RedriveDeadLettersResponse406Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -5511,6 +6348,16 @@ func (r RedriveDeadLettersResponse) GetJSON200() *RedrivenLetters {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r RedriveDeadLettersResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -5587,6 +6434,18 @@ type ExportEventsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ExportEventsResponse401Headers the declared response headers of an HTTP 401 response for ExportEvents
+type ExportEventsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ExportEventsResponse403Headers the declared response headers of an HTTP 403 response for ExportEvents
+type ExportEventsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ExportEventsResponse406Headers the declared response headers of an HTTP 406 response for ExportEvents
 type ExportEventsResponse406Headers struct {
 	XCorrelationID string
@@ -5614,6 +6473,10 @@ type ExportEventsResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -5626,6 +6489,10 @@ type ExportEventsResponse struct {
 	Headers200 *ExportEventsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ExportEventsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExportEventsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ExportEventsResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ExportEventsResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -5639,6 +6506,16 @@ type ExportEventsResponse struct {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ExportEventsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ExportEventsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ExportEventsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -5700,6 +6577,18 @@ type ExportOrdersResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ExportOrdersResponse401Headers the declared response headers of an HTTP 401 response for ExportOrders
+type ExportOrdersResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ExportOrdersResponse403Headers the declared response headers of an HTTP 403 response for ExportOrders
+type ExportOrdersResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ExportOrdersResponse406Headers the declared response headers of an HTTP 406 response for ExportOrders
 type ExportOrdersResponse406Headers struct {
 	XCorrelationID string
@@ -5727,6 +6616,10 @@ type ExportOrdersResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -5739,6 +6632,10 @@ type ExportOrdersResponse struct {
 	Headers200 *ExportOrdersResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ExportOrdersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExportOrdersResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ExportOrdersResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ExportOrdersResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -5752,6 +6649,16 @@ type ExportOrdersResponse struct {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ExportOrdersResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ExportOrdersResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ExportOrdersResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -5813,6 +6720,18 @@ type GetFaultsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// GetFaultsResponse401Headers the declared response headers of an HTTP 401 response for GetFaults
+type GetFaultsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// GetFaultsResponse403Headers the declared response headers of an HTTP 403 response for GetFaults
+type GetFaultsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // GetFaultsResponse404Headers the declared response headers of an HTTP 404 response for GetFaults
 type GetFaultsResponse404Headers struct {
 	XCorrelationID string
@@ -5836,6 +6755,10 @@ type GetFaultsResponse struct {
 	JSON200 *Faults
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -5846,6 +6769,10 @@ type GetFaultsResponse struct {
 	Headers200 *GetFaultsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *GetFaultsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetFaultsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetFaultsResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetFaultsResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -5862,6 +6789,16 @@ func (r GetFaultsResponse) GetJSON200() *Faults {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r GetFaultsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetFaultsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetFaultsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -5918,6 +6855,18 @@ type PutFaultsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// PutFaultsResponse401Headers the declared response headers of an HTTP 401 response for PutFaults
+type PutFaultsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// PutFaultsResponse403Headers the declared response headers of an HTTP 403 response for PutFaults
+type PutFaultsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // PutFaultsResponse404Headers the declared response headers of an HTTP 404 response for PutFaults
 type PutFaultsResponse404Headers struct {
 	XCorrelationID string
@@ -5967,6 +6916,10 @@ type PutFaultsResponse struct {
 	JSON200 *Faults
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -5987,6 +6940,10 @@ type PutFaultsResponse struct {
 	Headers200 *PutFaultsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *PutFaultsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutFaultsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *PutFaultsResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *PutFaultsResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -6013,6 +6970,16 @@ func (r PutFaultsResponse) GetJSON200() *Faults {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r PutFaultsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r PutFaultsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -6084,6 +7051,540 @@ func (r PutFaultsResponse) ContentType() string {
 	return ""
 }
 
+// ListKeysResponse200Headers the declared response headers of an HTTP 200 response for ListKeys
+type ListKeysResponse200Headers struct {
+	XCorrelationID string
+}
+
+// ListKeysResponse400Headers the declared response headers of an HTTP 400 response for ListKeys
+type ListKeysResponse400Headers struct {
+	XCorrelationID string
+}
+
+// ListKeysResponse401Headers the declared response headers of an HTTP 401 response for ListKeys
+type ListKeysResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListKeysResponse403Headers the declared response headers of an HTTP 403 response for ListKeys
+type ListKeysResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// ListKeysResponse406Headers the declared response headers of an HTTP 406 response for ListKeys
+type ListKeysResponse406Headers struct {
+	XCorrelationID string
+}
+
+// ListKeysResponse429Headers the declared response headers of an HTTP 429 response for ListKeys
+type ListKeysResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// ListKeysResponse500Headers the declared response headers of an HTTP 500 response for ListKeys
+type ListKeysResponse500Headers struct {
+	XCorrelationID string
+}
+
+// ListKeysResponse503Headers the declared response headers of an HTTP 503 response for ListKeys
+type ListKeysResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type ListKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeyList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListKeysResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListKeysResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListKeysResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListKeysResponse403Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ListKeysResponse406Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListKeysResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListKeysResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListKeysResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListKeysResponse) GetJSON200() *KeyList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListKeysResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateKeyResponse201Headers the declared response headers of an HTTP 201 response for CreateKey
+type CreateKeyResponse201Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse400Headers the declared response headers of an HTTP 400 response for CreateKey
+type CreateKeyResponse400Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse401Headers the declared response headers of an HTTP 401 response for CreateKey
+type CreateKeyResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// CreateKeyResponse403Headers the declared response headers of an HTTP 403 response for CreateKey
+type CreateKeyResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// CreateKeyResponse406Headers the declared response headers of an HTTP 406 response for CreateKey
+type CreateKeyResponse406Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse413Headers the declared response headers of an HTTP 413 response for CreateKey
+type CreateKeyResponse413Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse415Headers the declared response headers of an HTTP 415 response for CreateKey
+type CreateKeyResponse415Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse422Headers the declared response headers of an HTTP 422 response for CreateKey
+type CreateKeyResponse422Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse429Headers the declared response headers of an HTTP 429 response for CreateKey
+type CreateKeyResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// CreateKeyResponse500Headers the declared response headers of an HTTP 500 response for CreateKey
+type CreateKeyResponse500Headers struct {
+	XCorrelationID string
+}
+
+// CreateKeyResponse503Headers the declared response headers of an HTTP 503 response for CreateKey
+type CreateKeyResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type CreateKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *KeyCreated
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateKeyResponse201Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateKeyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateKeyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateKeyResponse403Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *CreateKeyResponse406Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateKeyResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateKeyResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateKeyResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateKeyResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateKeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateKeyResponse503Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateKeyResponse) GetJSON201() *KeyCreated {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateKeyResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeKeyResponse200Headers the declared response headers of an HTTP 200 response for RevokeKey
+type RevokeKeyResponse200Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse400Headers the declared response headers of an HTTP 400 response for RevokeKey
+type RevokeKeyResponse400Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse401Headers the declared response headers of an HTTP 401 response for RevokeKey
+type RevokeKeyResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// RevokeKeyResponse403Headers the declared response headers of an HTTP 403 response for RevokeKey
+type RevokeKeyResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// RevokeKeyResponse404Headers the declared response headers of an HTTP 404 response for RevokeKey
+type RevokeKeyResponse404Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse406Headers the declared response headers of an HTTP 406 response for RevokeKey
+type RevokeKeyResponse406Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse413Headers the declared response headers of an HTTP 413 response for RevokeKey
+type RevokeKeyResponse413Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse415Headers the declared response headers of an HTTP 415 response for RevokeKey
+type RevokeKeyResponse415Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse429Headers the declared response headers of an HTTP 429 response for RevokeKey
+type RevokeKeyResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// RevokeKeyResponse500Headers the declared response headers of an HTTP 500 response for RevokeKey
+type RevokeKeyResponse500Headers struct {
+	XCorrelationID string
+}
+
+// RevokeKeyResponse503Headers the declared response headers of an HTTP 503 response for RevokeKey
+type RevokeKeyResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type RevokeKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Key
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RevokeKeyResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RevokeKeyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RevokeKeyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RevokeKeyResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *RevokeKeyResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *RevokeKeyResponse406Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RevokeKeyResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *RevokeKeyResponse415Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeKeyResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RevokeKeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeKeyResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeKeyResponse) GetJSON200() *Key {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetPaymentResponse200Headers the declared response headers of an HTTP 200 response for GetPayment
 type GetPaymentResponse200Headers struct {
 	XCorrelationID string
@@ -6092,6 +7593,18 @@ type GetPaymentResponse200Headers struct {
 // GetPaymentResponse400Headers the declared response headers of an HTTP 400 response for GetPayment
 type GetPaymentResponse400Headers struct {
 	XCorrelationID string
+}
+
+// GetPaymentResponse401Headers the declared response headers of an HTTP 401 response for GetPayment
+type GetPaymentResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// GetPaymentResponse403Headers the declared response headers of an HTTP 403 response for GetPayment
+type GetPaymentResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
 }
 
 // GetPaymentResponse404Headers the declared response headers of an HTTP 404 response for GetPayment
@@ -6128,6 +7641,10 @@ type GetPaymentResponse struct {
 	JSON200 *Payment
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -6142,6 +7659,10 @@ type GetPaymentResponse struct {
 	Headers200 *GetPaymentResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *GetPaymentResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetPaymentResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetPaymentResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetPaymentResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -6162,6 +7683,16 @@ func (r GetPaymentResponse) GetJSON200() *Payment {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r GetPaymentResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetPaymentResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetPaymentResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -6228,6 +7759,18 @@ type LookAtRetentionResponse400Headers struct {
 	XCorrelationID string
 }
 
+// LookAtRetentionResponse401Headers the declared response headers of an HTTP 401 response for LookAtRetention
+type LookAtRetentionResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// LookAtRetentionResponse403Headers the declared response headers of an HTTP 403 response for LookAtRetention
+type LookAtRetentionResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // LookAtRetentionResponse406Headers the declared response headers of an HTTP 406 response for LookAtRetention
 type LookAtRetentionResponse406Headers struct {
 	XCorrelationID string
@@ -6257,6 +7800,10 @@ type LookAtRetentionResponse struct {
 	JSON200 *Retention
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -6269,6 +7816,10 @@ type LookAtRetentionResponse struct {
 	Headers200 *LookAtRetentionResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *LookAtRetentionResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *LookAtRetentionResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *LookAtRetentionResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *LookAtRetentionResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6287,6 +7838,16 @@ func (r LookAtRetentionResponse) GetJSON200() *Retention {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r LookAtRetentionResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r LookAtRetentionResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r LookAtRetentionResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -6348,6 +7909,18 @@ type RunRetentionResponse400Headers struct {
 	XCorrelationID string
 }
 
+// RunRetentionResponse401Headers the declared response headers of an HTTP 401 response for RunRetention
+type RunRetentionResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// RunRetentionResponse403Headers the declared response headers of an HTTP 403 response for RunRetention
+type RunRetentionResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // RunRetentionResponse406Headers the declared response headers of an HTTP 406 response for RunRetention
 type RunRetentionResponse406Headers struct {
 	XCorrelationID string
@@ -6387,6 +7960,10 @@ type RunRetentionResponse struct {
 	JSON200 *Retention
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
@@ -6403,6 +7980,10 @@ type RunRetentionResponse struct {
 	Headers200 *RunRetentionResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *RunRetentionResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RunRetentionResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RunRetentionResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *RunRetentionResponse406Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -6425,6 +8006,16 @@ func (r RunRetentionResponse) GetJSON200() *Retention {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r RunRetentionResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RunRetentionResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RunRetentionResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -6496,6 +8087,18 @@ type ListSagasResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ListSagasResponse401Headers the declared response headers of an HTTP 401 response for ListSagas
+type ListSagasResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListSagasResponse403Headers the declared response headers of an HTTP 403 response for ListSagas
+type ListSagasResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ListSagasResponse406Headers the declared response headers of an HTTP 406 response for ListSagas
 type ListSagasResponse406Headers struct {
 	XCorrelationID string
@@ -6525,6 +8128,10 @@ type ListSagasResponse struct {
 	JSON200 *SagaList
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -6537,6 +8144,10 @@ type ListSagasResponse struct {
 	Headers200 *ListSagasResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListSagasResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListSagasResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListSagasResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ListSagasResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6555,6 +8166,16 @@ func (r ListSagasResponse) GetJSON200() *SagaList {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ListSagasResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListSagasResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListSagasResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -6616,6 +8237,18 @@ type GetSagaResponse400Headers struct {
 	XCorrelationID string
 }
 
+// GetSagaResponse401Headers the declared response headers of an HTTP 401 response for GetSaga
+type GetSagaResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// GetSagaResponse403Headers the declared response headers of an HTTP 403 response for GetSaga
+type GetSagaResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // GetSagaResponse404Headers the declared response headers of an HTTP 404 response for GetSaga
 type GetSagaResponse404Headers struct {
 	XCorrelationID string
@@ -6650,6 +8283,10 @@ type GetSagaResponse struct {
 	JSON200 *Saga
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -6664,6 +8301,10 @@ type GetSagaResponse struct {
 	Headers200 *GetSagaResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *GetSagaResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetSagaResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetSagaResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetSagaResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -6684,6 +8325,16 @@ func (r GetSagaResponse) GetJSON200() *Saga {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r GetSagaResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetSagaResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetSagaResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -6751,6 +8402,18 @@ type RedriveSagaResponse400Headers struct {
 	XCorrelationID string
 }
 
+// RedriveSagaResponse401Headers the declared response headers of an HTTP 401 response for RedriveSaga
+type RedriveSagaResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// RedriveSagaResponse403Headers the declared response headers of an HTTP 403 response for RedriveSaga
+type RedriveSagaResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // RedriveSagaResponse404Headers the declared response headers of an HTTP 404 response for RedriveSaga
 type RedriveSagaResponse404Headers struct {
 	XCorrelationID string
@@ -6805,6 +8468,10 @@ type RedriveSagaResponse struct {
 	JSON202 *RedriveAccepted
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -6827,6 +8494,10 @@ type RedriveSagaResponse struct {
 	Headers202 *RedriveSagaResponse202Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *RedriveSagaResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RedriveSagaResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RedriveSagaResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *RedriveSagaResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -6855,6 +8526,16 @@ func (r RedriveSagaResponse) GetJSON202() *RedriveAccepted {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r RedriveSagaResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RedriveSagaResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RedriveSagaResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -6941,6 +8622,18 @@ type VerifyResponse400Headers struct {
 	XCorrelationID string
 }
 
+// VerifyResponse401Headers the declared response headers of an HTTP 401 response for Verify
+type VerifyResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// VerifyResponse403Headers the declared response headers of an HTTP 403 response for Verify
+type VerifyResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // VerifyResponse406Headers the declared response headers of an HTTP 406 response for Verify
 type VerifyResponse406Headers struct {
 	XCorrelationID string
@@ -6970,6 +8663,10 @@ type VerifyResponse struct {
 	JSON200 *VerifyReport
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -6982,6 +8679,10 @@ type VerifyResponse struct {
 	Headers200 *VerifyResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *VerifyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *VerifyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *VerifyResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *VerifyResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7000,6 +8701,16 @@ func (r VerifyResponse) GetJSON200() *VerifyReport {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r VerifyResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r VerifyResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r VerifyResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -7061,6 +8772,18 @@ type StreamEventsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// StreamEventsResponse401Headers the declared response headers of an HTTP 401 response for StreamEvents
+type StreamEventsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// StreamEventsResponse403Headers the declared response headers of an HTTP 403 response for StreamEvents
+type StreamEventsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // StreamEventsResponse406Headers the declared response headers of an HTTP 406 response for StreamEvents
 type StreamEventsResponse406Headers struct {
 	XCorrelationID string
@@ -7088,6 +8811,10 @@ type StreamEventsResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -7100,6 +8827,10 @@ type StreamEventsResponse struct {
 	Headers200 *StreamEventsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *StreamEventsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *StreamEventsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *StreamEventsResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *StreamEventsResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7113,6 +8844,16 @@ type StreamEventsResponse struct {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r StreamEventsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StreamEventsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -7237,6 +8978,18 @@ type GetMetricsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// GetMetricsResponse401Headers the declared response headers of an HTTP 401 response for GetMetrics
+type GetMetricsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// GetMetricsResponse403Headers the declared response headers of an HTTP 403 response for GetMetrics
+type GetMetricsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // GetMetricsResponse406Headers the declared response headers of an HTTP 406 response for GetMetrics
 type GetMetricsResponse406Headers struct {
 	XCorrelationID string
@@ -7258,6 +9011,10 @@ type GetMetricsResponse struct {
 	HTTPResponse *http.Response
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -7268,6 +9025,10 @@ type GetMetricsResponse struct {
 	Headers200 *GetMetricsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *GetMetricsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetMetricsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetMetricsResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *GetMetricsResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7279,6 +9040,16 @@ type GetMetricsResponse struct {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r GetMetricsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetMetricsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetMetricsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -7335,6 +9106,18 @@ type ListOrdersResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ListOrdersResponse401Headers the declared response headers of an HTTP 401 response for ListOrders
+type ListOrdersResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListOrdersResponse403Headers the declared response headers of an HTTP 403 response for ListOrders
+type ListOrdersResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ListOrdersResponse406Headers the declared response headers of an HTTP 406 response for ListOrders
 type ListOrdersResponse406Headers struct {
 	XCorrelationID string
@@ -7364,6 +9147,10 @@ type ListOrdersResponse struct {
 	JSON200 *OrderList
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -7376,6 +9163,10 @@ type ListOrdersResponse struct {
 	Headers200 *ListOrdersResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListOrdersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListOrdersResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListOrdersResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ListOrdersResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7394,6 +9185,16 @@ func (r ListOrdersResponse) GetJSON200() *OrderList {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ListOrdersResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -7467,6 +9268,18 @@ type PlaceOrderResponse400Headers struct {
 	XCorrelationID string
 }
 
+// PlaceOrderResponse401Headers the declared response headers of an HTTP 401 response for PlaceOrder
+type PlaceOrderResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// PlaceOrderResponse403Headers the declared response headers of an HTTP 403 response for PlaceOrder
+type PlaceOrderResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // PlaceOrderResponse406Headers the declared response headers of an HTTP 406 response for PlaceOrder
 type PlaceOrderResponse406Headers struct {
 	XCorrelationID string
@@ -7518,6 +9331,10 @@ type PlaceOrderResponse struct {
 	JSON202 *OrderAccepted
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
@@ -7540,6 +9357,10 @@ type PlaceOrderResponse struct {
 	Headers202 *PlaceOrderResponse202Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *PlaceOrderResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PlaceOrderResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *PlaceOrderResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *PlaceOrderResponse406Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
@@ -7571,6 +9392,16 @@ func (r PlaceOrderResponse) GetJSON202() *OrderAccepted {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r PlaceOrderResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PlaceOrderResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r PlaceOrderResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -7659,6 +9490,18 @@ type GetOrderResponse400Headers struct {
 	XCorrelationID string
 }
 
+// GetOrderResponse401Headers the declared response headers of an HTTP 401 response for GetOrder
+type GetOrderResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// GetOrderResponse403Headers the declared response headers of an HTTP 403 response for GetOrder
+type GetOrderResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // GetOrderResponse404Headers the declared response headers of an HTTP 404 response for GetOrder
 type GetOrderResponse404Headers struct {
 	XCorrelationID string
@@ -7693,6 +9536,10 @@ type GetOrderResponse struct {
 	JSON200 *Order
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -7709,6 +9556,10 @@ type GetOrderResponse struct {
 	Headers304 *GetOrderResponse304Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *GetOrderResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetOrderResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetOrderResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetOrderResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -7729,6 +9580,16 @@ func (r GetOrderResponse) GetJSON200() *Order {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r GetOrderResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -7797,6 +9658,18 @@ type CancelOrderResponse400Headers struct {
 	XCorrelationID string
 }
 
+// CancelOrderResponse401Headers the declared response headers of an HTTP 401 response for CancelOrder
+type CancelOrderResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// CancelOrderResponse403Headers the declared response headers of an HTTP 403 response for CancelOrder
+type CancelOrderResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // CancelOrderResponse404Headers the declared response headers of an HTTP 404 response for CancelOrder
 type CancelOrderResponse404Headers struct {
 	XCorrelationID string
@@ -7846,6 +9719,10 @@ type CancelOrderResponse struct {
 	JSON202 *CancelAccepted
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -7866,6 +9743,10 @@ type CancelOrderResponse struct {
 	Headers202 *CancelOrderResponse202Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *CancelOrderResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CancelOrderResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CancelOrderResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *CancelOrderResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -7892,6 +9773,16 @@ func (r CancelOrderResponse) GetJSON202() *CancelAccepted {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r CancelOrderResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CancelOrderResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CancelOrderResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -7973,6 +9864,18 @@ type ListOrderEventsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ListOrderEventsResponse401Headers the declared response headers of an HTTP 401 response for ListOrderEvents
+type ListOrderEventsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListOrderEventsResponse403Headers the declared response headers of an HTTP 403 response for ListOrderEvents
+type ListOrderEventsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ListOrderEventsResponse404Headers the declared response headers of an HTTP 404 response for ListOrderEvents
 type ListOrderEventsResponse404Headers struct {
 	XCorrelationID string
@@ -8007,6 +9910,10 @@ type ListOrderEventsResponse struct {
 	JSON200 *OrderLog
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -8021,6 +9928,10 @@ type ListOrderEventsResponse struct {
 	Headers200 *ListOrderEventsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListOrderEventsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListOrderEventsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListOrderEventsResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *ListOrderEventsResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -8041,6 +9952,16 @@ func (r ListOrderEventsResponse) GetJSON200() *OrderLog {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ListOrderEventsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListOrderEventsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListOrderEventsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -8107,6 +10028,18 @@ type ListProductsResponse400Headers struct {
 	XCorrelationID string
 }
 
+// ListProductsResponse401Headers the declared response headers of an HTTP 401 response for ListProducts
+type ListProductsResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListProductsResponse403Headers the declared response headers of an HTTP 403 response for ListProducts
+type ListProductsResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // ListProductsResponse406Headers the declared response headers of an HTTP 406 response for ListProducts
 type ListProductsResponse406Headers struct {
 	XCorrelationID string
@@ -8136,6 +10069,10 @@ type ListProductsResponse struct {
 	JSON200 *ProductList
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
@@ -8148,6 +10085,10 @@ type ListProductsResponse struct {
 	Headers200 *ListProductsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListProductsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListProductsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListProductsResponse403Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
 	Headers406 *ListProductsResponse406Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -8166,6 +10107,16 @@ func (r ListProductsResponse) GetJSON200() *ProductList {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r ListProductsResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListProductsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListProductsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
@@ -8228,6 +10179,18 @@ type GetProductResponse400Headers struct {
 	XCorrelationID string
 }
 
+// GetProductResponse401Headers the declared response headers of an HTTP 401 response for GetProduct
+type GetProductResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// GetProductResponse403Headers the declared response headers of an HTTP 403 response for GetProduct
+type GetProductResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // GetProductResponse404Headers the declared response headers of an HTTP 404 response for GetProduct
 type GetProductResponse404Headers struct {
 	XCorrelationID string
@@ -8262,6 +10225,10 @@ type GetProductResponse struct {
 	JSON200 *Product
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -8276,6 +10243,10 @@ type GetProductResponse struct {
 	Headers200 *GetProductResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *GetProductResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetProductResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetProductResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetProductResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -8296,6 +10267,16 @@ func (r GetProductResponse) GetJSON200() *Product {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r GetProductResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetProductResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetProductResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -8370,6 +10351,18 @@ type PutProductResponse400Headers struct {
 	XCorrelationID string
 }
 
+// PutProductResponse401Headers the declared response headers of an HTTP 401 response for PutProduct
+type PutProductResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// PutProductResponse403Headers the declared response headers of an HTTP 403 response for PutProduct
+type PutProductResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // PutProductResponse404Headers the declared response headers of an HTTP 404 response for PutProduct
 type PutProductResponse404Headers struct {
 	XCorrelationID string
@@ -8431,6 +10424,10 @@ type PutProductResponse struct {
 	JSON201 *Product
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -8457,6 +10454,10 @@ type PutProductResponse struct {
 	Headers201 *PutProductResponse201Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *PutProductResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutProductResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *PutProductResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *PutProductResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -8492,6 +10493,16 @@ func (r PutProductResponse) GetJSON201() *Product {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r PutProductResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PutProductResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r PutProductResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -8584,6 +10595,18 @@ type RestockProductResponse400Headers struct {
 	XCorrelationID string
 }
 
+// RestockProductResponse401Headers the declared response headers of an HTTP 401 response for RestockProduct
+type RestockProductResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// RestockProductResponse403Headers the declared response headers of an HTTP 403 response for RestockProduct
+type RestockProductResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
 // RestockProductResponse404Headers the declared response headers of an HTTP 404 response for RestockProduct
 type RestockProductResponse404Headers struct {
 	XCorrelationID string
@@ -8633,6 +10656,10 @@ type RestockProductResponse struct {
 	JSON200 *RestockResult
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
@@ -8653,6 +10680,10 @@ type RestockProductResponse struct {
 	Headers200 *RestockProductResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *RestockProductResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RestockProductResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RestockProductResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *RestockProductResponse404Headers
 	// Headers406 the parsed response headers for an HTTP 406 response
@@ -8679,6 +10710,16 @@ func (r RestockProductResponse) GetJSON200() *RestockResult {
 // GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
 func (r RestockProductResponse) GetApplicationProblemJSON400() *BadRequest {
 	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RestockProductResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RestockProductResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
 }
 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
@@ -8835,6 +10876,8 @@ func (r GetReadyResponse) ContentType() string {
 // unpacks and checks it. It holds the keys of the contacts, so keep it as safe as the data directory. One is made at a time: 503 while
 // another is under way. No body, or an empty object.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /admin/backup (the `Backup` operationId).
@@ -8847,6 +10890,8 @@ func (c *ClientWithResponses) BackupWithResponse(ctx context.Context, reqEditors
 }
 
 // ListBreakersWithResponse Show the circuit breakers
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8863,6 +10908,8 @@ func (c *ClientWithResponses) ListBreakersWithResponse(ctx context.Context, reqE
 //
 // For a provider that is known to be back. No body, or an empty object.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /admin/breakers/{name}/reset (the `ResetBreaker` operationId).
@@ -8877,6 +10924,8 @@ func (c *ClientWithResponses) ResetBreakerWithResponse(ctx context.Context, name
 // TripBreakerWithResponse Open a circuit breaker by hand
 //
 // For a provider that is known to be in trouble. It closes again by its own rules, or by reset. No body, or an empty object.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8896,6 +10945,8 @@ func (c *ClientWithResponses) TripBreakerWithResponse(ctx context.Context, name 
 // safe, and finishes one that was interrupted. A customer who never was is answered like one who had ordered. Backups hold keys of
 // their own: `cloudflow erase --backup DIR`. No body, or an empty object.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /admin/customers/{customer_id}/erase (the `EraseCustomer` operationId).
@@ -8911,6 +10962,8 @@ func (c *ClientWithResponses) EraseCustomerWithResponse(ctx context.Context, cus
 //
 // A notification that was received three times and never delivered is a dead letter, and stays one until it is redriven. Whom it
 // is for and what it says is not shown. The one that was sent first is at the head.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8929,6 +10982,8 @@ func (c *ClientWithResponses) ListDeadLettersWithResponse(ctx context.Context, p
 // counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 // the same call goes on with the rest.
 //
+// Scope: `admin`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /admin/dlq/redrive (the `RedriveDeadLetters` operationId).
@@ -8945,6 +11000,8 @@ func (c *ClientWithResponses) RedriveDeadLettersWithBodyWithResponse(ctx context
 // Those that `ids` names, or all of them; they are delivered, or die again after three more receives. An id that is no dead letter
 // counts nothing. It takes up to 20 seconds: if there are more than it moves by then the answer is 503, what was moved stays moved, and
 // the same call goes on with the rest.
+//
+// Scope: `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8963,6 +11020,8 @@ func (c *ClientWithResponses) RedriveDeadLettersWithResponse(ctx context.Context
 // the beginning, all as of one moment. In CSV `data` is JSON, and a cell that a spreadsheet would take for a formula has an
 // apostrophe before it.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/export/events (the `ExportEvents` operationId).
@@ -8980,6 +11039,8 @@ func (c *ClientWithResponses) ExportEventsWithResponse(ctx context.Context, para
 // events, and `created_at` and `updated_at`. No contact is in it. In CSV `items` is JSON, and a cell that a spreadsheet would take for
 // a formula has an apostrophe before it.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/export/orders (the `ExportOrders` operationId).
@@ -8994,6 +11055,8 @@ func (c *ClientWithResponses) ExportOrdersWithResponse(ctx context.Context, para
 // GetFaultsWithResponse Show the simulated provider's outage
 //
 // In development mode only; elsewhere this path does not exist.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9011,6 +11074,8 @@ func (c *ClientWithResponses) GetFaultsWithResponse(ctx context.Context, reqEdit
 // The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 // development mode only; elsewhere this path does not exist.
 //
+// Scope: `admin`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /admin/faults (the `PutFaults` operationId).
@@ -9027,6 +11092,8 @@ func (c *ClientWithResponses) PutFaultsWithBodyWithResponse(ctx context.Context,
 // The outage is what the body says, whatever was on before; `{}` ends it. It lives in the process: a restart ends it too. In
 // development mode only; elsewhere this path does not exist.
 //
+// Scope: `admin`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /admin/faults (the `PutFaults` operationId).
@@ -9038,9 +11105,84 @@ func (c *ClientWithResponses) PutFaultsWithResponse(ctx context.Context, body Pu
 	return ParsePutFaultsResponse(rsp)
 }
 
+// ListKeysWithResponse List the API keys
+//
+// In the order of their ids; those that were revoked or have ended, too. No secret is among it: they are not kept.
+//
+// Scope: `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/keys (the `ListKeys` operationId).
+func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
+	rsp, err := c.ListKeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListKeysResponse(rsp)
+}
+
+// CreateKeyWithBodyWithResponse Create an API key
+//
+// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+	rsp, err := c.CreateKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateKeyResponse(rsp)
+}
+
+// CreateKeyWithResponse Create an API key
+//
+// For a program that calls in the name of `subject`: a customer, whose orders are then its own, or with the scope `admin` a backend
+// that acts for everybody. The answer is the only place where the key is ever shown; what is kept is a hash. It is not stored under an
+// `Idempotency-Key` for the same reason: whose answer got lost makes another, and revokes the first.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/keys (the `CreateKey` operationId).
+func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+	rsp, err := c.CreateKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateKeyResponse(rsp)
+}
+
+// RevokeKeyWithResponse Revoke an API key
+//
+// For good, from the next call on. The key stays in the list, so that it can be told later who had access, which is why the answer is the
+// key and not 204. A repeat answers the same, with the time of the first.
+//
+// Scope: `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /admin/keys/{key_id} (the `RevokeKey` operationId).
+func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, keyID KeyID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
+	rsp, err := c.RevokeKey(ctx, keyID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeKeyResponse(rsp)
+}
+
 // GetPaymentWithResponse Show an order's payment, in our book and in the provider's
 //
 // The two books side by side. Where they differ, the provider's is the judge of the money.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9058,6 +11200,8 @@ func (c *ClientWithResponses) GetPaymentWithResponse(ctx context.Context, orderI
 // Counts what a run would delete, and deletes nothing: clients' idempotency keys whose time is over, journals of executions, and
 // orders with all that belongs to them. A run is made each hour by itself.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/retention (the `LookAtRetention` operationId).
@@ -9073,6 +11217,8 @@ func (c *ClientWithResponses) LookAtRetentionWithResponse(ctx context.Context, r
 //
 // Makes a run now and answers with what it has deleted. Only orders that have ended in every respect are touched. One is made at a
 // time: 503 while another is under way. A caller that goes away ends it, and the next run goes on. No body, or an empty object.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9090,6 +11236,8 @@ func (c *ClientWithResponses) RunRetentionWithResponse(ctx context.Context, reqE
 // The current executions of orders whose saga is under way, or has failed and waits for a person; the order that was placed first is at
 // the head. A saga that succeeded is in no list: show it by its order. A page may hold fewer than `limit` and still have a next one.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/sagas (the `ListSagas` operationId).
@@ -9105,6 +11253,8 @@ func (c *ClientWithResponses) ListSagasWithResponse(ctx context.Context, params 
 //
 // One execution of the order, the current one unless `execution` names another: where it stands, and its history in the shape of
 // Step Functions' GetExecutionHistory. `executions` names all there are.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9122,6 +11272,8 @@ func (c *ClientWithResponses) GetSagaWithResponse(ctx context.Context, orderID O
 // For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 // who press at once, one gets 202 and the other 409.
 //
+// Scope: `admin`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /admin/sagas/{order_id}/redrive (the `RedriveSaga` operationId).
@@ -9137,6 +11289,8 @@ func (c *ClientWithResponses) RedriveSagaWithBodyWithResponse(ctx context.Contex
 //
 // For an order with `needs_review`: starts a new execution at the state that failed, with the input it had. Of two operators
 // who press at once, one gets 202 and the other 409.
+//
+// Scope: `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9154,6 +11308,8 @@ func (c *ClientWithResponses) RedriveSagaWithResponse(ctx context.Context, order
 // Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
 // gapless and hash-chained. Orders whose saga is still open are skipped where an invariant holds only at rest; `skipped` says how
 // many. It reads the whole store, so it takes its time.
+//
+// Scope: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9179,6 +11335,8 @@ func (c *ClientWithResponses) VerifyWithResponse(ctx context.Context, reqEditors
 // Every 15 seconds without an event there is a comment, with an `id` that moves a quiet client on. The server ends streams when it
 // stops, those whose caller's credentials have ended, and those whose client takes nothing for 10 seconds: connect again with the
 // last id.
+//
+// Scope: `orders:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9212,6 +11370,8 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 // executions, the store's commits and syncs, the queue of notifications, the circuit breakers, the process and the Go runtime. For
 // operators: scope admin.
 //
+// Scope: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
@@ -9232,6 +11392,8 @@ func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEdi
 // amount of work (1,000 orders looked at, 31 days). Orders that are placed meanwhile do not move the pages; each older one comes
 // once. The list may miss what happened within the last second.
 //
+// Scope: `orders:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /orders (the `ListOrders` operationId).
@@ -9249,6 +11411,8 @@ func (c *ClientWithResponses) ListOrdersWithResponse(ctx context.Context, params
 // (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 // taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
 //
+// Scope: `orders:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /orders (the `PlaceOrder` operationId).
@@ -9265,6 +11429,8 @@ func (c *ClientWithResponses) PlaceOrderWithBodyWithResponse(ctx context.Context
 // Stores the order and starts its saga. What is certain to fail is refused at once and stores nothing: an unknown product
 // (422), a price that changed (409), a shortage (409), a payment provider that is known to be away (503). These are advice
 // taken from the moment: stock is only held by the saga, so an accepted order can still end `FAILED`.
+//
+// Scope: `orders:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9285,6 +11451,8 @@ func (c *ClientWithResponses) PlaceOrderWithResponse(ctx context.Context, params
 // The order is the sum of its events, so any past state can be shown: `version=2` is the order after its second event,
 // `as_of` the order as it stood at that time.
 //
+// Scope: `orders:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /orders/{order_id} (the `GetOrder` operationId).
@@ -9301,6 +11469,8 @@ func (c *ClientWithResponses) GetOrderWithResponse(ctx context.Context, orderID 
 // Writes the wish down; the saga sees it at its next step and puts everything back. It loses against a confirmation that comes
 // first, so watch the order: `CANCELLED` or `CONFIRMED` is what counts. Asking again while the order is PENDING answers
 // the same. The call takes no body, or an empty object.
+//
+// Scope: `orders:write`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9320,6 +11490,8 @@ func (c *ClientWithResponses) CancelOrderWithResponse(ctx context.Context, order
 // JSON (RFC 8785). So a reader who has the whole log can tell by itself that no event was edited, inserted or left out. That none
 // was cut off at the end only a hash that was kept elsewhere can tell. `cloudflow events` checks it so.
 //
+// Scope: `orders:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /orders/{order_id}/events (the `ListOrderEvents` operationId).
@@ -9334,6 +11506,8 @@ func (c *ClientWithResponses) ListOrderEventsWithResponse(ctx context.Context, o
 // ListProductsWithResponse List the catalogue
 //
 // In the order of the product ids. The list may miss what happened within the last second.
+//
+// Any credentials do; no scope is needed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9351,6 +11525,8 @@ func (c *ClientWithResponses) ListProductsWithResponse(ctx context.Context, para
 // `available` can be ordered, `held` belongs to orders that are not decided yet, `sold` has left. The `ETag` is the version of name
 // and price; it does not change with the stock, so a sale never refuses a price change.
 //
+// Any credentials do; no scope is needed.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /products/{product_id} (the `GetProduct` operationId).
@@ -9366,6 +11542,8 @@ func (c *ClientWithResponses) GetProductWithResponse(ctx context.Context, produc
 //
 // `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 // that were accepted keep their price.
+//
+// Scope: `products:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9383,6 +11561,8 @@ func (c *ClientWithResponses) PutProductWithBodyWithResponse(ctx context.Context
 // `stock` belongs to the creation only; afterwards stock moves by orders and by restock, never by being overwritten. Orders
 // that were accepted keep their price.
 //
+// Scope: `products:write`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /products/{product_id} (the `PutProduct` operationId).
@@ -9398,6 +11578,8 @@ func (c *ClientWithResponses) PutProductWithResponse(ctx context.Context, produc
 //
 // Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
 //
+// Scope: `products:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /products/{product_id}/restock (the `RestockProduct` operationId).
@@ -9412,6 +11594,8 @@ func (c *ClientWithResponses) RestockProductWithBodyWithResponse(ctx context.Con
 // RestockProductWithResponse Add stock
 //
 // Adds to what is available. Adding twice is not the same as adding once, so here the `Idempotency-Key` is mandatory.
+//
+// Scope: `products:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9459,6 +11643,20 @@ func ParseBackupResponse(rsp *http.Response) (*BackupResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
@@ -9525,6 +11723,40 @@ func ParseBackupResponse(rsp *http.Response) (*BackupResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers BackupResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers BackupResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers BackupResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -9632,6 +11864,20 @@ func ParseListBreakersResponse(rsp *http.Response) (*ListBreakersResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9683,6 +11929,40 @@ func ParseListBreakersResponse(rsp *http.Response) (*ListBreakersResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListBreakersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListBreakersResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ListBreakersResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -9770,6 +12050,20 @@ func ParseResetBreakerResponse(rsp *http.Response) (*ResetBreakerResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9842,6 +12136,40 @@ func ParseResetBreakerResponse(rsp *http.Response) (*ResetBreakerResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ResetBreakerResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ResetBreakerResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers ResetBreakerResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -9959,6 +12287,20 @@ func ParseTripBreakerResponse(rsp *http.Response) (*TripBreakerResponse, error) 
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10031,6 +12373,40 @@ func ParseTripBreakerResponse(rsp *http.Response) (*TripBreakerResponse, error) 
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers TripBreakerResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers TripBreakerResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers TripBreakerResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -10148,6 +12524,20 @@ func ParseEraseCustomerResponse(rsp *http.Response) (*EraseCustomerResponse, err
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10220,6 +12610,40 @@ func ParseEraseCustomerResponse(rsp *http.Response) (*EraseCustomerResponse, err
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers EraseCustomerResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers EraseCustomerResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers EraseCustomerResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -10337,6 +12761,20 @@ func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse,
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10388,6 +12826,40 @@ func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse,
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListDeadLettersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListDeadLettersResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ListDeadLettersResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -10475,6 +12947,20 @@ func ParseRedriveDeadLettersResponse(rsp *http.Response) (*RedriveDeadLettersRes
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10547,6 +13033,40 @@ func ParseRedriveDeadLettersResponse(rsp *http.Response) (*RedriveDeadLettersRes
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RedriveDeadLettersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RedriveDeadLettersResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers RedriveDeadLettersResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -10657,6 +13177,20 @@ func ParseExportEventsResponse(rsp *http.Response) (*ExportEventsResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10708,6 +13242,40 @@ func ParseExportEventsResponse(rsp *http.Response) (*ExportEventsResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ExportEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ExportEventsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ExportEventsResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -10788,6 +13356,20 @@ func ParseExportOrdersResponse(rsp *http.Response) (*ExportOrdersResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10839,6 +13421,40 @@ func ParseExportOrdersResponse(rsp *http.Response) (*ExportOrdersResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ExportOrdersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ExportOrdersResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ExportOrdersResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -10926,6 +13542,20 @@ func ParseGetFaultsResponse(rsp *http.Response) (*GetFaultsResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10970,6 +13600,40 @@ func ParseGetFaultsResponse(rsp *http.Response) (*GetFaultsResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetFaultsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetFaultsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers GetFaultsResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -11039,6 +13703,20 @@ func ParsePutFaultsResponse(rsp *http.Response) (*PutFaultsResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
@@ -11119,6 +13797,40 @@ func ParsePutFaultsResponse(rsp *http.Response) (*PutFaultsResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutFaultsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers PutFaultsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers PutFaultsResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -11218,6 +13930,666 @@ func ParsePutFaultsResponse(rsp *http.Response) (*PutFaultsResponse, error) {
 	return response, nil
 }
 
+// ParseListKeysResponse parses an HTTP response from a ListKeysWithResponse call
+func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeyList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListKeysResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListKeysResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListKeysResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListKeysResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 406:
+		var headers ListKeysResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListKeysResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListKeysResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListKeysResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateKeyResponse parses an HTTP response from a CreateKeyWithResponse call
+func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest KeyCreated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateKeyResponse201Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateKeyResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateKeyResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateKeyResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 406:
+		var headers CreateKeyResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateKeyResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateKeyResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateKeyResponse422Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateKeyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateKeyResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateKeyResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeKeyResponse parses an HTTP response from a RevokeKeyWithResponse call
+func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Key
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RevokeKeyResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers RevokeKeyResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RevokeKeyResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RevokeKeyResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers RevokeKeyResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers RevokeKeyResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 413:
+		var headers RevokeKeyResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers RevokeKeyResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeKeyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers RevokeKeyResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeKeyResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetPaymentResponse parses an HTTP response from a GetPaymentWithResponse call
 func ParseGetPaymentResponse(rsp *http.Response) (*GetPaymentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11245,6 +14617,20 @@ func ParseGetPaymentResponse(rsp *http.Response) (*GetPaymentResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
@@ -11304,6 +14690,40 @@ func ParseGetPaymentResponse(rsp *http.Response) (*GetPaymentResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetPaymentResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetPaymentResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers GetPaymentResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -11401,6 +14821,20 @@ func ParseLookAtRetentionResponse(rsp *http.Response) (*LookAtRetentionResponse,
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11452,6 +14886,40 @@ func ParseLookAtRetentionResponse(rsp *http.Response) (*LookAtRetentionResponse,
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers LookAtRetentionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers LookAtRetentionResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers LookAtRetentionResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -11539,6 +15007,20 @@ func ParseRunRetentionResponse(rsp *http.Response) (*RunRetentionResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11604,6 +15086,40 @@ func ParseRunRetentionResponse(rsp *http.Response) (*RunRetentionResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RunRetentionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RunRetentionResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers RunRetentionResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -11711,6 +15227,20 @@ func ParseListSagasResponse(rsp *http.Response) (*ListSagasResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11762,6 +15292,40 @@ func ParseListSagasResponse(rsp *http.Response) (*ListSagasResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListSagasResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListSagasResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ListSagasResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -11849,6 +15413,20 @@ func ParseGetSagaResponse(rsp *http.Response) (*GetSagaResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11907,6 +15485,40 @@ func ParseGetSagaResponse(rsp *http.Response) (*GetSagaResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetSagaResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetSagaResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers GetSagaResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -12004,6 +15616,20 @@ func ParseRedriveSagaResponse(rsp *http.Response) (*RedriveSagaResponse, error) 
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12097,6 +15723,40 @@ func ParseRedriveSagaResponse(rsp *http.Response) (*RedriveSagaResponse, error) 
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RedriveSagaResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RedriveSagaResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers RedriveSagaResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -12234,6 +15894,20 @@ func ParseVerifyResponse(rsp *http.Response) (*VerifyResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12285,6 +15959,40 @@ func ParseVerifyResponse(rsp *http.Response) (*VerifyResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers VerifyResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers VerifyResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers VerifyResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -12365,6 +16073,20 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12416,6 +16138,40 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers StreamEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers StreamEventsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers StreamEventsResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -12559,6 +16315,20 @@ func ParseGetMetricsResponse(rsp *http.Response) (*GetMetricsResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12603,6 +16373,40 @@ func ParseGetMetricsResponse(rsp *http.Response) (*GetMetricsResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetMetricsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetMetricsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers GetMetricsResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -12673,6 +16477,20 @@ func ParseListOrdersResponse(rsp *http.Response) (*ListOrdersResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12724,6 +16542,40 @@ func ParseListOrdersResponse(rsp *http.Response) (*ListOrdersResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListOrdersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListOrdersResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ListOrdersResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -12817,6 +16669,20 @@ func ParsePlaceOrderResponse(rsp *http.Response) (*PlaceOrderResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
@@ -12956,6 +16822,40 @@ func ParsePlaceOrderResponse(rsp *http.Response) (*PlaceOrderResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers PlaceOrderResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers PlaceOrderResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers PlaceOrderResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -13086,6 +16986,20 @@ func ParseGetOrderResponse(rsp *http.Response) (*GetOrderResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13168,6 +17082,40 @@ func ParseGetOrderResponse(rsp *http.Response) (*GetOrderResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetOrderResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetOrderResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers GetOrderResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -13265,6 +17213,20 @@ func ParseCancelOrderResponse(rsp *http.Response) (*CancelOrderResponse, error) 
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13358,6 +17320,40 @@ func ParseCancelOrderResponse(rsp *http.Response) (*CancelOrderResponse, error) 
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CancelOrderResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CancelOrderResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers CancelOrderResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -13485,6 +17481,20 @@ func ParseListOrderEventsResponse(rsp *http.Response) (*ListOrderEventsResponse,
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13543,6 +17553,40 @@ func ParseListOrderEventsResponse(rsp *http.Response) (*ListOrderEventsResponse,
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListOrderEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListOrderEventsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers ListOrderEventsResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -13640,6 +17684,20 @@ func ParseListProductsResponse(rsp *http.Response) (*ListProductsResponse, error
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
 		var dest NotAcceptable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13691,6 +17749,40 @@ func ParseListProductsResponse(rsp *http.Response) (*ListProductsResponse, error
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListProductsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListProductsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 406:
 		var headers ListProductsResponse406Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -13778,6 +17870,20 @@ func ParseGetProductResponse(rsp *http.Response) (*GetProductResponse, error) {
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13843,6 +17949,40 @@ func ParseGetProductResponse(rsp *http.Response) (*GetProductResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetProductResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetProductResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers GetProductResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -13946,6 +18086,20 @@ func ParsePutProductResponse(rsp *http.Response) (*PutProductResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
@@ -14071,6 +18225,40 @@ func ParsePutProductResponse(rsp *http.Response) (*PutProductResponse, error) {
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutProductResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers PutProductResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers PutProductResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -14218,6 +18406,20 @@ func ParseRestockProductResponse(rsp *http.Response) (*RestockProductResponse, e
 		}
 		response.ApplicationProblemJSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14304,6 +18506,40 @@ func ParseRestockProductResponse(rsp *http.Response) (*RestockProductResponse, e
 			headers.XCorrelationID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RestockProductResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RestockProductResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers RestockProductResponse404Headers
 		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
@@ -14525,6 +18761,15 @@ type ServerInterface interface {
 	// PutFaults Begin, change or end an outage of the simulated provider
 	// (PUT /admin/faults)
 	PutFaults(w http.ResponseWriter, r *http.Request)
+	// ListKeys List the API keys
+	// (GET /admin/keys)
+	ListKeys(w http.ResponseWriter, r *http.Request, params ListKeysParams)
+	// CreateKey Create an API key
+	// (POST /admin/keys)
+	CreateKey(w http.ResponseWriter, r *http.Request)
+	// RevokeKey Revoke an API key
+	// (DELETE /admin/keys/{key_id})
+	RevokeKey(w http.ResponseWriter, r *http.Request, keyID KeyID)
 	// GetPayment Show an order's payment, in our book and in the provider's
 	// (GET /admin/payments/{order_id})
 	GetPayment(w http.ResponseWriter, r *http.Request, orderID OrderID)
@@ -14873,6 +19118,92 @@ func (siw *ServerInterfaceWrapper) PutFaults(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PutFaults(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListKeys operation middleware
+func (siw *ServerInterfaceWrapper) ListKeys(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListKeysParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateKey(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateKey(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeKey operation middleware
+func (siw *ServerInterfaceWrapper) RevokeKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyID KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", r.PathValue("key_id"), &keyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeKey(w, r, keyID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15786,6 +20117,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/export/events", wrapper.ExportEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/retention", wrapper.LookAtRetention)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/retention", wrapper.RunRetention)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/keys", wrapper.ListKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/keys", wrapper.CreateKey)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/admin/keys/{key_id}", wrapper.RevokeKey)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/ready", wrapper.GetReady)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/metrics", wrapper.GetMetrics)
