@@ -78,7 +78,7 @@ func fileSource(path string) source {
 			last = nil
 			return nil, err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // nothing was written
 		info, err := f.Stat()
 		if err != nil {
 			return nil, err
