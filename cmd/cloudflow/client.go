@@ -31,11 +31,19 @@ func (c *cli) client() (*apigen.Client, error) {
 	if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usagef("--url %q is not a URL such as http://127.0.0.1:8080", c.URL)
 	}
-	client, err := apigen.NewClient(c.URL, apigen.WithHTTPClient(&http.Client{Timeout: c.timeout}))
+	client, err := apigen.NewClient(c.URL, apigen.WithHTTPClient(&http.Client{Timeout: c.timeout}), apigen.WithRequestEditorFn(c.credential))
 	if err != nil {
 		return nil, usagef("--url %q: %v", c.URL, err)
 	}
 	return client, nil
+}
+
+// credential says who calls, if anybody was named.
+func (c *cli) credential(_ context.Context, r *http.Request) error {
+	if c.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return nil
 }
 
 // call makes one call and decodes a good answer into into (nil: not wanted). With --json the body is printed as it came;
@@ -139,6 +147,9 @@ func (c *cli) problem(status int, body []byte) error {
 		fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
 	}
 	text := fmt.Sprintf("%s (%d): %s", p.Error, p.Status, p.Message)
+	if status == http.StatusUnauthorized && c.Token == "" {
+		text += "; put an API key or a JWT into CLOUDFLOW_TOKEN"
+	}
 	if p.RetryAfterSeconds != nil {
 		text += fmt.Sprintf("; try again in %d s", *p.RetryAfterSeconds)
 	}

@@ -179,6 +179,8 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"fault", "set", "--latency", "1ms"},
 		{"fault", "show"},
 		{"fault", "clear"},
+		{"key", "create", "--subject", "c", "--scopes", "orders:read"},
+		{"key", "list"},
 		{"seed"},
 		{"completion", "bash"},
 		{"completion", "zsh"},
@@ -203,6 +205,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"saga", "redrive", o.OrderID, "--reason", "r"},
 		{"breaker", "trip", "no-such"},
 		{"dlq", "redrive", strings.Repeat("x", 129)},
+		{"key", "revoke", "no-such"},
 		{"fault", "set", "--rate", "2"},
 	} {
 		had(args)
@@ -375,8 +378,8 @@ func TestServeRefuses(t *testing.T) {
 
 func TestServeOnLoopbackNames(t *testing.T) {
 	t.Parallel()
-	for _, addr := range []string{"localhost:0", "127.0.0.1:0"} {
-		if err := loopback(addr); err != nil {
+	for _, addr := range []string{"localhost:0", "127.0.0.1:0", "[::1]:0"} {
+		if err := (&accessSettings{}).reachable("--addr", addr); err != nil {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}

@@ -19,8 +19,21 @@ type setting struct {
 // environment is every variable that is read: the fields of settings, so that none can be forgotten here.
 func environment() []setting {
 	var all []setting
-	for field := range reflect.TypeFor[settings]().Fields() {
+	for _, field := range fieldsOf(reflect.TypeFor[settings]()) {
 		all = append(all, setting{envPrefix + field.Tag.Get("env"), field.Tag.Get("envDefault"), field.Tag.Get("help")})
+	}
+	return all
+}
+
+// fieldsOf are the fields of settings, and of settings in them.
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	var all []reflect.StructField
+	for field := range t.Fields() {
+		if field.Type.Kind() == reflect.Struct {
+			all = append(all, fieldsOf(field.Type)...)
+		} else {
+			all = append(all, field)
+		}
 	}
 	return all
 }

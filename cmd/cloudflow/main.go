@@ -40,6 +40,10 @@ type settings struct {
 	LogLevel string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error (--log-level)"`
 	Currency string `env:"CURRENCY" envDefault:"USD" help:"the shop's one currency, ISO 4217 (--currency)"`
 
+	Token string `env:"TOKEN" help:"who the commands call as: an API key or a JWT, sent as Authorization: Bearer"`
+
+	Access accessSettings
+
 	BreakerFailures int           `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
 	KeepExecutions  time.Duration `env:"KEEP_EXECUTIONS" envDefault:"2160h" help:"how long the history of a saga that has ended is kept (--keep-executions)"`
 
@@ -64,8 +68,12 @@ func variable(err error) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	field, _ := reflect.TypeFor[settings]().FieldByName(wrong.Name)
-	return fmt.Errorf("%s%s: %w", envPrefix, field.Tag.Get("env"), wrong.Err)
+	for _, field := range fieldsOf(reflect.TypeFor[settings]()) {
+		if field.Name == wrong.Name {
+			return fmt.Errorf("%s%s: %w", envPrefix, field.Tag.Get("env"), wrong.Err)
+		}
+	}
+	return err
 }
 
 // A cli is one invocation: its streams and its settings.
@@ -158,6 +166,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.breakerCommand(),
 		c.sagaCommand(),
 		c.dlqCommand(),
+		c.keyCommand(),
 		c.faultCommand(),
 		c.verifyCommand(),
 		c.eraseCommand(),

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"regexp"
@@ -29,18 +28,23 @@ Data lives in --data and survives kill -9; one process holds the directory at a 
 lines on stderr. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
 the next start.
 
-In development mode, without authentication on loopback, the rates and --max-open-orders are off: there
-everybody is one caller.
+Without --auth it runs in development mode: everybody on this machine is admin, it listens on loopback only, and the rates
+and --max-open-orders are off, since everybody is one caller. With --auth keys callers have API keys, the first of which is
+made with ` + "`cloudflow key create --data DIR`" + ` before the start; with --auth jwt they have an issuer's tokens.
 
 Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
 and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 		Example: `  cloudflow serve --demo
-  cloudflow serve --addr 127.0.0.1:9000 --data /var/lib/cloudflow`,
+  cloudflow serve --addr 127.0.0.1:9000 --data /var/lib/cloudflow
+  cloudflow serve --addr :8443 --auth keys --tls-cert cert.pem --tls-key key.pem --admin-addr 127.0.0.1:9090
+  cloudflow serve --addr :8443 --auth jwt --jwt-issuer https://id.shop.example/ --jwt-audience cloudflow \
+    --jwt-keys https://id.shop.example/.well-known/jwks.json --tls-cert cert.pem --tls-key key.pem`,
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd.Context(), demo) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&c.Addr, "addr", c.Addr, "where to listen; loopback only as long as there is no authentication")
+	flags.StringVar(&c.Addr, "addr", c.Addr, "where to listen; on loopback only without --auth")
+	c.Access.flags(flags)
 	flags.StringVar(&c.Data, "data", c.Data, "the data directory; made if it is not there")
 	flags.BoolVar(&demo, "demo", false, "put demo products on the shelf: LAPTOP-01, MOUSE-01, KEYBD-01")
 	flags.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
@@ -76,10 +80,14 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err != nil {
 		return err
 	}
+	access, err := c.Access.access(ctx, log)
+	if err != nil {
+		return err
+	}
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, Log: log,
+		KeepExecutions: c.KeepExecutions, Access: access, Log: log,
 	})
 	if err != nil {
 		return err
@@ -111,7 +119,7 @@ func (c *cli) checkServe() error {
 			return usagef("--%s %d is not from 0 (no limit) to %d", l.name, l.n, maxLimit)
 		}
 	}
-	return loopback(c.Addr)
+	return c.Access.check(c.Addr)
 }
 
 // maxLimit is more than one machine can do; a greater number is a mistake.
@@ -125,28 +133,16 @@ func (c *cli) listen(ctx context.Context, i *instance.Instance, log *slog.Logger
 			return err
 		}
 	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", c.Addr)
+	customers, operators, err := c.listeners(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w; is another instance running? choose with --addr", c.Addr, err)
+		return err
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "Listening", slog.String("service", "cloudflow"),
-		slog.String("url", "http://"+l.Addr().String()), slog.String("data", c.Data), slog.Bool("development", true))
-	err = i.Serve(ctx, l)
+	if err := c.listening(ctx, i, log, customers, operators); err != nil {
+		return err
+	}
+	err = i.ServeSplit(ctx, customers, operators)
 	log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "Stopped", slog.String("service", "cloudflow"))
 	return err
-}
-
-// loopback refuses an address that others can reach: there is no authentication yet, and this takes orders and money.
-func loopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return usagef("--addr %q is not host:port, such as 127.0.0.1:8080", addr)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("--addr %s can be reached from other machines, and there is no authentication yet; use 127.0.0.1", addr)
 }
 
 // relay is where notifications leave.

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
@@ -16,6 +17,7 @@ type Access struct {
 	Keys   bool            // API keys are taken
 	Tokens *token.Verifier // takes JWTs; nil: none are
 	CORS   []string        // origins whose pages may call from a browser
+	TLS    *tls.Config     // of all listeners; nil: plain HTTP
 	Split  bool            // routes for operators are on a listener of their own
 }
 

@@ -8,6 +8,7 @@ package instance
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -150,7 +151,7 @@ func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error 
 	g.Go(func() error { return i.access.run(work) })
 	for server, l := range servers {
 		g.Go(func() error {
-			if err := server.Serve(i.bounded(l)); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(i.secured(i.bounded(l))); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil
@@ -189,6 +190,14 @@ func (i *Instance) bounded(l net.Listener) net.Listener {
 		return l
 	}
 	return limit.Listener(l, i.limits.Connections, i.limits.PerAddressConnections())
+}
+
+// secured is the listener with TLS, if there is to be any.
+func (i *Instance) secured(l net.Listener) net.Listener {
+	if i.access.TLS == nil {
+		return l
+	}
+	return tls.NewListener(l, i.access.TLS)
 }
 
 // Close closes the directory. Serve must have returned.

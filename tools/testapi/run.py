@@ -1,4 +1,7 @@
-"""Runs Schemathesis against the instance at CLOUDFLOW_URL; tools/test-api starts it. Arguments: a directory for files, [--long]."""
+"""Runs Schemathesis against the instance at CLOUDFLOW_URL, called with CLOUDFLOW_TOKEN; tools/test-api starts it.
+
+Arguments: a directory for files, [--long].
+"""
 
 import json
 import os
@@ -16,10 +19,12 @@ LONG_REQUESTS = 50_000
 SEED = 20261127
 HERE = pathlib.Path(__file__).parent
 URL = os.environ["CLOUDFLOW_URL"]
+CREDENTIAL = "Bearer " + os.environ["CLOUDFLOW_TOKEN"]
 
 
 def call(method, path, body):
-    request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method)
+    headers = {"Content-Type": "application/json", "Authorization": CREDENTIAL}
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), headers, method=method)
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
@@ -55,6 +60,7 @@ def run(directory, seed, examples):
     command = [
         str(pathlib.Path(sys.executable).parent / "schemathesis"), "--config-file", str(directory / "schemathesis.toml"),
         "run", URL + "/openapi.yaml", "--seed", str(seed), "-n", str(examples), "--no-color",
+        "--header", "Authorization: " + CREDENTIAL,
         "--report", "json", "--report-json-path", str(report),
     ]
     for operation in streams():
