@@ -163,7 +163,8 @@ func (c *cli) listening(ctx context.Context, i *instance.Instance, log *slog.Log
 			say(slog.LevelWarn, "There is no API key yet; make the first with `cloudflow key create --data DIR` while this is stopped")
 		}
 	}
-	if c.Access.TLSCert == "" && !(auth.Loopback(c.Addr) && (operators == nil || auth.Loopback(c.Access.AdminAddr))) {
+	exposed := !auth.Loopback(c.Addr) || operators != nil && !auth.Loopback(c.Access.AdminAddr)
+	if exposed && c.Access.TLSCert == "" {
 		say(slog.LevelWarn, "Credentials come in the clear: set --tls-cert and --tls-key, or see to it that only a proxy with TLS reaches this address")
 	}
 	attrs := []slog.Attr{slog.String("url", scheme+customers.Addr().String())}

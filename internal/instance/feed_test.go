@@ -43,6 +43,9 @@ func (f *follower) follow(w *world) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	for i := 0; i+1 < len(w.who); i += 2 {
+		r.Header.Set(w.who[i], w.who[i+1])
+	}
 	if f.last != "" {
 		r.Header.Set("Last-Event-ID", f.last)
 	}

@@ -32,6 +32,7 @@ type world struct {
 	i    *instance.Instance
 	dir  string
 	url  string
+	who  []string // the headers that every call has; more of a call's own come after them
 	mail *mailbox
 	http *http.Client
 	end  func()
@@ -86,6 +87,26 @@ func (w *world) key(subject string, scopes ...auth.Scope) []string {
 	return []string{"Authorization", "Bearer " + text}
 }
 
+// keyed starts an instance that takes API keys, and is called by an operator.
+func keyed(t testing.TB, options ...func(*instance.Config)) *world {
+	t.Helper()
+	options = append([]func(*instance.Config){func(c *instance.Config) { c.Access.Keys = true }}, options...)
+	w := newWorld(t, options...)
+	w.who = w.key("ops", auth.ScopeAdmin)
+	return w
+}
+
+// as is the world to somebody else: customer's key for its orders, unless other scopes are named.
+func (w *world) as(subject string, scopes ...auth.Scope) *world {
+	w.t.Helper()
+	if len(scopes) == 0 {
+		scopes = []auth.Scope{auth.ScopeOrdersRead, auth.ScopeOrdersWrite}
+	}
+	other := *w
+	other.who = w.key(subject, scopes...)
+	return &other
+}
+
 // An answer is what came back over HTTP.
 type answer struct {
 	t      testing.TB
@@ -120,6 +141,7 @@ func (w *world) try(method, path string, body any, headers ...string) (answer, e
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	headers = append(slices.Clone(w.who), headers...)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
