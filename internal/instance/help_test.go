@@ -145,6 +145,9 @@ func (w *world) try(method, path string, body any, headers ...string) (answer, e
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	if host := r.Header.Get("Host"); host != "" { // net/http sends this one
+		r.Host = host
+	}
 	resp, err := w.http.Do(r)
 	if err != nil {
 		return answer{}, err
