@@ -270,7 +270,7 @@ func TestServeWithTLS(t *testing.T) {
 	}
 	roots.AddCert(certificate(t, cert, key, 2))
 	eventually(t, "the new certificate is served", func() bool { return serial() == 2 })
-	s.cli("order", "list").exits(1).hints("cannot reach", "certificate")
+	s.cli("order", "list").exits(1).hints("certificate", "SSL_CERT_FILE")
 	plain := strings.Replace(s.url, "https", "http", 1)
 	invoke(t, nil, "order", "list", "--url", plain).exits(1)
 }

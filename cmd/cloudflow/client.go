@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -119,8 +121,13 @@ func (c *cli) printJSON(v any) error {
 
 // unreachable says what an instance that gave no answer is called, and what to try.
 func (c *cli) unreachable(err error) error {
-	var call *url.Error
+	var (
+		call *url.Error
+		root x509.UnknownAuthorityError
+	)
 	switch {
+	case errors.As(err, &root):
+		return fmt.Errorf("the certificate of %s leads to no root that is known here; if it is your own, name its file in SSL_CERT_FILE: %w", c.URL, root)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s; start one with `cloudflow serve --demo`, or name another with --url", c.URL)
 	case errors.Is(err, context.Canceled):
@@ -146,7 +153,7 @@ func (c *cli) problem(status int, body []byte) error {
 	if c.JSON {
 		fmt.Fprintln(c.out, string(bytes.TrimRight(body, "\n")))
 	}
-	text := fmt.Sprintf("%s (%d): %s", p.Error, p.Status, p.Message)
+	text := fmt.Sprintf("%s (%d): %s", p.Error, p.Status, strings.TrimSuffix(p.Message, "."))
 	if status == http.StatusUnauthorized && c.Token == "" {
 		text += "; put an API key or a JWT into CLOUDFLOW_TOKEN"
 	}

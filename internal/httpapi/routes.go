@@ -312,9 +312,20 @@ func (s *server) refuseParameter(w http.ResponseWriter, r *http.Request, err err
 	case errors.As(err, &many):
 		refused = fault.Wrap(fault.BadRequest, err, "%s stands more than once.", many.ParamName).With("field", many.ParamName)
 	case errors.As(err, &format):
-		refused = fault.Wrap(fault.BadRequest, err, "%s cannot be read.", format.ParamName).With("field", format.ParamName)
+		refused = fault.Wrap(fault.BadRequest, err, "%s %s.", format.ParamName, readable(format.ParamName)).With("field", format.ParamName)
 	}
 	s.refuse(of(w), r, refused)
+}
+
+// readable says what the parameters are that are no text.
+func readable(param string) string {
+	switch param {
+	case "limit", "version", "min_version":
+		return "must be a whole number"
+	case "as_of", "since":
+		return "must be a time as in RFC 3339, such as 2026-01-15T10:30:00Z"
+	}
+	return "cannot be read"
 }
 
 // clean reports whether the path is its own shortest form. ServeMux would redirect any other, with a body that is no problem
