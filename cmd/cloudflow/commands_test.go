@@ -345,7 +345,7 @@ func TestCommandLine(t *testing.T) {
 
 func TestServeRefuses(t *testing.T) {
 	t.Parallel()
-	t.Run("an address that others can reach, since there is no authentication yet", func(t *testing.T) {
+	t.Run("an address that others can reach, where there is no authentication", func(t *testing.T) {
 		for _, addr := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:8080", "example.com:80"} {
 			dir := filepath.Join(t.TempDir(), "data")
 			invoke(t, nil, "serve", "--addr", addr, "--data", dir).exits(1).hints("no authentication", "127.0.0.1")
