@@ -308,6 +308,8 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"serve", "--rate-per-key", "-1"}, "--rate-per-key -1"},
 			{[]string{"serve", "--rate-per-address", "1000001"}, "--rate-per-address"},
 			{[]string{"serve", "--max-open-orders", "-5"}, "0 (no limit)"},
+			{[]string{"serve", "--keep-executions", "1m"}, "1h is the least"},
+			{[]string{"serve", "--keep-feed", "1s"}, "1m is the least"},
 			{[]string{"serve", "--max-connections", "-5"}, "0 (no limit)"},
 			{[]string{"verify", "--data", "d", "--url", "http://127.0.0.1:1"}, "exclude each other"},
 			{[]string{"version", "now"}, "no argument"},

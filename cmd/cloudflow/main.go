@@ -46,6 +46,7 @@ type settings struct {
 
 	BreakerFailures int           `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
 	KeepExecutions  time.Duration `env:"KEEP_EXECUTIONS" envDefault:"2160h" help:"how long the history of a saga that has ended is kept (--keep-executions)"`
+	KeepFeed        time.Duration `env:"KEEP_FEED" envDefault:"24h" help:"how far back the live feed can be resumed (--keep-feed)"`
 
 	RatePerKey     int `env:"RATE_PER_KEY" envDefault:"100" help:"calls a second of one caller (--rate-per-key); 0: any number"`
 	RatePerAddress int `env:"RATE_PER_ADDRESS" envDefault:"200" help:"calls a second from one address (--rate-per-address); 0: any number"`

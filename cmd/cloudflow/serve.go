@@ -56,6 +56,7 @@ and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 	flags.IntVar(&c.MaxOpenOrders, "max-open-orders", c.MaxOpenOrders, "orders that one caller may have open at once; 0: any number")
 	flags.IntVar(&c.MaxConnections, "max-connections", c.MaxConnections, "connections at once, a quarter of them from one address; 0: any number")
 	flags.DurationVar(&c.KeepExecutions, "keep-executions", c.KeepExecutions, "how long the history of a saga that has ended is kept")
+	flags.DurationVar(&c.KeepFeed, "keep-feed", c.KeepFeed, "how far back the live feed can be resumed")
 	return cmd
 }
 
@@ -87,7 +88,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, Access: access, Log: log,
+		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log,
 	})
 	if err != nil {
 		return err
@@ -107,6 +108,9 @@ func (c *cli) checkServe() error {
 		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
 	case c.KeepExecutions < time.Hour:
 		return usagef("--keep-executions %s would delete what somebody is looking at; 1h is the least", c.KeepExecutions)
+	}
+	if c.KeepFeed < time.Minute {
+		return usagef("--keep-feed %s is shorter than a client takes to come back; 1m is the least", c.KeepFeed)
 	}
 	for _, l := range []struct {
 		name string

@@ -56,6 +56,7 @@ type Dir struct {
 // Options of Open.
 type Options struct {
 	FeedKeys func(store.Key) bool // the items of our store whose changes its feed names
+	KeepFeed time.Duration        // how long the feed does; 0: the store's default
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -76,7 +77,7 @@ func Open(path string, o Options) (dir *Dir, err error) {
 		return nil, err
 	}
 	// Makes path, too, and syncs it into the directory above, which os.MkdirAll does not: else a crash could take it away.
-	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, Now: o.Now, Logger: o.Log})
+	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, FeedRetention: o.KeepFeed, Now: o.Now, Logger: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}

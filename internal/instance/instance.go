@@ -47,6 +47,7 @@ type Config struct {
 	BreakerFailures int
 	Workers         int
 	KeepExecutions  time.Duration    // 0: retention's default
+	KeepFeed        time.Duration    // how far back the live feed can be resumed; 0: the store's default, 24 h
 	Access          Access           // who may call; the zero Access is development mode, with outages of the provider over HTTP
 	Limits          *httpapi.Limits  // nil: httpapi.DefaultLimits
 	Version         string           // of the program, for its metrics
@@ -88,7 +89,7 @@ func Open(c Config) (*Instance, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, Now: c.Now, Log: c.Log.With("service", "store")})
+	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, KeepFeed: c.KeepFeed, Now: c.Now, Log: c.Log.With("service", "store")})
 	if err != nil {
 		return nil, err
 	}
