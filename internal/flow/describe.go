@@ -100,7 +100,7 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 
 // Running returns up to limit names of open executions beyond after, in the order of the names.
 func (e *Engine) Running(ctx context.Context, after string, limit int) ([]string, error) {
-	page, err := store.Merge(ctx, e.o.Store, store.Query{Table: Table, After: after, Limit: limit}, openPartitions[:])
+	page, _, err := store.Merge(e.o.Store, store.Query{Table: Table, After: after}, openPartitions[:]).Next(ctx, limit)
 	if err != nil {
 		return nil, err
 	}

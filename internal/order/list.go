@@ -161,14 +161,16 @@ func (l *lister) ofAll(ctx context.Context) (Page, error) {
 // ofDay goes on with the orders of one day, those before an id (""; from the newest), until the page is full, which sets its Next, or
 // the day has no more.
 func (l *lister) ofDay(ctx context.Context, day, after string) error {
-	m := merge{s: l.s, pieces: make([]piece, shards)}
-	for n := range m.pieces {
-		m.pieces[n] = piece{partition: dayPartition(day, n), after: after}
-	}
+	partitions := allShards(func(n int) string { return dayPartition(day, n) })
+	m := store.Merge(l.s.store, store.Query{Table: Table, After: after, Reverse: true, Consistency: store.Eventual}, partitions)
 	for {
-		ids, more, err := m.next(ctx, l.chunk())
+		page, more, err := m.Next(ctx, l.chunk())
 		if err != nil {
 			return err
+		}
+		ids := make([]string, len(page))
+		for i, e := range page {
+			ids[i] = e.Key.SK
 		}
 		looked, err := l.look(ctx, ids)
 		switch {

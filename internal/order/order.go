@@ -202,6 +202,15 @@ func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func dayPartition(day string, n int) string { return "day#" + day + "#" + twoDigits(n) }
 
+// allShards are the partitions of an index.
+func allShards(partition func(n int) string) []string {
+	all := make([]string, shards)
+	for n := range all {
+		all[n] = partition(n)
+	}
+	return all
+}
+
 func shard(id string) int {
 	h := uint32(2166136261) // FNV-1a
 	for i := range len(id) {

@@ -26,12 +26,7 @@ func (s *Service) InReview(ctx context.Context, after string, limit int) ([]Stan
 }
 
 func (s *Service) standings(ctx context.Context, partition func(int) string, after string, limit int) ([]Standing, error) {
-	partitions := make([]string, shards)
-	for n := range partitions {
-		partitions[n] = partition(n)
-	}
-	limit = min(limit, store.MaxGetMany)
-	page, err := store.Merge(ctx, s.store, store.Query{Table: Table, After: after, Limit: limit}, partitions)
+	page, _, err := store.Merge(s.store, store.Query{Table: Table, After: after}, allShards(partition)).Next(ctx, min(limit, store.MaxGetMany))
 	if err != nil || len(page) == 0 {
 		return nil, err
 	}

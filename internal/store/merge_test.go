@@ -1,6 +1,10 @@
 package store_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,11 +12,30 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store/memstore"
 )
 
+// A countedStore counts the items that ranges read, and fails them on demand.
+type countedStore struct {
+	store.Store
+	read int
+	err  error
+}
+
+func (s *countedStore) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	page, err := s.Store.Range(ctx, q)
+	s.read += len(page)
+	return page, err
+}
+
 func TestMerge(t *testing.T) {
-	s := memstore.New(memstore.Options{})
-	partitions := []string{"open#00", "open#01", "open#02"}
+	s := &countedStore{Store: memstore.New(memstore.Options{})}
+	partitions := []string{"open#00", "open#01", "open#02", "open#03"} // the last has nothing
+	var all []string
 	err := s.Update(t.Context(), func(tx *store.Tx) error {
-		for i, sk := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+		for i := range 90 {
+			sk := fmt.Sprintf("sk-%03d", i)
+			all = append(all, sk)
 			tx.Put(store.Key{Table: "orders", PK: partitions[i*i%3], SK: sk}, store.Item{store.N("n", int64(i))})
 		}
 		return nil
@@ -20,35 +43,52 @@ func TestMerge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	backwards := slices.Clone(all)
+	slices.Reverse(backwards)
 	for _, c := range []struct {
 		rule string
 		q    store.Query
-		want string
+		want []string
 	}{
-		{"all of them, in the order of their sort keys", store.Query{}, "a b c d e f g"},
-		{"as many as the limit says", store.Query{Limit: 3}, "a b c"},
-		{"those behind a sort key", store.Query{After: "c", Limit: 3}, "d e f"},
-		{"backwards", store.Query{After: "f", Limit: 2, Reverse: true}, "e d"},
-		{"none behind the last", store.Query{After: "g"}, ""},
+		{"all of them, in the order of their sort keys", store.Query{}, all},
+		{"those behind a sort key", store.Query{After: "sk-040"}, all[41:]},
+		{"backwards", store.Query{Reverse: true}, backwards},
+		{"backwards from a sort key", store.Query{After: "sk-040", Reverse: true}, backwards[50:]},
+		{"none behind the last", store.Query{After: "sk-089"}, nil},
 	} {
-		t.Run(c.rule, func(t *testing.T) {
-			c.q.Table = "orders"
-			page, err := store.Merge(t.Context(), s, c.q, partitions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, e := range page {
-				got = append(got, e.Key.SK)
-			}
-			if strings.Join(got, " ") != c.want {
-				t.Errorf("read %v, want %s", got, c.want)
-			}
-		})
+		for _, n := range []int{1, 7, 8, 90, 1000} {
+			t.Run(fmt.Sprintf("%s, %d at a time", c.rule, n), func(t *testing.T) {
+				c.q.Table = "orders"
+				m, got := store.Merge(s, c.q, partitions), []string(nil)
+				for more := true; more; {
+					var page []store.Entry
+					var err error
+					if page, more, err = m.Next(t.Context(), n); err != nil {
+						t.Fatal(err)
+					}
+					if len(page) > n || more && len(page) < n {
+						t.Fatalf("%d at once, and more is %v", len(page), more)
+					}
+					for _, e := range page {
+						got = append(got, e.Key.SK)
+					}
+				}
+				if !slices.Equal(got, c.want) {
+					t.Errorf("read %s, want %s", strings.Join(got, " "), strings.Join(c.want, " "))
+				}
+			})
+		}
 	}
-	t.Run("a limit that the port does not give is refused", func(t *testing.T) {
-		if _, err := store.Merge(t.Context(), s, store.Query{Table: "orders", Limit: store.MaxRangeLimit + 1}, partitions); err == nil {
-			t.Error("it was read")
+	t.Run("a page costs little more than itself, however many there are", func(t *testing.T) {
+		s.read = 0
+		if _, more, err := store.Merge(s, store.Query{Table: "orders"}, partitions).Next(t.Context(), 10); err != nil || !more || s.read > 10+3*8 {
+			t.Errorf("read %d items, more %v, %v", s.read, more, err)
+		}
+	})
+	t.Run("a range that fails is the answer", func(t *testing.T) {
+		s.err = errors.New("no")
+		if _, _, err := store.Merge(s, store.Query{Table: "orders"}, partitions).Next(t.Context(), 10); !errors.Is(err, s.err) {
+			t.Errorf("answered %v", err)
 		}
 	})
 }
