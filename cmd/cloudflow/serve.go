@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"regexp"
@@ -73,7 +74,8 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return usagef("--log-level %q is not debug, info, warn or error", c.LogLevel)
 	}
-	log := observe.NewLogger(c.err, level, nil)
+	tail := observe.NewTail()
+	log := observe.NewLogger(io.MultiWriter(tail, c.err), level, nil)
 	if err := c.checkServe(); err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log,
+		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log, Tail: tail,
 	})
 	if err != nil {
 		return err

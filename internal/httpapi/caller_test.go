@@ -186,7 +186,7 @@ func TestSplit(t *testing.T) {
 	w := newWorld()
 	var config httpapi.Config
 	w.handler(func(c *httpapi.Config) { config = *c })
-	customers, operators := httpapi.Split(config)
+	customers, operators, _ := httpapi.Split(config)
 	status := func(h http.Handler, method string, call refusal) *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, request(method, call.path, call.body, call.headers...))

@@ -240,12 +240,12 @@ func New(c Config) http.Handler {
 }
 
 // Split is New for two listeners: one for customers, and one for operators, which others cannot reach. A path of the one side is an
-// unknown path on the other; probes and the contract are on both.
-func Split(c Config) (customers, operators http.Handler) {
+// unknown path on the other; probes and the contract are on both. all has every route, for who calls from this process.
+func Split(c Config) (customers, operators, all http.Handler) {
 	s := newServer(c)
-	o := *s // what they share is behind pointers
-	s.mux, o.mux = s.routes(forCustomers), o.routes(forOperators)
-	return s, &o
+	o, a := *s, *s // what they share is behind pointers
+	s.mux, o.mux, a.mux = s.routes(forCustomers), o.routes(forOperators), a.routes(everything)
+	return s, &o, &a
 }
 
 func newServer(c Config) *server {

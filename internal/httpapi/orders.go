@@ -36,6 +36,7 @@ func (s *server) PlaceOrder(w http.ResponseWriter, r *http.Request, params apige
 	h.Set("Location", "/orders/"+placed.OrderID)
 	if placed.Replayed {
 		h.Set("Idempotent-Replayed", "true")
+		s.log.InfoContext(r.Context(), "Order answered again", "order_id", placed.OrderID, "actor", x.principal.Subject, "correlation_id", x.correlationID)
 	}
 	if params.Prefer != nil {
 		if wait := preferredWait(*params.Prefer); wait > 0 && s.replyOutcome(x, r, placed.OrderID, wait) {

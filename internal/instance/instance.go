@@ -20,12 +20,14 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/auth/apikey"
+	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/observe"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/sender"
@@ -53,6 +55,7 @@ type Config struct {
 	Version         string           // of the program, for its metrics
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
+	Tail            *observe.Tail // the last lines of Log, for the pages; nil: they show none
 }
 
 // Instance is an open data directory with everything wired over it.
@@ -63,6 +66,8 @@ type Instance struct {
 	Handler   http.Handler // of all routes, or of those for customers
 	Admin     http.Handler // of those for operators; nil: Handler has them
 	Keys      *apikey.Keys
+
+	dashboard *dashboard.Dashboard
 
 	access Access
 	limits httpapi.Limits
@@ -125,12 +130,26 @@ func Open(c Config) (*Instance, error) {
 		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version),
 		Keys: i.Keys, Principal: principal, CORS: c.Access.CORS, Drain: i.drain, NewID: a.NewID, Log: c.Log,
 	}
-	if c.Access.Split {
-		i.Handler, i.Admin = httpapi.Split(routes)
-	} else {
-		i.Handler = httpapi.New(routes)
+	if err := i.handlers(routes, c.Tail); err != nil {
+		return nil, errors.Join(err, dir.Close())
 	}
 	return i, nil
+}
+
+// handlers are the routes for each listener. The pages are for operators.
+func (i *Instance) handlers(routes httpapi.Config, tail *observe.Tail) (err error) {
+	if !i.access.Split {
+		all := httpapi.New(routes)
+		if i.dashboard, err = i.pages(all, tail); err == nil {
+			i.Handler = withPages(i.dashboard, all)
+		}
+		return err
+	}
+	customers, operators, all := httpapi.Split(routes)
+	if i.dashboard, err = i.pages(all, tail); err == nil {
+		i.Handler, i.Admin = customers, withPages(i.dashboard, operators)
+	}
+	return err
 }
 
 // Serve runs the instance on the listener until ctx ends, then drains. The listener is closed when it returns; the directory
@@ -150,6 +169,7 @@ func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error 
 	g.Go(func() error { return i.App.Run(work) })
 	g.Go(func() error { return i.Retention.Loop(work) })
 	g.Go(func() error { return i.access.run(work) })
+	g.Go(func() error { return i.dashboard.Run(work) })
 	for server, l := range servers {
 		g.Go(func() error {
 			if err := server.Serve(i.secured(i.bounded(l))); !errors.Is(err, http.ErrServerClosed) {

@@ -1,0 +1,94 @@
+package instance
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/utkarsh698/cloudflow/internal/dashboard"
+	"github.com/utkarsh698/cloudflow/internal/eventlog"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// pages are the dashboard over all routes of the API.
+func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashboard, error) {
+	c := dashboard.Config{
+		API: all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
+		Logger: i.log.With("service", "dashboard"),
+	}
+	if tail != nil {
+		c.Log = tail.Lines
+	}
+	return dashboard.New(c)
+}
+
+// withPages answers the dashboard's paths from the pages and all others from the API.
+func withPages(pages, api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if dashboard.Has(r.URL.Path) {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// chain checks an order's log from its first event.
+func (i *Instance) chain(ctx context.Context, orderID string) error {
+	var all []eventlog.Event
+	for {
+		page, err := eventlog.Read(ctx, i.Dir.Store, order.Table, orderID, int64(len(all)), 0, store.Strong)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return eventlog.Verify(all)
+		}
+		all = append(all, page...)
+	}
+}
+
+func (i *Instance) notification(ctx context.Context, orderID string, version int64) (dashboard.Notification, bool, error) {
+	r, err := i.App.Notifications.Show(ctx, orderID, version)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return dashboard.Notification{}, false, nil
+	case err != nil:
+		return dashboard.Notification{}, false, err
+	}
+	return dashboard.Notification{
+		Kind: string(r.Kind), Status: string(r.Status), Channel: r.Channel, MessageID: r.MessageID, Attempts: r.Attempts, BegunAt: r.BegunAt, EndedAt: r.EndedAt,
+	}, true, nil
+}
+
+// follow tells of everything that happens to orders from now on. What it cannot read it leaves out: the board is for looking, and nothing else.
+func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error {
+	at, err := i.App.Orders.NewsEnd(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		grow := i.App.Orders.NewsGrow()
+		news, err := i.App.Orders.News(ctx, at)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		for _, n := range news.Notices {
+			each(dashboard.Event{OrderID: n.OrderID, Type: n.Type, Status: n.Status, Version: n.Version, At: n.Timestamp})
+		}
+		at = news.Last
+		if news.More {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-grow:
+		}
+	}
+}
