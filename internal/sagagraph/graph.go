@@ -156,13 +156,15 @@ func (t topology) markJumps(g *Graph) {
 	if g.Nodes[0].Type != "Choice" {
 		return
 	}
-	reach := map[int][]bool{}
+	reach := map[int][]bool{} // by branch, but for one that chooses the choice itself
 	for _, e := range t.out[0] {
-		reach[e] = t.reach(t.to[e], func(next int) bool { return t.to[next] != 0 })
+		if t.to[e] != 0 {
+			reach[e] = t.reach(t.to[e], func(next int) bool { return t.to[next] != 0 })
+		}
 	}
-	for _, e := range t.out[0] {
-		for _, other := range t.out[0] {
-			if reach[other][t.to[e]] && !reach[e][t.to[other]] && !g.Edges[e].Back {
+	for e := range reach {
+		for other := range reach {
+			if reach[other][t.to[e]] && !reach[e][t.to[other]] {
 				g.Edges[e].Jump = true
 			}
 		}

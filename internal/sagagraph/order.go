@@ -17,6 +17,7 @@ type vertex struct {
 	node        int // -1: no box
 	layer, lane int
 	pos         int // in its layer, from the left
+	key         int // by which the layer was last sorted
 	left, right int // how far it extends from its x
 	up, down    []int
 	block       int
@@ -162,8 +163,11 @@ func (l *layout) join(s segment) int {
 	return n
 }
 
-// maxSweeps bounds the search for an order without crossings. Sweeps that help at all mostly help within the first ten.
-const maxSweeps = 24
+// maxSweeps bounds the search for an order without crossings, and patience how many sweeps in a row may find nothing better.
+const (
+	maxSweeps = 24
+	patience  = 5
+)
 
 // reduceCrossings orders each layer by the barycentres of its neighbours, layer by layer down and up again (Sugiyama, Tagawa and
 // Toda 1981), exchanges neighbours where that helps, and keeps the best order seen. The lanes stay apart. Two searches
@@ -182,11 +186,11 @@ func (l *layout) reduceCrossings() {
 				l.sortLane(layer, func(int) int { return 0 })
 			}
 		}
-		for sweep := 0; sweep < maxSweeps && least > 0; sweep++ {
+		for sweep, found := 0, 0; sweep < maxSweeps && sweep-found < patience && least > 0; sweep++ {
 			l.sweep(sweep%2 == 0)
 			l.exchange()
 			if n := l.crossings(); n < least {
-				best, least = l.order(), n
+				best, least, found = l.order(), n, sweep
 			}
 		}
 	}
@@ -217,12 +221,11 @@ func (l *layout) number(layer []int) {
 
 // sortLane sorts a layer within its lanes and leaves equals as they are.
 func (l *layout) sortLane(layer []int, key func(v int) int) {
-	keys := map[int]int{}
 	for _, v := range layer {
-		keys[v] = key(v)
+		l.vertices[v].key = key(v)
 	}
 	slices.SortStableFunc(layer, func(a, b int) int {
-		return cmp.Or(l.vertices[a].lane-l.vertices[b].lane, keys[a]-keys[b])
+		return cmp.Or(l.vertices[a].lane-l.vertices[b].lane, l.vertices[a].key-l.vertices[b].key)
 	})
 	l.number(layer)
 }
@@ -268,7 +271,7 @@ func (s segment) other(v int) int {
 
 // exchange swaps neighbours in a layer as long as that takes crossings away, a few rounds at most.
 func (l *layout) exchange() {
-	for better, round := true, 0; better && round < 8; round++ {
+	for better, round := true, 0; better && round < 4; round++ {
 		better = false
 		for _, layer := range l.layers {
 			for i := 1; i < len(layer); i++ {

@@ -46,16 +46,6 @@ func PathOf(history []Step) Path {
 	return p
 }
 
-// Compensated tells whether the execution has entered the compensation side.
-func (g Graph) Compensated(p Path) bool {
-	for _, v := range p.Visits {
-		if n, ok := g.node(v.State); ok && n.Compensation {
-			return true
-		}
-	}
-	return false
-}
-
 // A trace is a Path by state and edge, as the renderers want it.
 type trace struct {
 	steps   map[string][]int // state -> its places in the order, from 1

@@ -21,11 +21,11 @@ const (
 	minLayerGap = 40
 	maxLayerGap = 88
 
-	portGap  = 18 // between two lines at a box
+	portGap  = 16 // between two lines at a box
 	portEdge = 18 // between a line and the corner of its box
 	selfLoop = 26
 
-	bandTitle = 26 // above the first box of the compensation side
+	bandTitle = 34 // above the first box of the compensation side: its title, and the heads of what enters
 	bandFoot  = 18 // below its last
 	bandSide  = 12
 )
@@ -111,8 +111,10 @@ func (l *layout) byRank() []int {
 		s := l.segments[n]
 		top, bottom := l.vertices[s.top], l.vertices[s.bottom]
 		switch {
+		case top.lane == wallLane:
+			return 0
 		case top.node < 0 && bottom.node < 0:
-			return top.lane - wallLane // 0 for the wall
+			return 1
 		case s.jump:
 			return 5
 		case s.kind == Next && !s.back && top.lane == forwardLane && bottom.lane == forwardLane:
@@ -126,11 +128,7 @@ func (l *layout) byRank() []int {
 	var out []int
 	ranks := map[int]int{}
 	for n := range l.segments {
-		r := rank(n)
-		if r < 0 {
-			r = 1
-		}
-		if ranks[n] = r; r < 5 {
+		if ranks[n] = rank(n); ranks[n] < 5 {
 			out = append(out, n)
 		}
 	}

@@ -70,6 +70,7 @@ func (g Graph) draw(w io.Writer, p Path, colours bool) error {
 	d.ground()
 	d.start()
 	d.edges()
+	d.laneTitle()
 	for _, n := range g.Nodes {
 		d.node(n)
 	}
@@ -201,8 +202,16 @@ func (d *drawing) ground() {
 	d.tag(`<rect class="lane compensation" x="%d" y="%d" width="%d" height="%d" rx="%d"`, b.x, b.y, b.width, b.height, round)
 	d.look(fmt.Sprintf(`fill="%s"`, warmPaper))
 	d.line("/>")
-	d.tag(`<text class="lane-title" x="%d" y="%d"`, b.x+bandSide, b.y+18)
-	d.look(fmt.Sprintf(`fill="%s" font-size="11" letter-spacing="0.5"`, amber))
+}
+
+// laneTitle comes after the edges: a line that runs behind it stops at its edge.
+func (d *drawing) laneTitle() {
+	b := d.g.compensation
+	if b.height == 0 {
+		return
+	}
+	d.tag(`<text class="lane-title" x="%d" y="%d"`, b.x+bandSide, b.y+16)
+	d.look(fmt.Sprintf(`fill="%s" stroke="%s" stroke-width="5" paint-order="stroke" stroke-linejoin="round" font-size="11"`, amber, warmPaper))
 	d.line(">Compensation</text>")
 }
 

@@ -48,8 +48,10 @@ func textWidth(text string, size int) int {
 		switch {
 		case strings.ContainsRune("iljI.,:;|!'`()[]", r):
 			sum += 36
-		case strings.ContainsRune("mwMW@%", r):
-			sum += 98
+		case r == 'W':
+			sum += 112
+		case strings.ContainsRune("mwM@%", r):
+			sum += 104
 		case unicode.IsUpper(r):
 			sum += 76
 		case unicode.Is(unicode.Mn, r):
