@@ -6,7 +6,7 @@
 //
 // # What it promises
 //
-// The success runs straight down, the compensation stands to its right on ground of its own, no line runs through a box, and
+// The way to success runs down as straight as it can, the compensation stands to its right on ground of its own, no line runs through a box, and
 // every edge that is no loop leads down. The same machine and path give the same bytes. A state's name may be anything: it
 // comes out as text, never as markup, in SVG and in Mermaid.
 //
