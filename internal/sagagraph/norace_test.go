@@ -1,0 +1,5 @@
+//go:build !race
+
+package sagagraph
+
+const slower = 1
