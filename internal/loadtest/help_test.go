@@ -20,15 +20,16 @@ type shop struct {
 	delay func(n int) time.Duration // of the n-th order, from 0; nil: none
 	reply func(n int) (status int, body string)
 
-	mu                    sync.Mutex
-	orders, cancels       int
-	confirmed, declined   int
-	short                 int
-	keys                  map[string]int
-	products, customers   map[string]int
-	inFlight, mostAtOnce  int
-	arrivals              []time.Time
-	firstKindsAndProducts []string
+	mu                   sync.Mutex
+	orders, cancels      int
+	confirmed, declined  int
+	short                int
+	keys                 map[string]int
+	products, customers  map[string]int
+	inFlight, mostAtOnce int
+	arrivals             []time.Time
+	asked                []string // payment method and product of each order
+	unknown              int      // requests without credentials
 }
 
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +81,10 @@ func (s *shop) arrive(r *http.Request, body apigen.OrderRequest) int {
 	if body.PaymentMethod != nil {
 		method = *body.PaymentMethod
 	}
-	s.firstKindsAndProducts = append(s.firstKindsAndProducts, method+r.Header.Get("Prefer")+body.Items[0].ProductID)
+	s.asked = append(s.asked, method+" "+body.Items[0].ProductID)
+	if r.Header.Get("Authorization") != "Bearer key" {
+		s.unknown++
+	}
 	return n
 }
 

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -98,7 +99,7 @@ func (p *pacer) draw(ctx context.Context) (job, bool) {
 	}
 	j := p.deck.draw(p.drawn)
 	if p.rate > 0 {
-		j.due = p.begin.Add(time.Duration(float64(p.drawn) / p.rate * float64(time.Second)))
+		j.due = p.begin.Add(time.Duration(math.Round(float64(p.drawn) / p.rate * float64(time.Second))))
 	}
 	p.drawn++
 	return j, true

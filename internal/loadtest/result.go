@@ -65,8 +65,9 @@ func (c *Counts) of(o Outcome) *int64 {
 		return &c.Throttled
 	case Pending:
 		return &c.Pending
+	default:
+		return &c.Error
 	}
-	return &c.Error
 }
 
 // Errors is how many came back without an answer to the order.
