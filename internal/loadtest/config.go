@@ -54,7 +54,7 @@ type Config struct {
 	Edit apigen.RequestEditorFn // puts credentials on each request; nil: none
 
 	Orders   int           // how many orders; 0: as many as Duration allows
-	Duration time.Duration // when the last order is started; 0: MaxDuration
+	Duration time.Duration // after which no order is started; 0: MaxDuration. With Orders: whatever comes first
 
 	Concurrency int     // closed loop: how many workers, each with one order in flight
 	Rate        float64 // open loop: how many orders are due in a second
@@ -96,9 +96,6 @@ func (c Config) complete() (Config, error) {
 	if c.Rate > 0 && c.MaxInFlight == 0 {
 		c.MaxInFlight = defaultInFlight
 	}
-	if c.Duration == 0 && c.Orders > 0 {
-		c.Duration = MaxDuration
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -106,6 +103,9 @@ func (c Config) complete() (Config, error) {
 		if err := check(c); err != nil {
 			return c, err
 		}
+	}
+	if c.Duration == 0 {
+		c.Duration = MaxDuration
 	}
 	return c, nil
 }
@@ -149,6 +149,8 @@ func (c Config) checkLoop() error {
 		return invalid("max_in_flight", "A closed loop has as many orders in flight as its concurrency; a bound of its own is for an open loop.")
 	case c.Rate > 0 && c.Orders == 0 && c.Rate*c.Duration.Seconds() > MaxOrders:
 		return invalid("rate", "%g orders a second for %s are more than %d orders.", c.Rate, c.Duration, MaxOrders)
+	case c.Rate > 0 && c.Duration == 0 && float64(c.Orders) > c.Rate*MaxDuration.Seconds():
+		return invalid("orders", "%d orders at %g a second take longer than %s.", c.Orders, c.Rate, MaxDuration)
 	}
 	return nil
 }

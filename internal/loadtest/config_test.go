@@ -34,6 +34,9 @@ func TestARunThatIsNoneIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		{"too many orders by rate and duration", "rate", "more than 1000000 orders", func(c *loadtest.Config) {
 			c.Concurrency, c.Orders, c.Rate, c.Duration = 0, 0, 5000, 10*time.Minute
 		}},
+		{"more orders than come due in ten minutes", "orders", "longer than 10m0s", func(c *loadtest.Config) {
+			c.Concurrency, c.Orders, c.Rate = 0, 601, 1
+		}},
 		{"too many in flight", "max_in_flight", "1 to 1000", func(c *loadtest.Config) { c.Concurrency, c.Rate, c.MaxInFlight = 0, 5, 1001 }},
 		{"in flight of a closed loop", "max_in_flight", "open loop", func(c *loadtest.Config) { c.MaxInFlight = 5 }},
 		{"a mix of too little", "mix", "99 percent", func(c *loadtest.Config) { c.Mix = loadtest.Mix{Happy: 99} }},

@@ -76,15 +76,15 @@ func (d *drawing) marks(marks []mark, x scale, axis float64) {
 		at := crisp(min(x.at(m.ms), chartRight-1))
 		l := label{x: at + 5, anchor: "start", text: m.label()}
 		width := float64(len(l.text)) * charWidth
-		begin := at
+		begin := l.x
 		if begin+width > chartRight {
-			l.x, l.anchor, begin = at-5, "end", at-width
+			l.x, l.anchor, begin = at-5, "end", at-5-width
 		}
 		row := 0
 		for row < rows-1 && begin < ends[row] {
 			row++
 		}
-		ends[row] = begin + width + 16
+		ends[row] = begin + width + 10
 		l.y = 84 + 16*float64(row)
 		d.put(`<line x1="%s" y1="%s" x2="%s" y2="%s" stroke="%s" stroke-dasharray="3 3"/>`, px(at), px(l.y-9), px(at), px(axis), orange)
 		labels = append(labels, l)

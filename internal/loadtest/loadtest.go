@@ -50,20 +50,16 @@ type run struct {
 func (r *run) warmUp(ctx context.Context) {
 	c := r.Config
 	c.Mix = Mix{Happy: 100}
-	c.Seed++ // the measured orders are those of the seed
 	now := r.Now()
 	p := &pacer{now: r.Now, limit: r.Warmup, begin: now, end: now.Add(maxWarmupTime), deck: newDeck(c)}
-	warm := *r.customer
-	warm.keys += "warm-"
-	rec := newRecorder(now)
-	r.drive(ctx, p, rec, &warm, func() { r.show(Snapshot{Phase: WarmingUp, Series: []Point{}}) })
+	r.drive(ctx, p, newRecorder(now), func() { r.show(Snapshot{Phase: WarmingUp, Series: []Point{}}) })
 }
 
 func (r *run) measure(ctx context.Context) Result {
 	now := r.Now()
 	p := &pacer{now: r.Now, rate: r.Rate, limit: r.planned(), begin: now, end: now.Add(r.Duration), deck: newDeck(r.Config)}
 	rec := newRecorder(now)
-	r.drive(ctx, p, rec, r.customer, func() { r.show(rec.snapshot(r.Now(), p.pace(ctx))) })
+	r.drive(ctx, p, rec, func() { r.show(rec.snapshot(r.Now(), p.pace(ctx))) })
 	last := p.pace(ctx)
 	out := rec.result(r.Now(), last)
 	out.Interrupted = last.stopped || out.Abandoned > 0
@@ -83,13 +79,13 @@ func (r *run) show(s Snapshot) Snapshot {
 }
 
 // drive lets the workers place what the pacer hands out until there is no more, and shows how far they are meanwhile.
-func (r *run) drive(ctx context.Context, p *pacer, rec *recorder, c *customer, show func()) {
+func (r *run) drive(ctx context.Context, p *pacer, rec *recorder, show func()) {
 	// The orders under way outlive ctx by the grace.
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	var workers sync.WaitGroup
 	for range min(r.workers(), p.limit) {
-		workers.Go(func() { r.work(ctx, work, p, rec, c) })
+		workers.Go(func() { r.work(ctx, work, p, rec) })
 	}
 	finished := make(chan struct{})
 	go func() {
@@ -117,7 +113,7 @@ func (r *run) drive(ctx context.Context, p *pacer, rec *recorder, c *customer, s
 }
 
 // work places one order after the other.
-func (r *run) work(ctx, work context.Context, p *pacer, rec *recorder, c *customer) {
+func (r *run) work(ctx, work context.Context, p *pacer, rec *recorder) {
 	for {
 		j, ok := p.next(ctx)
 		if !ok {
@@ -127,7 +123,7 @@ func (r *run) work(ctx, work context.Context, p *pacer, rec *recorder, c *custom
 		if began.IsZero() {
 			began = r.Now()
 		}
-		a := c.place(work, j)
+		a := r.customer.place(work, j)
 		if work.Err() != nil && !a.answered {
 			rec.abandon()
 			return

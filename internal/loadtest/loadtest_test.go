@@ -230,7 +230,7 @@ func TestAStallShowsInAnOpenLoopAndHidesInAClosedOne(t *testing.T) {
 	t.Run("open loop: p99 is most of the stall", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := config(stalling(t))
-			c.Rate, c.MaxInFlight, c.Duration = 400, 100, 20*time.Second
+			c.Rate, c.MaxInFlight, c.Duration = 400, 40, 20*time.Second // 40 orders are half of a percent
 			r := run(t, c)
 			if r.Latency.P99Ms < 700 || r.Latency.P50Ms > 15 || r.Done != 8000 {
 				t.Errorf("%d orders took %+v", r.Done, r.Latency)
@@ -330,6 +330,40 @@ func TestTheSeedDecidesTheOrders(t *testing.T) {
 	}
 	if one, two, other := asked(1), asked(1), asked(2); !slices.Equal(one, two) || slices.Equal(one, other) {
 		t.Error("the same seed must ask for the same, another for something else")
+	}
+}
+
+func TestTheMixIsExactInEveryHundredAndInNoOrder(t *testing.T) {
+	s := &shop{t: t}
+	c := config(s)
+	c.Concurrency, c.Orders, c.Hot = 1, 300, true
+	c.Mix = loadtest.Mix{Happy: 50, Declined: 30, Short: 20}
+	run(t, c)
+	for hundred := range slices.Chunk(s.asked, 100) {
+		counts := map[string]int{}
+		for _, a := range hundred {
+			counts[a]++
+		}
+		if counts[" A"] != 50 || counts["pm_card_chargeDeclined A"] != 30 || counts[" NONE"] != 20 {
+			t.Errorf("a hundred orders are %v", counts)
+		}
+		if len(slices.Compact(slices.Clone(hundred))) < 30 {
+			t.Errorf("the orders come in blocks: %q", hundred)
+		}
+	}
+	if slices.Equal(s.asked[:100], s.asked[100:200]) {
+		t.Error("the second hundred is in the order of the first")
+	}
+}
+
+func TestARunThatIsRepeatedPlacesOrdersOfItsOwn(t *testing.T) {
+	s := &shop{t: t}
+	c := config(s)
+	c.Concurrency, c.Orders, c.Mix = 2, 10, loadtest.Mix{Cancel: 100}
+	run(t, c)
+	run(t, c)
+	if len(s.keys) != 20 {
+		t.Errorf("%d idempotency keys: the second run was answered with orders of the first", len(s.keys))
 	}
 }
 

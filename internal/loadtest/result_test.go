@@ -58,6 +58,9 @@ func TestThePointsOfASeriesAreSeconds(t *testing.T) {
 		if none := i == 2 || i == 3; none != (p.P50Ms == nil) || none != (p.P99Ms == nil) || none && p.OrdersPerSecond != 0 {
 			t.Errorf("second %d: %+v", i, p)
 		}
+		if p.P50Ms != nil && !(*p.P50Ms < *p.P99Ms) {
+			t.Errorf("second %d: half took up to %g ms, 99 percent up to %g", i, *p.P50Ms, *p.P99Ms)
+		}
 		errors += p.Errors
 		if i < 4 {
 			orders += p.OrdersPerSecond
