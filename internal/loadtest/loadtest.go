@@ -59,10 +59,10 @@ func (r *run) measure(ctx context.Context) Result {
 	now := r.Now()
 	p := &pacer{now: r.Now, rate: r.Rate, limit: r.planned(), begin: now, end: now.Add(r.Duration), deck: newDeck(r.Config)}
 	rec := newRecorder(now)
-	r.drive(ctx, p, rec, func() { r.show(rec.snapshot(r.Now(), p.pace(ctx))) })
-	last := p.pace(ctx)
-	out := rec.result(r.Now(), last)
-	out.Interrupted = last.stopped || out.Abandoned > 0
+	pace := func() pace { return p.pace(ctx) }
+	r.drive(ctx, p, rec, func() { r.show(rec.snapshot(r.Now(), pace)) })
+	out := rec.result(r.Now(), pace)
+	out.Interrupted = pace().stopped || out.Abandoned > 0
 	out.MaxInFlight, out.Mix, out.Products, out.Warmup, out.Seed = r.MaxInFlight, r.Mix, len(r.Products), r.Warmup, r.Seed
 	if r.Hot {
 		out.Products = 1

@@ -396,7 +396,7 @@ func TestARunIsShownFourTimesASecond(t *testing.T) {
 		phases := map[loadtest.Phase]int{}
 		for i, s := range shown {
 			phases[s.Phase]++
-			if s.Started != s.Done+s.InFlight || i > 0 && s.Done < shown[i-1].Done || s.Rate != 100 {
+			if s.Started != s.Done+s.InFlight || s.InFlight < 0 || s.InFlight > 256 || i > 0 && s.Done < shown[i-1].Done || s.Rate != 100 {
 				t.Errorf("snapshot %d is %+v", i, s)
 			}
 			if len(s.Series) > int(s.ElapsedSeconds) {

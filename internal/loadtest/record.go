@@ -128,10 +128,12 @@ func (r *recorder) series(now time.Time) []Point {
 	return append(slices.Clone(r.points[:whole-1]), both.point(whole-1, 1+piece))
 }
 
-// snapshot is the run as it stands at now.
-func (r *recorder) snapshot(now time.Time, p pace) Snapshot {
+// snapshot is the run as it stands at now. The pace is asked for while no order can be recorded: else one that was started and came back
+// in between would make the orders in flight less than none.
+func (r *recorder) snapshot(now time.Time, read func() pace) Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	p := read()
 	r.advance(now)
 	good := r.done - r.counts.Errors()
 	elapsed := now.Sub(r.begin).Seconds()
@@ -157,8 +159,8 @@ func (r *recorder) pass(now time.Time, good int64) float64 {
 }
 
 // result is the run at its end.
-func (r *recorder) result(now time.Time, p pace) Result {
-	s := r.snapshot(now, p)
+func (r *recorder) result(now time.Time, read func() pace) Result {
+	s := r.snapshot(now, read)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.Phase, s.Series = Done, r.series(now)
