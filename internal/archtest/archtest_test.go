@@ -155,6 +155,9 @@ func TestWalls(t *testing.T) {
 	each("export reads orders and writes nothing but rows", internal("export"), func(imported string) bool {
 		return imported != "net/http" && imported != "os" && room(imported) != "httpapi" && !slices.Contains(adapters, room(imported))
 	})
+	each("the dashboard is a client of the interface, and knows no service and no store", internal("dashboard"), func(imported string) bool {
+		return standard(imported) || slices.Contains([]string{"httpapi/apigen", "sagagraph", "loadtest"}, room(imported))
+	})
 	each("loadtest knows CloudFlow by its interface alone", internal("loadtest"), func(imported string) bool {
 		return !strings.HasPrefix(imported, module) || slices.Contains([]string{"fault", "httpapi/apigen"}, room(imported))
 	})

@@ -27,13 +27,14 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/sagagraph"
 )
 
 // Config of the pages. API is required.
 type Config struct {
 	API         http.Handler // all routes: an operator's pages need those of customers, too
 	Development bool         // nobody proves anything, and the scenarios can be played
-	Graph       Graph        // of the saga; nil: none is drawn
+	Graph       sagagraph.Graph
 	Log         func(text string) []string
 	// Chain says whether an order's log is unbroken; nil: it is not checked.
 	Chain func(ctx context.Context, orderID string) error

@@ -13,15 +13,8 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/sagagraph"
 )
-
-// A Graph draws the saga: its states and, in colour, the way that an execution took. What it writes stands in a page as it is.
-type Graph interface {
-	// SVG draws the states that were visited, in their order; current is where it stands ("": nowhere), failed those whose task failed.
-	SVG(visited []string, current string, failed []string) (template.HTML, error)
-	// Undoes reports whether a state belongs to the compensation.
-	Undoes(state string) bool
-}
 
 // A page is what every template gets.
 type page struct {
@@ -287,30 +280,27 @@ func (v *visit) saga(s *story, id string) error {
 		return err
 	}
 	s.Saga = &saga
-	var undoes func(string) bool
-	if v.d.c.Graph != nil {
-		undoes = v.d.c.Graph.Undoes
+	s.Spans = spansOf(saga, v.d.undoes, v.d.c.Now())
+	steps := make([]sagagraph.Step, len(saga.History))
+	for i, e := range saga.History {
+		steps[i] = sagagraph.Step{Type: e.Type, State: deref(e.State)}
 	}
-	s.Spans = spansOf(saga, undoes, v.d.c.Now())
-	if v.d.c.Graph == nil {
-		return nil
+	var drawing strings.Builder
+	if err := v.d.c.Graph.SVG(&drawing, sagagraph.PathOf(steps)); err != nil {
+		return err
 	}
-	var visited, failed []string
-	for _, span := range s.Spans {
-		if span.Attempt > 0 {
-			continue
+	s.Graph = template.HTML(drawing.String()) //nolint:gosec // sagagraph escapes every text that it is given
+	return nil
+}
+
+// undoes reports whether a state belongs to the compensation.
+func (d *server) undoes(state string) bool {
+	for _, n := range d.c.Graph.Nodes {
+		if n.Name == state {
+			return n.Compensation
 		}
-		visited = append(visited, span.State)
-		if span.Error != "" {
-			failed = append(failed, span.State)
-		}
 	}
-	current := ""
-	if saga.Status == apigen.SagaStatusRUNNING && len(visited) > 0 {
-		current = visited[len(visited)-1]
-	}
-	s.Graph, err = v.d.c.Graph.SVG(visited, current, failed)
-	return err
+	return false
 }
 
 func (d *server) order(v *visit, w http.ResponseWriter) error {

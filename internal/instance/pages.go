@@ -2,19 +2,28 @@ package instance
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/observe"
 	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/saga"
+	"github.com/utkarsh698/cloudflow/internal/sagagraph"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
 // pages are the dashboard over all routes of the API.
 func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashboard, error) {
+	machine, err := asl.Parse(saga.Definition(saga.LocalResources()))
+	if err != nil {
+		return nil, fmt.Errorf("the saga that is built in: %w", err)
+	}
 	c := dashboard.Config{
+		Graph: sagagraph.New(machine),
 		API: all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
 		Logger: i.log.With("service", "dashboard"),
 	}

@@ -63,6 +63,8 @@ func (d *drawing) ink(s stroke) string {
 	switch {
 	case s.taken && s.kind == Catch:
 		return red
+	case s.undo:
+		return amber
 	case s.taken:
 		return green
 	case d.t.any:

@@ -165,7 +165,7 @@ func TestThePathIsMarked(t *testing.T) {
 	}
 	slices.Sort(taken)
 	if want := []string{
-		"edge catch taken ChargePayment RecordPaymentFailure", "edge next taken Enter ReserveStock", "edge next taken RecordPaymentFailure ReleaseStock",
+		"edge catch taken undo ChargePayment RecordPaymentFailure", "edge next taken Enter ReserveStock", "edge next taken undo RecordPaymentFailure ReleaseStock",
 		"edge next taken RecordReservation ChargePayment", "edge next taken ReserveStock RecordReservation",
 	}; !slices.Equal(taken, want) {
 		t.Errorf("taken are %q", taken)

@@ -13,7 +13,7 @@ import (
 //
 //	svg.saga-graph        .with-path if an execution is shown: then what has not been visited or taken should be faint
 //	rect.lane.compensation, text.lane-title
-//	path.edge             .next or .catch; .jump, .back, .taken
+//	path.edge             .next or .catch; .jump, .back, .taken; .undo if it was taken from or to the compensation
 //	path.arrow            the same, but .back: the heads of the edges
 //	circle.start, path.start
 //	g.state               .task, .choice, .pass, .wait, .succeed or .fail; .compensation; .visited, .failed, .current
@@ -140,9 +140,18 @@ func (g Graph) describe(p Path) string {
 type stroke struct {
 	kind        Kind
 	jump, taken bool
+	undo        bool // taken, from or to a state of the compensation
 }
 
-func (d *drawing) strokeOf(e Edge) stroke { return stroke{e.Kind, e.Jump, d.t.took(e)} }
+func (d *drawing) strokeOf(e Edge) stroke {
+	s := stroke{kind: e.Kind, jump: e.Jump, taken: d.t.took(e)}
+	if s.taken {
+		from, _ := d.g.node(e.From)
+		to, _ := d.g.node(e.To)
+		s.undo = from.Compensation || to.Compensation
+	}
+	return s
+}
 
 func (s stroke) classes() string {
 	class := string(s.kind)
@@ -151,6 +160,9 @@ func (s stroke) classes() string {
 	}
 	if s.taken {
 		class += " taken"
+	}
+	if s.undo {
+		class += " undo"
 	}
 	return class
 }
