@@ -165,8 +165,8 @@ func TestThePathIsMarked(t *testing.T) {
 	}
 	slices.Sort(taken)
 	if want := []string{
-		"edge catch taken undo ChargePayment RecordPaymentFailure", "edge next taken Enter ReserveStock", "edge next taken undo RecordPaymentFailure ReleaseStock",
-		"edge next taken RecordReservation ChargePayment", "edge next taken ReserveStock RecordReservation",
+		"edge catch taken undo ChargePayment RecordPaymentFailure", "edge next taken Enter ReserveStock", "edge next taken RecordReservation ChargePayment",
+		"edge next taken ReserveStock RecordReservation", "edge next taken undo RecordPaymentFailure ReleaseStock",
 	}; !slices.Equal(taken, want) {
 		t.Errorf("taken are %q", taken)
 	}
