@@ -12,9 +12,10 @@ import { play } from "./play.js";
 const pace = 1000; // between two requests for what is live
 const said = document.getElementById("said");
 
-// say puts a line into the live region: what changed, for who does not see it.
-function say(text) {
+// say puts a line into the live region. What the page shows anyway is only heard, by who does not see it.
+function say(text, how = "seen") {
   const line = document.createElement("p");
+  line.className = how;
   line.textContent = text;
   said.replaceChildren(line);
   clearTimeout(say.timer);
@@ -107,7 +108,7 @@ async function send(form, button) {
       button?.classList.add("chosen");
     }
     const outcome = document.querySelector(`#${CSS.escape(ids[0])} .said-outcome`);
-    if (outcome) say(outcome.textContent.trim().replace(/\s+/g, " "));
+    if (outcome) say(outcome.textContent.trim().replace(/\s+/g, " "), "heard");
   } catch {
     say("The server cannot be reached.");
   } finally {
