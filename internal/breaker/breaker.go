@@ -54,6 +54,7 @@ type Breaker struct {
 	loadedAt time.Time
 	retryAt  time.Time // the store failed: it is not asked before this
 	window   window
+	since    time.Time // when rec's state was seen to change; zero: it was not
 }
 
 // Config of a Breaker. A zero member means the default, except CacheFor.
@@ -342,6 +343,7 @@ type Snapshot struct {
 	Attempt    int64     // how many times it opened since it was last closed
 	PermitsOut int       // in HALF_OPEN, with a lease that lives
 	Successes  int64     // of probes, in HALF_OPEN
+	Since      time.Time // when this process saw it come into this state; zero: it has known no other
 }
 
 // State is the circuit as this process knows it, no older than CacheFor. If the store cannot be read it is older, and the
@@ -357,7 +359,7 @@ func (b *Breaker) State(ctx context.Context) (Snapshot, error) {
 	defer b.mu.Unlock()
 	s := Snapshot{
 		Name: b.name, State: b.rec.State, Generation: b.rec.Generation, Failures: b.rec.Failures,
-		Attempt: b.rec.Attempt, Successes: b.rec.Successes,
+		Attempt: b.rec.Attempt, Successes: b.rec.Successes, Since: b.since,
 	}
 	if s.State == Open {
 		s.OpenUntil = time.UnixMilli(b.rec.OpenUntil).UTC()

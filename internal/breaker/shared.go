@@ -103,6 +103,7 @@ func (b *Breaker) changed(from State, generation bool) {
 	if from == b.rec.State {
 		return
 	}
+	b.since = b.c.Now()
 	b.c.Log.Warn("Circuit breaker changed", "breaker", b.name, "from", string(from), "to", string(b.rec.State), "generation", b.rec.Generation)
 	if b.c.OnChange != nil {
 		b.c.OnChange(from, b.rec.State)

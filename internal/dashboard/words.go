@@ -16,7 +16,7 @@ import (
 var helpers = template.FuncMap{
 	"money": money, "took": took, "clock": clock, "outcome": outcome, "short": short, "thousands": thousands, "bar": barOf, "service": service,
 	"logLine": logLine, "dataOf": dataOf, "lower": strings.ToLower, "step": step, "until": func(t *time.Time) int64 { return seconds(t) },
-	"deref": deref, "values": values,
+	"age": age, "deref": deref, "values": values,
 }
 
 // money is cents for people: 149900 is 1,499.00.
@@ -65,6 +65,9 @@ func seconds(t *time.Time) int64 {
 	}
 	return int64(math.Max(0, math.Ceil(time.Until(*t).Seconds())))
 }
+
+// age is how long ago a moment was, in whole seconds: 14m32s.
+func age(t *time.Time) string { return max(0, time.Since(*t).Truncate(time.Second)).String() }
 
 // outcome says in a sentence how an order stands.
 func outcome(s *story) string {

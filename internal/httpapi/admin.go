@@ -20,6 +20,7 @@ type breakerView struct {
 	Attempt    int64      `json:"attempt"`
 	PermitsOut int        `json:"permits_out"`
 	Successes  int64      `json:"probe_successes"`
+	Since      *time.Time `json:"since,omitempty"`
 	Stale      bool       `json:"stale,omitempty"`
 }
 
@@ -36,6 +37,7 @@ func viewOfBreaker(s breaker.Snapshot, stale bool) breakerView {
 		until := s.OpenUntil.UTC()
 		v.OpenUntil = &until
 	}
+	v.Since = moment(s.Since)
 	return v
 }
 

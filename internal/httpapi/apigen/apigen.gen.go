@@ -455,6 +455,9 @@ type Breaker struct {
 	// ProbeSuccesses Of those that tried, while HALF_OPEN; two close it.
 	ProbeSuccesses int64 `json:"probe_successes"`
 
+	// Since When this process saw it come into this state. Absent: it has known no other.
+	Since *time.Time `json:"since,omitempty"`
+
 	// Stale true: the store could not be read, and this is what this process goes by. Absent otherwise.
 	Stale *bool `json:"stale,omitempty"`
 
