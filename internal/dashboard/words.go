@@ -14,7 +14,7 @@ import (
 
 // helpers are what templates call.
 var helpers = template.FuncMap{
-	"money": money, "took": took, "clock": clock, "outcome": outcome, "short": short, "thousands": thousands, "bar": barOf, "service": service,
+	"money": money, "precise": precise, "times": times, "took": took, "clock": clock, "outcome": outcome, "short": short, "thousands": thousands, "bar": barOf, "service": service,
 	"logLine": logLine, "dataOf": dataOf, "lower": strings.ToLower, "step": step, "until": func(t *time.Time) int64 { return seconds(t) },
 	"age": age, "deref": deref, "values": values,
 }
@@ -53,6 +53,27 @@ func took(d time.Duration) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return d.Round(time.Second).String()
+}
+
+// precise is a short duration that was measured in this process: 0.31 ms.
+func precise(d time.Duration) string {
+	if d >= 10*time.Millisecond {
+		return took(d)
+	}
+	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
+}
+
+// times is how often: once, twice, 3 times.
+func times(n int64) string {
+	switch n {
+	case 0:
+		return "never"
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return thousands(n) + " times"
 }
 
 // clock is a moment of a day, in UTC as the log has it.
