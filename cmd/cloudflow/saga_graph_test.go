@@ -44,7 +44,7 @@ func TestSagaGraphCommand(t *testing.T) {
 	t.Run("an order's way is painted", func(t *testing.T) {
 		r := s.cli("saga", "graph", "--order", declined.OrderID).exits(0).prints(
 			`class="state task visited failed" data-state="ChargePayment"`, `class="state task compensation visited" data-state="ReleaseStock"`,
-			`class="edge catch taken" data-from="ChargePayment" data-to="RecordPaymentFailure"`, `class="state succeed visited" data-state="Done"`)
+			`class="edge catch taken undo" data-from="ChargePayment" data-to="RecordPaymentFailure"`, `class="state succeed visited" data-state="Done"`)
 		wellFormed(t, r.out)
 		r = s.cli("saga", "graph", "--order", good.OrderID).exits(0).prints(`class="state task visited" data-state="ChargePayment"`)
 		if strings.Contains(r.out, "compensation visited") || strings.Contains(r.out, "failed\"") || strings.Contains(r.out, "current\"") {

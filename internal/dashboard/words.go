@@ -117,6 +117,7 @@ func outcome(s *story) string {
 		return fmt.Sprintf("Cancelled%s: whatever was done for it was undone.", inTime)
 	case apigen.OrderStatusREVIEW:
 		return "A person has to look at it: the saga could not end by itself. What was done stays done until it is redriven."
+	case apigen.OrderStatusPENDING:
 	}
 	if s.Saga != nil && s.Saga.State != nil && *s.Saga.State != "" {
 		return "Under way: the saga is at " + *s.Saga.State + "."

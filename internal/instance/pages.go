@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
@@ -24,7 +25,7 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 	}
 	c := dashboard.Config{
 		Graph: sagagraph.New(machine),
-		API: all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
+		API:   all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
 		Logger: i.log.With("service", "dashboard"),
 	}
 	if tail != nil {
@@ -72,8 +73,29 @@ func (i *Instance) notification(ctx context.Context, orderID string, version int
 	}, true, nil
 }
 
-// follow tells of everything that happens to orders from now on. What it cannot read it leaves out: the board is for looking, and nothing else.
+// followPause is how long the board waits for a store that did not answer.
+const followPause = time.Second
+
+// follow tells of everything that happens to orders from now on. What it cannot read it leaves out and goes on: the board is for looking,
+// and no reason to stop taking orders.
 func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error {
+	for {
+		err := i.tell(ctx, each)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end, whatever that broke off
+		}
+		i.log.WarnContext(ctx, "The board misses events", "service", "dashboard", "error", err.Error())
+		timer := time.NewTimer(followPause)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// tell is follow until something cannot be read, or ctx ends.
+func (i *Instance) tell(ctx context.Context, each func(dashboard.Event)) error {
 	at, err := i.App.Orders.NewsEnd(ctx)
 	if err != nil {
 		return err
@@ -81,10 +103,7 @@ func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error
 	for {
 		grow := i.App.Orders.NewsGrow()
 		news, err := i.App.Orders.News(ctx, at)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		for _, n := range news.Notices {
@@ -96,7 +115,7 @@ func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-grow:
 		}
 	}
