@@ -238,6 +238,11 @@ func (s *story) Pending() bool {
 	return s.Order.Status == apigen.OrderStatusPENDING || s.Saga == nil || s.Saga.Status == apigen.SagaStatusRUNNING
 }
 
+// Untold reports whether the customer may be told any moment. After some seconds the relay is away, and the live feed says what comes of it.
+func (s *story) Untold() bool {
+	return s.Ended != nil && s.Notification == nil && time.Since(*s.Ended) < 10*time.Second
+}
+
 func (v *visit) story(id string, version int64) (*story, error) {
 	s := &story{Version: version}
 	params := &apigen.GetOrderParams{}
@@ -337,6 +342,9 @@ func (v *visit) around(s *story) error {
 	if err := v.notified(ctx, s); err != nil {
 		return err
 	}
+	if s.Notification != nil && s.Saga != nil {
+		s.Spans = append(s.Spans, told(s.Notification, *s.Ended, s.Saga.StartedAt, v.d.c.Now()))
+	}
 	if v.d.c.Log == nil {
 		return nil
 	}
@@ -345,6 +353,9 @@ func (v *visit) around(s *story) error {
 		if strings.Contains(line, `"message":"`+replayedMessage+`"`) {
 			s.Replays++
 		}
+	}
+	if s.Saga != nil {
+		addLines(s.Spans, s.Lines, s.Saga.StartedAt)
 	}
 	return nil
 }

@@ -173,7 +173,7 @@ func barOf(s span, all []span) bar {
 }
 
 // A logged is a log line taken apart for reading.
-type logged struct{ Time, Level, Service, Message, Rest string }
+type logged struct{ Stamp, Time, Level, Service, Message, Rest string }
 
 // logLine takes a line apart; what is none of ours is its rest.
 func logLine(line string) logged {
@@ -187,7 +187,8 @@ func logLine(line string) logged {
 		return v
 	}
 	l := logged{Level: take("level"), Service: take("service"), Message: take("message")}
-	if at, err := time.Parse(time.RFC3339Nano, take("timestamp")); err == nil {
+	l.Stamp = take("timestamp")
+	if at, err := time.Parse(time.RFC3339Nano, l.Stamp); err == nil {
 		l.Time = clock(at)
 	}
 	delete(members, "order_id")
