@@ -49,13 +49,13 @@ func TestTheFeedPausesAndResumes(t *testing.T) {
 
 func TestAPartThatComesAnewKeepsTheFocus(t *testing.T) {
 	s := newShop(t)
-	for _, focused := range []string{`#shelf form[action$="/MOUSE-01/restock"] button`, `#breakers form[action$="/payment-refund/trip"] button`} {
+	for key, focused := range map[string]string{"1": `#shelf form[action$="/MOUSE-01/restock"] button`, "2": `#breakers form[action$="/payment-refund/trip"] button`} {
 		tb := newTab(t, s.url)
 		tb.open("/dashboard/operations")
 		tb.awaitText("#feed-state", "live")
 		read[bool](tb, `(document.querySelector(`+quote(focused)+`).focus({ preventScroll: true }), window.was = document.activeElement, true)`)
 		s.call(http.StatusOK, "POST", "/admin/breakers/payment-charge/trip", nil)
-		s.call(http.StatusOK, "POST", "/products/MOUSE-01/restock", apigen.RestockRequest{Quantity: 1}, "Idempotency-Key", tb.t.Name()+focused)
+		s.call(http.StatusOK, "POST", "/products/MOUSE-01/restock", apigen.RestockRequest{Quantity: 1}, "Idempotency-Key", key)
 		s.call(http.StatusOK, "POST", "/admin/breakers/payment-charge/reset", nil)
 		s.place("ada", "MOUSE-01", provider.Visa)
 		tb.await("the part is another", `!window.was.isConnected`)
