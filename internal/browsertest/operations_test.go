@@ -104,8 +104,6 @@ func TestAnOperatorRedrivesASagaThatWaitsForAPerson(t *testing.T) {
 	tb.awaitText("#story .said-outcome", "REVIEW Its saga has failed and waits for a person.")
 	tb.open("/dashboard/orders")
 	tb.await("the list says so", row(id)+`.closest("tr").textContent.includes("REVIEW")`)
-	tb.open("/dashboard/orders?status=REVIEW")
-	tb.await("the filter finds it", row(id))
 
 	// What was taken is reserved again, by hand.
 	if err := s.i.Dir.Store.Update(t.Context(), func(tx *store.Tx) error {
@@ -116,7 +114,7 @@ func TestAnOperatorRedrivesASagaThatWaitsForAPerson(t *testing.T) {
 	}
 	commit(s.i.App.Inventory.Reserve(t.Context(), lines))
 	tb.open("/dashboard/operations")
-	reason := strings.Join(hostile, " ")[:190]
+	reason := strings.Join(hostile, " ")
 	tb.fill(form+` input[name="reason"]`, reason)
 	tb.click(form + " button")
 	tb.await("the order's page is there", `location.pathname === "/dashboard/orders/`+id+`" && document.querySelector("#story")`)
