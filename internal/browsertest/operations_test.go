@@ -119,7 +119,7 @@ func TestAnOperatorRedrivesASagaThatWaitsForAPerson(t *testing.T) {
 	tb.click(form + " button")
 	tb.await("the order's page is there", `location.pathname === "/dashboard/orders/`+id+`" && document.querySelector("#story")`)
 	tb.awaitText("#story .said-outcome", "CONFIRMED")
-	tb.await("the saga has come to its end", `!document.querySelector("#story").dataset.poll && !document.querySelector("#story").textContent.includes("REVIEW")`)
+	tb.await("the saga has come to its end", `!document.querySelector("#story").dataset.poll && !document.querySelector("#story .said-outcome").textContent.includes("REVIEW")`)
 	tb.await("the log has the reason", `[...document.querySelectorAll(".log tr")].some((r) => r.textContent.includes("SAGA_REDRIVEN") && r.textContent.includes("onerror"))`)
 	tb.inert()
 	tb.open("/dashboard/operations")
