@@ -44,7 +44,7 @@ function take(text, ids) {
     const fresh = other.getElementById(id);
     if (!old || !fresh || old.isEqualNode(fresh)) continue;
     const at = old.contains(document.activeElement) ? document.activeElement : null;
-    const before = old.querySelectorAll(".waterfall > li").length;
+    const before = old.dataset.at === fresh.dataset.at ? old.querySelectorAll(".waterfall > li").length : 0; // another run begins anew
     old.replaceWith(document.adoptNode(fresh));
     if (at) twin(at, old, fresh)?.focus({ preventScroll: true });
     arrange(fresh);
