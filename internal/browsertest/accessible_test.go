@@ -232,6 +232,16 @@ func TestWhoWantsLessMotionSeesNone(t *testing.T) {
 				t.Errorf("%d parts moved, want any: %v", moved, want)
 			}
 			tb.await("everything has come", `!document.querySelector(".to-come")`)
+			read[bool](tb, "(window.moved = 0, true)")
+			tb.click("#play-happy-path") // after another run, of which more rows stand there
+			scenarios[0].is(tb)
+			tb.await("everything has come", `!document.querySelector(".to-come")`)
+			if moved := read[int](tb, "window.moved"); (moved > 0) != want {
+				t.Errorf("after another run %d parts moved, want any: %v", moved, want)
+			}
+			if faint := read[float64](tb, `((e) => { e.style.transition = "none"; e.classList.add("to-come"); const o = Number(getComputedStyle(e).opacity); e.classList.remove("to-come"); return o; })(document.querySelector("#run .edge.taken"))`); faint > 0.5 {
+				leftToStyle(t, "an edge that is to come has the opacity %v: .saga-graph .edge.taken wins over .to-come", faint)
+			}
 			if !want && read[bool](tb, `document.getAnimations().length > 0 || getComputedStyle(document.documentElement).scrollBehavior !== "auto"`) {
 				t.Error("something still moves")
 			}
