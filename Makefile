@@ -12,7 +12,7 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup run demo build test-unit test test-api test-long bench check fmt vet lint generate generated tidy clean
+.PHONY: help setup deps-browser run demo demo-media build test-unit test test-api test-long bench check fmt vet lint generate generated tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,18 @@ setup: ## download the modules and build the development tools (a few minutes, o
 	$(GO) tool -modfile=tools/go.mod oapi-codegen --version
 	$(LINT) version
 
+deps-browser: ## install the browser that the tests of the pages use (Debian and Ubuntu; elsewhere it says what to install)
+	./tools/deps-browser
+
 run: ## serve on 127.0.0.1:8080 with demo products, data in ./data (ADDR=, DATA= to change)
 	CGO_ENABLED=0 $(GO) run ./cmd/cloudflow serve --demo --addr $(ADDR) --data $(DATA)
 
 demo: ## show the four scenarios, step by step, against a private instance
 	CGO_ENABLED=0 $(GO) run ./cmd/cloudflow demo
+
+demo-media: ## make the README's pictures from the real pages, demo/*.png and demo/demo.gif (a minute; needs a browser)
+	mkdir -p demo
+	CLOUDFLOW_MEDIA=$(CURDIR)/demo $(GO) test -count=1 -timeout 5m -run '^TestTheReadmesPicturesAreMade$$' -v ./internal/browsertest
 
 build: ## build bin/cloudflow
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cloudflow ./cmd/cloudflow

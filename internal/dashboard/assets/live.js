@@ -28,6 +28,14 @@ function busyIn(part) {
   return part.contains(at) && at.matches("input, select, textarea") || part.querySelector("details[open]") !== null;
 }
 
+// twin finds what somebody was at in a part that has come anew: keyboards go on where they were.
+function twin(at, old, fresh) {
+  if (at === old) return fresh;
+  const marks = (e) => JSON.stringify([e.id, e.name, e.type === "checkbox" && e.value, e.getAttribute("href"), e.form?.getAttribute("action")]);
+  const alike = (part) => [...part.querySelectorAll(at.tagName)].filter((e) => marks(e) === marks(at));
+  return alike(fresh)[alike(old).indexOf(at)];
+}
+
 // take replaces parts of this page by those of another.
 function take(text, ids) {
   const other = new DOMParser().parseFromString(text, "text/html");
@@ -36,10 +44,10 @@ function take(text, ids) {
     const old = document.getElementById(id);
     const fresh = other.getElementById(id);
     if (!old || !fresh || old.isEqualNode(fresh)) continue;
-    const focus = old.contains(document.activeElement) ? document.activeElement.id || document.activeElement.name : "";
-    const before = old.querySelectorAll(".waterfall > li").length;
+    const at = old.contains(document.activeElement) ? document.activeElement : null;
+    const before = old.dataset.at === fresh.dataset.at ? old.querySelectorAll(".waterfall > li").length : 0; // another run begins anew
     old.replaceWith(document.adoptNode(fresh));
-    if (focus) (fresh.querySelector(`[name="${CSS.escape(focus)}"]`) ?? document.getElementById(focus))?.focus();
+    if (at) twin(at, old, fresh)?.focus({ preventScroll: true });
     arrange(fresh);
     play(fresh, before);
     taken++;

@@ -8,7 +8,7 @@ export function play(root, from) {
   const states = [...root.querySelectorAll(".saga-graph [data-state].visited")];
   const order = rows.map((row) => row.querySelector(".name")?.textContent ?? "");
   const steps = order.map((name, i) => [rows[i], ...states.filter((s) => s.dataset.state === name)]);
-  const edges = [...root.querySelectorAll(".saga-graph .edge.taken")];
+  const edges = [...root.querySelectorAll(".saga-graph .edge.taken")].filter((edge) => order.includes(edge.dataset.to));
   for (const step of steps) for (const part of step) part.classList.add("to-come");
   for (const edge of edges) edge.classList.add("to-come");
   steps.forEach((step, i) => setTimeout(() => {
