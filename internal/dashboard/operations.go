@@ -74,9 +74,6 @@ func (d *server) moveBreaker(v *visit, w http.ResponseWriter) error {
 }
 
 func (d *server) restock(v *visit, w http.ResponseWriter) error {
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
-	}
 	quantity, err := strconv.ParseInt(strings.TrimSpace(v.r.PostForm.Get("quantity")), 10, 64)
 	if err != nil {
 		return badForm("The quantity %.40q is not a whole number.", v.r.PostForm.Get("quantity"))
@@ -88,9 +85,6 @@ func (d *server) restock(v *visit, w http.ResponseWriter) error {
 }
 
 func (d *server) redrive(v *visit, w http.ResponseWriter) error {
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
-	}
 	id, reason := v.r.PathValue("id"), strings.TrimSpace(v.r.PostForm.Get("reason"))
 	if reason == "" {
 		return badForm("A redrive wants a reason: it is kept in the order's log.")
@@ -105,9 +99,6 @@ func (d *server) redrive(v *visit, w http.ResponseWriter) error {
 }
 
 func (d *server) redriveLetters(v *visit, w http.ResponseWriter) error {
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
-	}
 	var body apigen.RedriveLetters
 	if ids := v.r.PostForm["id"]; len(ids) > 0 {
 		body.Ids = &ids

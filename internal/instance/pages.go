@@ -3,7 +3,9 @@ package instance
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
@@ -24,13 +26,20 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 	}
 	c := dashboard.Config{
 		Graph: sagagraph.New(machine),
-		API: all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
-		Logger: i.log.With("service", "dashboard"),
+		API:   all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
+		LoadURL: i.address,
+		Logger:  i.log.With("service", "dashboard"),
 	}
 	if tail != nil {
 		c.Log = tail.Lines
 	}
 	return dashboard.New(c)
+}
+
+// address is where the instance is called, once it serves; "": nowhere yet, or over TLS, whose certificate says another name than a loop's.
+func (i *Instance) address() string {
+	url, _ := i.url.Load().(string)
+	return url
 }
 
 // withPages answers the dashboard's paths from the pages and all others from the API.
@@ -81,11 +90,13 @@ func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error
 	for {
 		grow := i.App.Orders.NewsGrow()
 		news, err := i.App.Orders.News(ctx, at)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was asked to end, and an error is of that
+		}
+		if err != nil { // what is missing on the board is no reason to stop the server
+			i.log.LogAttrs(ctx, slog.LevelError, "The board cannot be kept", slog.String("service", "dashboard"), slog.Any("error", err))
+			rest(ctx, followAgain)
+			continue
 		}
 		for _, n := range news.Notices {
 			each(dashboard.Event{OrderID: n.OrderID, Type: n.Type, Status: n.Status, Version: n.Version, At: n.Timestamp})
@@ -99,5 +110,18 @@ func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error
 			return nil
 		case <-grow:
 		}
+	}
+}
+
+// followAgain is how long the board waits before it asks again for what could not be read.
+const followAgain = time.Second
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
