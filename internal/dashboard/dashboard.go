@@ -44,6 +44,8 @@ type Config struct {
 	Notification func(ctx context.Context, orderID string, version int64) (n Notification, ok bool, err error)
 	// Follow calls each for everything that happens to orders from now on, until ctx ends.
 	Follow func(ctx context.Context, each func(Event)) error
+	// Services are the figures of the service map; nil: there is no map.
+	Services func() []ServiceFigure
 	// LoadURL is where this instance listens, as the load test calls it over HTTP; "" or nil: it cannot be called.
 	LoadURL func() string
 	Now     func() time.Time // nil: time.Now

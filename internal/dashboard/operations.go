@@ -13,6 +13,7 @@ import (
 type operationsData struct {
 	Board    reading
 	Charts   []chart
+	Map      *serviceMap // nil: there are no figures
 	Products []apigen.Product
 	Breakers []apigen.Breaker
 	Review   []apigen.SagaSummary
@@ -45,6 +46,9 @@ func (d *server) operations(v *visit, w http.ResponseWriter) error {
 	}
 	data.Letters, data.More = letters.Letters, letters.NextCursor != nil
 	data.Charts = chartsOf(data.Board)
+	if d.c.Services != nil {
+		data.Map = ptr(mapOf(d.c.Services(), data.Board.Total))
+	}
 	if v.r.URL.Query().Has("verify") {
 		data.Verify = &apigen.VerifyReport{}
 		if err := v.call(data.Verify, func(api *apigen.Client) (*http.Response, error) { return api.Verify(ctx) }); err != nil {

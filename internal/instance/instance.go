@@ -69,6 +69,7 @@ type Instance struct {
 	Keys      *apikey.Keys
 
 	dashboard *dashboard.Dashboard
+	figures   *figures
 	url       atomic.Value // string: where it is served
 
 	access Access
@@ -100,9 +101,11 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	counted := newFigures(c.Now)
 	a, err := app.New(app.Config{
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
-		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends,
+		Sender: counted.sender(c.Sender), NoContact: counted.sender(sender.NewLog(c.Log)), Sends: sends,
+		Gateway: counted.gateway, Task: counted.task,
 		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
 		Now: c.Now, Log: c.Log,
 	})
@@ -115,7 +118,7 @@ func Open(c Config) (*Instance, error) {
 	}
 	i := &Instance{
 		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits,
-		drain: httpapi.NewDrain(), now: c.Now, log: c.Log,
+		drain: httpapi.NewDrain(), figures: counted, now: c.Now, log: c.Log,
 	}
 	principal, err := c.Access.principal(i.Keys)
 	if err != nil {

@@ -27,8 +27,8 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 	c := dashboard.Config{
 		Graph: sagagraph.New(machine),
 		API:   all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
-		LoadURL: i.address,
-		Logger:  i.log.With("service", "dashboard"),
+		LoadURL: i.address, Services: i.services,
+		Logger: i.log.With("service", "dashboard"),
 	}
 	if tail != nil {
 		c.Log = tail.Lines
