@@ -27,7 +27,7 @@ func TestWords(t *testing.T) {
 			10 * time.Second: "10.0 s", 599 * time.Second: "599.0 s", 10 * time.Minute: "10m0s",
 		} {
 			if got := took(d); got != want {
-				t.Errorf("%s is %q, want %q", time.Duration(d), got, want)
+				t.Errorf("%s is %q, want %q", d, got, want)
 			}
 		}
 	})

@@ -26,6 +26,9 @@ func (w *world) post(path string, form url.Values, headers ...string) answer {
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
 	resp, err := w.http.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
@@ -158,4 +161,24 @@ func checkAttributes(element, text string, ids map[string]bool) error {
 // removeValues leaves the names of attributes.
 func removeValues(text string) string {
 	return regexp.MustCompile(`="[^"]*"`).ReplaceAllString(text, "")
+}
+
+func TestPagesAreCheckedWell(t *testing.T) {
+	page := func(body string) string {
+		return "<!doctype html>\n<html lang=\"en\"><head><title>x</title></head><body><nav></nav><main><h1>x</h1>" + body + "</main></body></html>"
+	}
+	for _, good := range []string{"", `<p id="a">1 &lt; 2 &amp; 3</p><input name="x" required>`, `<svg><path d="M0 0"></path></svg>`, `<script src="/a.js"></script>`, "<br>"} {
+		if err := checkHTML(page(good)); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{
+		"<p>", "</p>", "<p></div>", "a & b", "a < b", `<p title="a & b"></p>`, `<p style="color: red"></p>`, `<p onclick="x()"></p>`, `<p ONCLICK="x()"></p>`, "<script>x()</script>",
+		"<style>p {}</style>", `<p id="a"></p><p id="a"></p>`, `<a href="https://evil.example/">x</a>`, `<a href="javascript:x()">x</a>`, "<p title=a></p>", "<h1></h1>", "<!-- -->",
+		`<p title="a" title="b"></p>`, `<img src=x onerror="x()">`,
+	} {
+		if err := checkHTML(page(bad)); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
 }
