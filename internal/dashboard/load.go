@@ -23,6 +23,9 @@ const (
 	loadCustomers = "load-page"
 	// fastest is more orders a second than an instance has been seen to take: so many pieces are put on the shelf for each second.
 	fastest = loadtest.MaxRate
+	// maxAtOnce is half of the connections that an instance takes from one address: the other half is what a client opens while it closes,
+	// and the browser's. With all of them in use nobody could press Stop.
+	maxAtOnce = loadtest.MaxInFlight / 2
 )
 
 // A loadJob is a test that was asked for.
@@ -155,7 +158,7 @@ type loadData struct {
 // loadMost are the bounds of the form.
 type loadMost struct{ Orders, Seconds, Concurrency, Rate int }
 
-var theMost = loadMost{loadtest.MaxOrders, int(loadtest.MaxDuration / time.Second), loadtest.MaxInFlight, loadtest.MaxRate}
+var theMost = loadMost{loadtest.MaxOrders, int(loadtest.MaxDuration / time.Second), maxAtOnce, loadtest.MaxRate}
 
 func (l *loadTest) read() loadData {
 	l.mu.Lock()
@@ -316,6 +319,9 @@ func (v *visit) loadForm() (c loadtest.Config, err error) {
 		if c.Rate, err = strconv.ParseFloat(text, 64); err != nil || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0) {
 			return c, badForm("The field rate is %.40q, which is not a number of orders a second.", text)
 		}
+	}
+	if c.Concurrency > maxAtOnce {
+		return c, badForm("%d orders at once are not from 1 to %d: this page needs some of the connections that an address may have.", c.Concurrency, maxAtOnce)
 	}
 	if c.Mix == (loadtest.Mix{}) {
 		return c, badForm("The parts of the mix add up to 0 percent and not to 100.")

@@ -89,7 +89,7 @@ func TestPagesRefuseALoadTestThatIsNone(t *testing.T) {
 		{"a huge number", aLoad("orders", "99999999999999999999"), "orders"},
 		{"a large number", aLoad("orders", "1000001"), "1000001 orders"},
 		{"a large duration", aLoad("seconds", "2147483647"), "A run of"},
-		{"a large concurrency", aLoad("concurrency", "1001"), "1001 orders at once"},
+		{"a large concurrency", aLoad("concurrency", "501"), "501 orders at once"},
 		{"a huge rate", aLoad("concurrency", "", "rate", "1e300"), "orders a second"},
 		{"an endless rate", aLoad("concurrency", "", "rate", "Inf"), "rate"},
 		{"a rate that is no number", aLoad("concurrency", "", "rate", "NaN"), "rate"},
