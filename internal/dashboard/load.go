@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"html/template"
 	"io"
 	"math"
 	"net/http"
@@ -198,6 +199,9 @@ func (d loadData) Share() int {
 	}
 	return int(100 * min(1, share))
 }
+
+// loadHelpers are what the template of the load test calls, beside those of all.
+var loadHelpers = template.FuncMap{"loadPhase": loadPhase, "count": func(n int) string { return thousands(int64(n)) }}
 
 // loadPhase says what a test is about.
 func loadPhase(p loadtest.Phase) string {

@@ -27,7 +27,7 @@ type page struct {
 
 // parse reads the templates: each page has the layout around it.
 func parse() (map[string]*template.Template, error) {
-	layout, err := template.New("layout.html").Funcs(helpers).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/servicemap.html")
+	layout, err := template.New("layout.html").Funcs(helpers).Funcs(loadHelpers).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/servicemap.html")
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 var helpers = template.FuncMap{
 	"money": money, "took": took, "clock": clock, "outcome": outcome, "short": short, "thousands": thousands, "bar": barOf, "service": service,
 	"logLine": logLine, "dataOf": dataOf, "lower": strings.ToLower, "step": step, "until": func(t *time.Time) int64 { return seconds(t) },
-	"deref": deref, "values": values, "loadPhase": loadPhase, "count": func(n int) string { return thousands(int64(n)) },
+	"deref": deref, "values": values,
 }
 
 // money is cents for people: 149900 is 1,499.00.
@@ -91,9 +91,9 @@ func outcome(s *story) string {
 		return fmt.Sprintf("Refused%s: %s. Nothing was reserved and nothing charged.", inTime, orElse(reason, "it could not be fulfilled"))
 	case apigen.OrderStatusCANCELLED:
 		return fmt.Sprintf("Cancelled%s: whatever was done for it was undone.", inTime)
-	case apigen.OrderStatusPENDING:
 	case apigen.OrderStatusREVIEW:
 		return "A person has to look at it: the saga could not end by itself. What was done stays done until it is redriven."
+	case apigen.OrderStatusPENDING:
 	}
 	if s.Saga != nil && s.Saga.State != nil && *s.Saga.State != "" {
 		return "Under way: the saga is at " + *s.Saga.State + "."

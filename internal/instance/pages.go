@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -27,16 +26,16 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 	c := dashboard.Config{
 		Graph: sagagraph.New(machine),
 		API:   all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
-		LoadURL: i.address, Services: i.services,
 		Logger: i.log.With("service", "dashboard"),
 	}
 	if tail != nil {
 		c.Log = tail.Lines
 	}
+	c.LoadURL, c.Services = i.address, i.services
 	return dashboard.New(c)
 }
 
-// address is where the instance is called, once it serves; "": nowhere yet, or over TLS, whose certificate says another name than a loop's.
+// address is where the instance is called, once it serves. It is "" over TLS: the certificate names somebody else than a loopback address.
 func (i *Instance) address() string {
 	url, _ := i.url.Load().(string)
 	return url
@@ -81,8 +80,29 @@ func (i *Instance) notification(ctx context.Context, orderID string, version int
 	}, true, nil
 }
 
-// follow tells of everything that happens to orders from now on. What it cannot read it leaves out: the board is for looking, and nothing else.
+// followPause is how long the board waits for a store that did not answer.
+const followPause = time.Second
+
+// follow tells of everything that happens to orders from now on. What it cannot read it leaves out and goes on: the board is for looking,
+// and no reason to stop taking orders.
 func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error {
+	for {
+		err := i.tell(ctx, each)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end, whatever that broke off
+		}
+		i.log.WarnContext(ctx, "The board misses events", "service", "dashboard", "error", err.Error())
+		timer := time.NewTimer(followPause)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// tell is follow until something cannot be read, or ctx ends.
+func (i *Instance) tell(ctx context.Context, each func(dashboard.Event)) error {
 	at, err := i.App.Orders.NewsEnd(ctx)
 	if err != nil {
 		return err
@@ -90,13 +110,8 @@ func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error
 	for {
 		grow := i.App.Orders.NewsGrow()
 		news, err := i.App.Orders.News(ctx, at)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was asked to end, and an error is of that
-		}
-		if err != nil { // what is missing on the board is no reason to stop the server
-			i.log.LogAttrs(ctx, slog.LevelError, "The board cannot be kept", slog.String("service", "dashboard"), slog.Any("error", err))
-			rest(ctx, followAgain)
-			continue
+		if err != nil {
+			return err
 		}
 		for _, n := range news.Notices {
 			each(dashboard.Event{OrderID: n.OrderID, Type: n.Type, Status: n.Status, Version: n.Version, At: n.Timestamp})
@@ -107,21 +122,8 @@ func (i *Instance) follow(ctx context.Context, each func(dashboard.Event)) error
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-grow:
 		}
-	}
-}
-
-// followAgain is how long the board waits before it asks again for what could not be read.
-const followAgain = time.Second
-
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
