@@ -39,7 +39,7 @@ func chartsOf(r reading) []chart {
 		return out
 	}
 	return []chart{
-		draw("Orders created / min", counts(r.Created), 0, niceTop(maxOf(counts(r.Created)), 10), chart{Now: fmt.Sprint(r.Total.Created), Says: "in 15 minutes"}, math.NaN()),
+		draw("Orders created / min", counts(r.Created), 0, niceTop(maxOf(counts(r.Created)), 10), chart{Now: thousands(int64(r.Total.Created)), Says: "in 15 minutes"}, math.NaN()),
 		draw("Saga success rate", r.Success, 80, 100, chart{
 			Now: percent(r.Total.Success), Says: fmt.Sprintf("alarm below %d %%", alarmSuccess), Alarm: r.Total.Success.Given && r.Total.Success.Value < alarmSuccess,
 		}, alarmSuccess),

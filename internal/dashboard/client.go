@@ -70,12 +70,9 @@ type visit struct {
 
 func (d *server) visit(r *http.Request) *visit {
 	v := &visit{d: d, r: r}
-	client, err := apigen.NewClient("http://"+r.Host, apigen.WithHTTPClient(local{d.c.API}))
-	if err != nil { // the Host is none: the API says so of every call
-		client = &apigen.Client{Server: "http://invalid/", Client: local{d.c.API}}
-	}
-	client.RequestEditors = append(client.RequestEditors, v.edit)
-	v.api = client
+	// The address is never dialled. The host that the visitor named is put on each call as it is: in an address it would have to be parsed,
+	// and not all that a server takes for a Host is one.
+	v.api = &apigen.Client{Server: "http://cloudflow/", Client: local{d.c.API}, RequestEditors: []apigen.RequestEditorFn{v.edit}}
 	return v
 }
 

@@ -11,7 +11,8 @@
 // forms and links (data-swap) replace a part instead of the page. There is one policy for all of them: no script and no style but our files,
 // nothing from another host.
 //
-// It keeps in memory, for as long as the process runs: the last runs of the scenarios, and fifteen minutes of the board.
+// It keeps in memory, for as long as the process runs: the last runs of the scenarios, fifteen minutes of the board, and the
+// last load test, which is made by internal/loadtest over HTTP as by anybody, from this process.
 package dashboard
 
 import (
@@ -24,6 +25,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
@@ -42,8 +44,12 @@ type Config struct {
 	Notification func(ctx context.Context, orderID string, version int64) (n Notification, ok bool, err error)
 	// Follow calls each for everything that happens to orders from now on, until ctx ends.
 	Follow func(ctx context.Context, each func(Event)) error
-	Now    func() time.Time // nil: time.Now
-	Logger *slog.Logger     // nil: nothing is logged
+	// Services are the figures of the service map; nil: there is no map.
+	Services func() []ServiceFigure
+	// LoadURL is where this instance listens, as the load test calls it over HTTP; "" or nil: it cannot be called.
+	LoadURL func() string
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: nothing is logged
 }
 
 // A Notification is how a customer was told, without whom and what.
@@ -72,6 +78,7 @@ type server struct {
 	pages map[string]*template.Template
 	runs  runs
 	board *board
+	load  *loadTest
 	mux   *http.ServeMux
 }
 
@@ -89,7 +96,7 @@ func New(c Config) (*Dashboard, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &server{c: c, board: newBoard(c.Now)}
+	d := &server{c: c, board: newBoard(c.Now), load: newLoadTest()}
 	var err error
 	if d.pages, err = parse(); err != nil {
 		return nil, err
@@ -102,7 +109,11 @@ func New(c Config) (*Dashboard, error) {
 	page := func(pattern string, h func(*visit, http.ResponseWriter) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v := d.visit(r)
-			if err := h(v, w); err != nil {
+			err := v.form()
+			if err == nil {
+				err = h(v, w)
+			}
+			if err != nil {
 				d.refuse(w, r, err)
 			}
 		})
@@ -120,6 +131,12 @@ func New(c Config) (*Dashboard, error) {
 	page("POST /dashboard/products/{id}/restock", d.restock)
 	page("POST /dashboard/sagas/{id}/redrive", d.redrive)
 	page("POST /dashboard/dlq/redrive", d.redriveLetters)
+	page("GET /dashboard/load", d.showLoad)
+	page("POST /dashboard/load", d.startLoad)
+	page("POST /dashboard/load/stop", d.stopLoad)
+	page("GET /dashboard/load/latency.svg", d.loadFile("latency.svg", "image/svg+xml", latencyFile))
+	page("GET /dashboard/load/distribution.svg", d.loadFile("distribution.svg", "image/svg+xml", distributionFile))
+	page("GET /dashboard/load/series.csv", d.loadFile("series.csv", "text/csv; charset=utf-8", seriesFile))
 	mux.Handle("GET /dashboard/assets/", http.StripPrefix("/dashboard/assets/", cached(http.FileServerFS(assets))))
 	mux.Handle("GET /dashboard/api/", http.StripPrefix("/dashboard/api", d.passOn()))
 	page("/", func(*visit, http.ResponseWriter) error {
@@ -129,8 +146,13 @@ func New(c Config) (*Dashboard, error) {
 	return &Dashboard{Handler: guarded(mux), s: d}, nil
 }
 
-// Run keeps the board until ctx ends.
+// Run keeps the board and makes the load tests until ctx ends, which ends the one that runs: it returns when that has.
 func (d *Dashboard) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var loads sync.WaitGroup
+	defer loads.Wait()
+	defer cancel()
+	loads.Go(func() { d.s.load.run(ctx) })
 	if d.s.c.Follow == nil {
 		<-ctx.Done()
 		return nil
@@ -209,5 +231,21 @@ func (v *visit) allowed() error {
 // see sends the browser to another page after something was done.
 func see(w http.ResponseWriter, r *http.Request, format string, args ...any) error {
 	http.Redirect(w, r, fmt.Sprintf(format, args...), http.StatusSeeOther)
+	return nil
+}
+
+// form reads the form of a POST before anything is done. A body that is over its bound is 413.
+func (v *visit) form() error {
+	if v.r.Method != http.MethodPost {
+		return nil
+	}
+	err := v.r.ParseForm()
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &refusal{Status: http.StatusRequestEntityTooLarge, Code: "PAYLOAD_TOO_LARGE", Message: fmt.Sprintf("A form has up to %d bytes.", large.Limit)}
+	case err != nil:
+		return badForm("The form cannot be read.")
+	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 type operationsData struct {
 	Board    reading
 	Charts   []chart
+	Map      *serviceMap // nil: there are no figures
 	Products []apigen.Product
 	Breakers []apigen.Breaker
 	Review   []apigen.SagaSummary
@@ -45,6 +46,9 @@ func (d *server) operations(v *visit, w http.ResponseWriter) error {
 	}
 	data.Letters, data.More = letters.Letters, letters.NextCursor != nil
 	data.Charts = chartsOf(data.Board)
+	if d.c.Services != nil {
+		data.Map = ptr(mapOf(d.c.Services(), data.Board.Total))
+	}
 	if v.r.URL.Query().Has("verify") {
 		data.Verify = &apigen.VerifyReport{}
 		if err := v.call(data.Verify, func(api *apigen.Client) (*http.Response, error) { return api.Verify(ctx) }); err != nil {
@@ -74,9 +78,6 @@ func (d *server) moveBreaker(v *visit, w http.ResponseWriter) error {
 }
 
 func (d *server) restock(v *visit, w http.ResponseWriter) error {
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
-	}
 	quantity, err := strconv.ParseInt(strings.TrimSpace(v.r.PostForm.Get("quantity")), 10, 64)
 	if err != nil {
 		return badForm("The quantity %.40q is not a whole number.", v.r.PostForm.Get("quantity"))
@@ -88,9 +89,6 @@ func (d *server) restock(v *visit, w http.ResponseWriter) error {
 }
 
 func (d *server) redrive(v *visit, w http.ResponseWriter) error {
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
-	}
 	id, reason := v.r.PathValue("id"), strings.TrimSpace(v.r.PostForm.Get("reason"))
 	if reason == "" {
 		return badForm("A redrive wants a reason: it is kept in the order's log.")
@@ -105,9 +103,6 @@ func (d *server) redrive(v *visit, w http.ResponseWriter) error {
 }
 
 func (d *server) redriveLetters(v *visit, w http.ResponseWriter) error {
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
-	}
 	var body apigen.RedriveLetters
 	if ids := v.r.PostForm["id"]; len(ids) > 0 {
 		body.Ids = &ids

@@ -27,12 +27,12 @@ type page struct {
 
 // parse reads the templates: each page has the layout around it.
 func parse() (map[string]*template.Template, error) {
-	layout, err := template.New("layout.html").Funcs(helpers).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	layout, err := template.New("layout.html").Funcs(helpers).Funcs(loadHelpers).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/servicemap.html")
 	if err != nil {
 		return nil, err
 	}
 	pages := map[string]*template.Template{}
-	for _, name := range []string{"home", "orders", "order", "operations", "reset", "problem"} {
+	for _, name := range []string{"home", "orders", "order", "operations", "load", "reset", "problem"} {
 		t, err := layout.Clone()
 		if err != nil {
 			return nil, err
@@ -132,9 +132,6 @@ func (v *visit) shelf() ([]apigen.Product, []apigen.Breaker, error) {
 func (d *server) placeOrder(v *visit, w http.ResponseWriter) error {
 	if !d.c.Development {
 		return errNotHere
-	}
-	if err := v.r.ParseForm(); err != nil {
-		return badForm("The form cannot be read.")
 	}
 	quantity, err := strconv.ParseInt(strings.TrimSpace(v.r.PostForm.Get("quantity")), 10, 64)
 	if err != nil {

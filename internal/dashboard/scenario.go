@@ -171,14 +171,19 @@ func (v *visit) prepare(r *run) error {
 }
 
 // demoProduct is one of the demo's products, made if it is not there.
-func (v *visit) demoProduct(id string) (p apigen.Product, err error) {
+func (v *visit) demoProduct(id string) (apigen.Product, error) {
+	return v.product(id, demoProducts[id])
+}
+
+// product is a product, made if it is not there.
+func (v *visit) product(id string, put apigen.ProductPut) (p apigen.Product, err error) {
 	err = v.call(&p, func(api *apigen.Client) (*http.Response, error) { return api.GetProduct(v.r.Context(), id) })
 	var no *refusal
 	if !errors.As(err, &no) || no.Status != http.StatusNotFound {
 		return p, err
 	}
 	err = v.call(&p, func(api *apigen.Client) (*http.Response, error) {
-		return api.PutProduct(v.r.Context(), id, nil, demoProducts[id])
+		return api.PutProduct(v.r.Context(), id, nil, put)
 	})
 	return p, err
 }

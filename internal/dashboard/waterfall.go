@@ -100,6 +100,11 @@ func (b *spanBuilder) take(e apigen.SagaEvent) {
 	}
 	s := &b.states[len(b.states)-1]
 	switch {
+	case strings.HasPrefix(e.Type, "Execution"): // its end: a Fail state is not exited, and neither is one whose task failed uncaught
+		if s.Open {
+			s.End, s.Open = at, false
+			s.fail(e)
+		}
 	case strings.HasSuffix(e.Type, "StateExited"):
 		s.End, s.Open, s.Output = at, false, pretty(e.Output)
 	case strings.HasSuffix(e.Type, "Scheduled"):

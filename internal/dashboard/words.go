@@ -104,7 +104,7 @@ func outcome(s *story) string {
 	amount := money(o.TotalCents) + " " + o.Currency
 	reason := ""
 	if o.FailureReason != nil {
-		reason = because[string(*o.FailureReason)]
+		reason = because[*o.FailureReason]
 	}
 	switch o.Status {
 	case apigen.OrderStatusCONFIRMED:
@@ -126,11 +126,13 @@ func outcome(s *story) string {
 }
 
 // because are the reasons that an order fails for, as a part of a sentence.
-var because = map[string]string{
-	"PAYMENT_DECLINED":             "the card was declined",
-	"INSUFFICIENT_STOCK":           "there was not enough stock",
-	"PAYMENT_PROVIDER_UNAVAILABLE": "the payment provider could not be asked",
-	"PAYMENT_FAILED":               "the payment failed",
+var because = map[apigen.FailureReason]string{
+	apigen.FailureReasonPAYMENTDECLINED:            "the card was declined",
+	apigen.FailureReasonINSUFFICIENTSTOCK:          "there was not enough stock",
+	apigen.FailureReasonUNKNOWNPRODUCT:             "a product does not exist",
+	apigen.FailureReasonINVENTORYUNAVAILABLE:       "the stock could not be asked for",
+	apigen.FailureReasonPAYMENTPROVIDERUNAVAILABLE: "the payment provider could not be asked",
+	apigen.FailureReasonCANCELLEDBYCUSTOMER:        "the customer cancelled it",
 }
 
 func orElse(text, other string) string {

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -68,6 +69,8 @@ type Instance struct {
 	Keys      *apikey.Keys
 
 	dashboard *dashboard.Dashboard
+	figures   *figures
+	url       atomic.Value // string: where it is served
 
 	access Access
 	limits httpapi.Limits
@@ -98,9 +101,11 @@ func Open(c Config) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	counted := newFigures(c.Now)
 	a, err := app.New(app.Config{
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
-		Sender: c.Sender, NoContact: sender.NewLog(c.Log), Sends: sends,
+		Sender: counted.sender(c.Sender), NoContact: counted.sender(sender.NewLog(c.Log)), Sends: sends,
+		Gateway: counted.gateway, Task: counted.task,
 		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
 		Now: c.Now, Log: c.Log,
 	})
@@ -113,7 +118,7 @@ func Open(c Config) (*Instance, error) {
 	}
 	i := &Instance{
 		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits,
-		drain: httpapi.NewDrain(), now: c.Now, log: c.Log,
+		drain: httpapi.NewDrain(), figures: counted, now: c.Now, log: c.Log,
 	}
 	principal, err := c.Access.principal(i.Keys)
 	if err != nil {
@@ -162,6 +167,9 @@ func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error 
 	if admin != nil {
 		servers[httpapi.NewServer(admin.Addr().String(), i.Admin, i.log)] = admin
 	}
+	if i.access.TLS == nil {
+		i.url.Store("http://" + l.Addr().String())
+	}
 	// The services outlive the requests: a request that is being finished may still start a saga.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -169,7 +177,9 @@ func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error 
 	g.Go(func() error { return i.App.Run(work) })
 	g.Go(func() error { return i.Retention.Loop(work) })
 	g.Go(func() error { return i.access.run(work) })
-	g.Go(func() error { return i.dashboard.Run(work) })
+	pages, stopPages := context.WithCancel(work) // a load test ends when the drain begins: its orders are among the requests to be finished
+	defer stopPages()
+	g.Go(func() error { return i.dashboard.Run(pages) })
 	for server, l := range servers {
 		g.Go(func() error {
 			if err := server.Serve(i.secured(i.bounded(l))); !errors.Is(err, http.ErrServerClosed) {
@@ -184,6 +194,7 @@ func (i *Instance) ServeSplit(ctx context.Context, l, admin net.Listener) error 
 		case <-failed.Done():
 		}
 		i.drain.Start()
+		stopPages()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
 		err := shutdown(limit, servers)

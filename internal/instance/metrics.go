@@ -15,6 +15,7 @@ const scrapeTime = 2 * time.Second
 // metrics are the instance's own figures beside those of its requests.
 func (i *Instance) metrics(version string) *metrics.Metrics {
 	m := metrics.New()
+	m.Watch(i.figures.request)
 	m.Collect(func(add func(metrics.Sample)) {
 		add(metrics.Sample{Name: "build_info", Help: "1, with the version of the program.", Labels: []string{"version", version}, Value: 1})
 		add(metrics.Sample{Name: "executions_open", Help: "Executions of the saga that have begun and not ended.", Value: float64(i.App.Engine.Open())})

@@ -31,7 +31,14 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 	if tail != nil {
 		c.Log = tail.Lines
 	}
+	c.LoadURL, c.Services = i.address, i.services
 	return dashboard.New(c)
+}
+
+// address is where the instance is called, once it serves. It is "" over TLS: the certificate names somebody else than a loopback address.
+func (i *Instance) address() string {
+	url, _ := i.url.Load().(string)
+	return url
 }
 
 // withPages answers the dashboard's paths from the pages and all others from the API.

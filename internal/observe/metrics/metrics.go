@@ -26,6 +26,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	watch    func(method, pattern string, status int, took time.Duration)
 }
 
 // Buckets of a request's duration, in seconds: an order is stored in 2 ms and decided in 25, a wait for an outcome ends after 20 s.
@@ -56,11 +57,21 @@ var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 type Route struct {
 	requests [len(classes)]prometheus.Counter
 	seconds  prometheus.Observer
+	watch    func(status int, took time.Duration)
+}
+
+// Watch calls each for every request that is counted, at the end of its answer, from any goroutine. It is for routes that are asked for
+// after it.
+func (m *Metrics) Watch(each func(method, pattern string, status int, took time.Duration)) {
+	m.watch = each
 }
 
 // Route returns the counter of a route's pattern, such as /orders/{order_id}. It is asked for once a route, when the routes are made.
 func (m *Metrics) Route(method, pattern string) *Route {
-	r := &Route{seconds: m.seconds.WithLabelValues(method, pattern)}
+	r := &Route{seconds: m.seconds.WithLabelValues(method, pattern), watch: func(int, time.Duration) {}}
+	if each := m.watch; each != nil {
+		r.watch = func(status int, took time.Duration) { each(method, pattern, status, took) }
+	}
 	for i, class := range classes {
 		r.requests[i] = m.requests.WithLabelValues(method, pattern, class)
 	}
@@ -75,6 +86,7 @@ func (r *Route) Answered(status int, took time.Duration) {
 	}
 	r.requests[class].Inc()
 	r.seconds.Observe(took.Seconds())
+	r.watch(status, took)
 }
 
 // A Sample is a value that is read when somebody asks, from what the process counts anyway.

@@ -3,6 +3,8 @@ package metrics
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,5 +123,19 @@ func BenchmarkAnswered(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		route.Answered(202, 3*time.Millisecond)
+	}
+}
+
+func TestRequestsAreToldToWhoWatches(t *testing.T) {
+	m := New()
+	m.Route("GET", "/before").Answered(200, time.Second) // nobody is told
+	var got []string
+	m.Watch(func(method, pattern string, status int, took time.Duration) {
+		got = append(got, fmt.Sprint(method, " ", pattern, " ", status, " ", took))
+	})
+	m.Route("POST", "/orders").Answered(503, 2*time.Millisecond)
+	m.Route("GET", "/orders/{order_id}").Answered(0, 0)
+	if want := []string{"POST /orders 503 2ms", "GET /orders/{order_id} 0 0s"}; !slices.Equal(got, want) {
+		t.Errorf("told of %q, want %q", got, want)
 	}
 }
