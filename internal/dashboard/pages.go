@@ -95,20 +95,22 @@ func (d *server) home(v *visit, w http.ResponseWriter) error {
 	}
 	data := homeData{Scenarios: scenarios, Key: newKey(), Methods: methods}
 	var err error
-	if data.Products, data.Breakers, err = v.shelf(); err != nil {
-		return err
-	}
-	if r, ok := d.runs.get(v.r.URL.Query().Get("run")); ok {
+	r, played := d.runs.get(v.r.URL.Query().Get("run"))
+	if played {
 		data.Run = &runData{run: r}
-		for _, p := range data.Products {
-			if p.ProductID == r.Scenario.Product {
-				data.Run.After = p.Available
-			}
-		}
 		if r.OrderID != "" {
 			if data.Run.Story, err = v.story(r.OrderID, 0); err != nil {
 				return err
 			}
+		}
+	}
+	// The shelf after the story: what has ended has given its stock back.
+	if data.Products, data.Breakers, err = v.shelf(); err != nil {
+		return err
+	}
+	for _, p := range data.Products {
+		if played && p.ProductID == r.Scenario.Product {
+			data.Run.After = p.Available
 		}
 	}
 	return d.show(w, http.StatusOK, "home", &page{Title: "See a saga work", Here: "home", Data: data})
