@@ -63,11 +63,9 @@ func precise(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
 }
 
-// times is how often: once, twice, 3 times.
+// times is how often something was, once at least: once, twice, 3 times.
 func times(n int64) string {
 	switch n {
-	case 0:
-		return "never"
 	case 1:
 		return "once"
 	case 2:
