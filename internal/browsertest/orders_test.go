@@ -153,7 +153,7 @@ func TestARowOfTheWaterfallOpensWithItsInputAndOutput(t *testing.T) {
 	id := s.place("ada", "LAPTOP-01", provider.ChargeDeclined)
 	tb := newTab(t, s.url)
 	tb.open("/dashboard/orders/" + id)
-	tb.await("the saga has been played", `[...document.querySelectorAll(".waterfall .name")].some((e) => e.textContent === "Done") && !document.querySelector(".to-come")`)
+	tb.await("the saga has been played", `document.querySelectorAll(".waterfall > li").length === 9 && !document.querySelector(".to-come")`)
 	for n, want := range map[int][]string{
 		2: {"done by", "inventory service", "input", "output", `"` + id + `"`},
 		4: {"done by", "payment service", "error", "PaymentDeclined"},
