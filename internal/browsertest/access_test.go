@@ -106,6 +106,23 @@ func TestWithKeysThePagesWantOneAndWorkWithIt(t *testing.T) {
 	tb.awaitText("[role=alert]", "development mode only")
 }
 
+func TestAKeyInTheAddressIsAsGoodAsOneThatWasAskedFor(t *testing.T) {
+	s := newShop(t, func(c *instance.Config) { c.Access.Keys = true })
+	_, key, err := s.i.Keys.Create(t.Context(), apikey.Request{Subject: "ops", Scopes: auth.ScopesOf(auth.ScopeAdmin)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb := newTab(t, strings.Replace(s.url, "http://", "http://anyone:"+key+"@", 1))
+	tb.also = []string{s.url}
+	tb.open("/dashboard/operations")
+	tb.awaitText("#feed-state", "live")
+	tb.click("#verify button")
+	tb.awaitText("#verify .said-outcome", "Everything holds")
+	tb.fill(`#shelf form[action$="/MOUSE-01/restock"] input`, "1")
+	tb.click(`#shelf form[action$="/MOUSE-01/restock"] button`)
+	tb.await("26 are on the shelf", `document.querySelector('[data-available="MOUSE-01"]').textContent === "26"`)
+}
+
 func TestAKeyThatIsTooLittleIsToldSo(t *testing.T) {
 	s := newShop(t, func(c *instance.Config) { c.Access.Keys = true })
 	_, key, err := s.i.Keys.Create(t.Context(), apikey.Request{Subject: "ada", Scopes: auth.ScopesOf(auth.ScopeOrdersRead)})

@@ -206,9 +206,10 @@ func TestEveryTextHasContrastInTheLightAndInTheDark(t *testing.T) {
 
 func TestNoPageIsWiderThanAPhone(t *testing.T) {
 	newGallery(t).each(t, func(tb *tab) { still(tb); tb.size(360, 740) }, func(t *testing.T, tb *tab) {
-		if wide := read[int](tb, `document.scrollingElement.scrollWidth`); wide > 360 {
-			widest := read[[]string](tb, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 360.5 && !e.parentElement.closest(".scroll, .graph, pre")).map((e) => e.tagName + "." + e.getAttribute("class") + " to " + Math.round(e.getBoundingClientRect().right)).slice(0, 6)`)
-			leftToStyle(t, "the page is %d px wide in a window of 360: %q", wide, widest)
+		window := read[float64](tb, `document.scrollingElement.clientWidth`) // without a scrollbar
+		if wide := read[float64](tb, `document.scrollingElement.scrollWidth`); wide > window {
+			widest := read[[]string](tb, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.parentElement.closest(".scroll, .graph, pre")).map((e) => e.tagName + "." + e.getAttribute("class") + " to " + Math.round(e.getBoundingClientRect().right)).slice(0, 6)`)
+			leftToStyle(t, "the page is %v px wide in a window of %v: %q", wide, window, widest)
 		}
 	})
 }

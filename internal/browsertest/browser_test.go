@@ -365,7 +365,7 @@ type place struct {
 // click clicks the middle of the first element that a selector finds, with the mouse, where it is seen.
 func (tb *tab) click(selector string) {
 	tb.t.Helper()
-	tb.await(selector+" is there", `document.querySelector(`+quote(selector)+`) !== null`)
+	tb.await(selector+" is there", `document.readyState === "complete" && document.querySelector(`+quote(selector)+`) !== null`) // and lies where it will stay
 	p := read[place](tb, `(() => {
 		const e = document.querySelector(`+quote(selector)+`);
 		e.scrollIntoView({ block: "center", behavior: "instant" });

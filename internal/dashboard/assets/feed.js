@@ -18,7 +18,7 @@ export class Feed {
   }
 
   open() {
-    const source = new EventSource("/dashboard/api/events");
+    const source = new EventSource(`${location.origin}/dashboard/api/events`);
     this.source = source;
     source.onopen = () => this.say("live", "live");
     source.onerror = () => {

@@ -22,6 +22,10 @@ function say(text, how = "seen") {
   say.timer = setTimeout(() => said.replaceChildren(), 6000);
 }
 
+// here is the address of a path. A page that was opened with a name and a password in its address has them in its base, and a request for
+// an address with a password is refused; without them the browser sends what it knows.
+const here = (path) => new URL(path, location.origin);
+
 // busyIn reports whether somebody is using a part: it is not taken from under their hands.
 function busyIn(part) {
   const at = document.activeElement;
@@ -80,7 +84,7 @@ async function refresh(parts) {
   }
   for (const [path, of] of byPath) {
     try {
-      const answer = await fetch(path, { headers: { Accept: "text/html" } });
+      const answer = await fetch(here(path), { headers: { Accept: "text/html" } });
       if (answer.ok) take(await answer.text(), of.map((p) => p.id));
     } catch {
       // The server is away: the feed says so, and tries again.
@@ -95,7 +99,7 @@ async function refresh(parts) {
 async function send(form, button) {
   const data = new FormData(form, button);
   const get = form.method === "get";
-  const url = new URL(form.action);
+  const url = here(form.getAttribute("action"));
   if (get) url.search = new URLSearchParams(data).toString();
   button?.setAttribute("aria-busy", "true");
   try {
@@ -109,7 +113,8 @@ async function send(form, button) {
     const ids = form.dataset.swap.split(" ");
     take(text, ids);
     if (form.dataset.auto === undefined && ids[0] === "run") {
-      history.replaceState(null, "", answer.url);
+      const { pathname, search } = new URL(answer.url);
+      history.replaceState(null, "", pathname + search);
       const part = document.getElementById(ids[0]);
       part?.scrollIntoView({ block: "nearest" });
       for (const chosen of document.querySelectorAll(".scenario.chosen")) chosen.classList.remove("chosen");
