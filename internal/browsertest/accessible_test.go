@@ -30,7 +30,7 @@ func newGallery(t testing.TB) gallery {
 	tb := newTab(t, s.url)
 	paths := map[string]string{
 		"home": "/", "orders": "/dashboard/orders", "confirmed": "/dashboard/orders/" + confirmed, "compensated": "/dashboard/orders/" + compensated,
-		"as it was": "/dashboard/orders/" + confirmed + "?version=2", "operations": "/dashboard/operations?verify=1", "reset": "/dashboard/reset", "problem": "/dashboard/nowhere",
+		"as it was": "/dashboard/orders/" + confirmed + "?version=2", "operations": "/dashboard/operations?verify=1", "load test": "/dashboard/load", "reset": "/dashboard/reset", "problem": "/dashboard/nowhere",
 	}
 	for _, scenario := range scenarios {
 		tb.open("/")
@@ -197,7 +197,7 @@ func TestEveryTextHasContrastInTheLightAndInTheDark(t *testing.T) {
 					t.Fatal("the scheme is not taken")
 				}
 				for _, found := range read[[]string](tb, contrasts) {
-					leftToStyle(t, "contrast, %s: %s", scheme, found)
+					t.Errorf("contrast, %s: %s", scheme, found)
 				}
 			})
 		})
@@ -209,7 +209,7 @@ func TestNoPageIsWiderThanAPhone(t *testing.T) {
 		window := read[float64](tb, `document.scrollingElement.clientWidth`) // without a scrollbar
 		if wide := read[float64](tb, `document.scrollingElement.scrollWidth`); wide > window {
 			widest := read[[]string](tb, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.parentElement.closest(".scroll, .graph, pre")).map((e) => e.tagName + "." + e.getAttribute("class") + " to " + Math.round(e.getBoundingClientRect().right)).slice(0, 6)`)
-			leftToStyle(t, "the page is %v px wide in a window of %v: %q", wide, window, widest)
+			t.Errorf("the page is %v px wide in a window of %v: %q", wide, window, widest)
 		}
 	})
 }
@@ -241,7 +241,7 @@ func TestWhoWantsLessMotionSeesNone(t *testing.T) {
 				t.Errorf("after another run %d parts moved, want any: %v", moved, want)
 			}
 			if faint := read[float64](tb, `((e) => { e.style.transition = "none"; e.classList.add("to-come"); const o = Number(getComputedStyle(e).opacity); e.classList.remove("to-come"); return o; })(document.querySelector("#run .edge.taken"))`); faint > 0.5 {
-				leftToStyle(t, "an edge that is to come has the opacity %v: .saga-graph .edge.taken wins over .to-come", faint)
+				t.Errorf("an edge that is to come has the opacity %v: .saga-graph .edge.taken wins over .to-come", faint)
 			}
 			if !want && read[bool](tb, `document.getAnimations().length > 0 || getComputedStyle(document.documentElement).scrollBehavior !== "auto"`) {
 				t.Error("something still moves")
@@ -281,7 +281,7 @@ func TestAxeFindsNothingSerious(t *testing.T) {
 					case f.Impact != "serious" && f.Impact != "critical":
 						t.Log(text)
 					case f.ID == "color-contrast":
-						leftToStyle(t, "%s", text)
+						t.Errorf("%s", text)
 					default:
 						t.Error(text)
 					}

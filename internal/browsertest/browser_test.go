@@ -412,13 +412,3 @@ func (tb *tab) path() string {
 }
 
 func quoteInt(n int) string { return fmt.Sprint(n) }
-
-// leftToStyle is a fault of style.css, which is still being made: it is told, and fails the test with CLOUDFLOW_STYLE=strict.
-func leftToStyle(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CLOUDFLOW_STYLE") == "strict" {
-		t.Errorf("style.css: "+format, args...)
-		return
-	}
-	t.Logf("LEFT TO STYLE: "+format, args...)
-}

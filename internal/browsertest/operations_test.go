@@ -103,7 +103,7 @@ func TestAnOperatorRedrivesASagaThatWaitsForAPerson(t *testing.T) {
 	tb.awaitText("#story .said-outcome", "CONFIRMED") // charged, and it stays so
 	tb.awaitText("#story .said-outcome", "REVIEW Its saga has failed and waits for a person.")
 	tb.open("/dashboard/orders")
-	tb.await("the list says so", row(id)+`.closest("tr").textContent.includes("REVIEW")`)
+	tb.await("the list says so", row(id)+`.closest("tr").textContent.includes("NEEDS A PERSON")`)
 
 	// What was taken is reserved again, by hand.
 	if err := s.i.Dir.Store.Update(t.Context(), func(tx *store.Tx) error {

@@ -92,7 +92,7 @@ func TestAScenarioNeedsNoJavaScript(t *testing.T) {
 			}
 			s.is(tb)
 			if read[bool](tb, `document.querySelector(".feed").checkVisibility()`) {
-				leftToStyle(t, "without scripts there is no feed, but its state is shown: .feed { display: flex } wins over the attribute hidden")
+				t.Errorf("without scripts there is no feed, but its state is shown: .feed { display: flex } wins over the attribute hidden")
 			}
 		})
 	}

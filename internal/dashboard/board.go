@@ -19,6 +19,7 @@ const (
 const (
 	alarmSuccess      = 95 // percent, below it
 	alarmCompensation = 10 // percent, above it
+	alarmLeast        = 10 // orders: the share of fewer says nothing
 	alarmP99          = 3000 * time.Millisecond
 )
 

@@ -41,14 +41,14 @@ func chartsOf(r reading) []chart {
 	return []chart{
 		draw("Orders created / min", counts(r.Created), 0, niceTop(maxOf(counts(r.Created)), 10), chart{Now: thousands(int64(r.Total.Created)), Says: "in 15 minutes"}, math.NaN()),
 		draw("Saga success rate", r.Success, 80, 100, chart{
-			Now: percent(r.Total.Success), Says: fmt.Sprintf("alarm below %d %%", alarmSuccess), Alarm: r.Total.Success.Given && r.Total.Success.Value < alarmSuccess,
+			Now: percent(r.Total.Success), Says: fmt.Sprintf("alarm below %d %%", alarmSuccess), Alarm: r.Total.Ended >= alarmLeast && r.Total.Success.Value < alarmSuccess,
 		}, alarmSuccess),
 		draw("P99, from order to outcome", r.P99, 0, niceTop(maxOf(r.P99), 100), chart{
 			Now: millis(r.Total.P99), Says: "alarm above 3,000 ms", Alarm: r.Total.P99.Given && r.Total.P99.Value > float64(alarmP99.Milliseconds()),
 		}, float64(alarmP99.Milliseconds())),
-		draw("Compensated", r.Compensation, 0, niceTop(math.Max(maxOf(r.Compensation), 20), 20), chart{
+		draw("Compensated orders", r.Compensation, 0, niceTop(math.Max(maxOf(r.Compensation), 20), 20), chart{
 			Now: percent(r.Total.Compensation), Says: fmt.Sprintf("alarm above %d %%", alarmCompensation),
-			Alarm: r.Total.Compensation.Given && r.Total.Compensation.Value > alarmCompensation,
+			Alarm: r.Total.Ended >= alarmLeast && r.Total.Compensation.Value > alarmCompensation,
 		}, alarmCompensation),
 	}
 }

@@ -54,8 +54,10 @@ func TestCharts(t *testing.T) {
 			total minuteTotal
 			want  []bool
 		}{
-			{minuteTotal{Success: ratio{95, true}, P99: ratio{3000, true}, Compensation: ratio{10, true}}, []bool{false, false, false, false}},
-			{minuteTotal{Success: ratio{94.9, true}, P99: ratio{3001, true}, Compensation: ratio{10.1, true}}, []bool{false, true, true, true}},
+			{minuteTotal{Ended: 10, Success: ratio{95, true}, P99: ratio{3000, true}, Compensation: ratio{10, true}}, []bool{false, false, false, false}},
+			{minuteTotal{Ended: 10, Success: ratio{94.9, true}, P99: ratio{3001, true}, Compensation: ratio{10.1, true}}, []bool{false, true, true, true}},
+			// Of fewer than ten orders a share says nothing.
+			{minuteTotal{Ended: 9, Success: ratio{0, true}, P99: ratio{1, true}, Compensation: ratio{100, true}}, []bool{false, false, false, false}},
 		} {
 			var got []bool
 			for _, drawn := range chartsOf(reading{Created: make([]float64, boardMinutes), Total: c.total}) {

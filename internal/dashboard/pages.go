@@ -262,14 +262,24 @@ func (v *visit) story(id string, version int64) (*story, error) {
 	if s.Log = log.Events; len(s.Log) > 0 {
 		last := s.Log[len(s.Log)-1]
 		s.Created, s.Newest = s.Log[0].Timestamp, last.Version
-		if s.Order.Status != apigen.OrderStatusPENDING {
-			s.Ended = &last.Timestamp
-		}
+		s.Ended = endOf(s.Log)
 	}
 	if err := v.saga(s, id); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// endOf is when the order was decided; what comes behind that in a log is a redrive. nil: it is not.
+func endOf(log []apigen.LogEvent) *time.Time {
+	for _, e := range log {
+		switch e.Type {
+		case apigen.OrderEventTypeORDERCONFIRMED, apigen.OrderEventTypeORDERCOMPENSATED, apigen.OrderEventTypeORDERFAILED, apigen.OrderEventTypeORDERCANCELLED:
+			return &e.Timestamp
+		default:
+		}
+	}
+	return nil
 }
 
 // saga adds the current execution. An order has one from its first moment, but an operator's eyes may be faster than a replica.

@@ -160,7 +160,7 @@ func (v *visit) prepare(r *run) error {
 		}
 		move, done := (*apigen.Client).ResetBreaker, "Closed the circuit to the payment provider, which an earlier run had left open."
 		if s.Trips {
-			move, done = (*apigen.Client).TripBreaker, "Opened the circuit to the payment provider, as five failed calls in a row do."
+			move, done = (*apigen.Client).TripBreaker, "Opened the circuit to the payment provider by hand, as five failed calls in a row would have."
 		}
 		if err := v.call(nil, func(api *apigen.Client) (*http.Response, error) { return move(api, v.r.Context(), chargeBreaker) }); err != nil {
 			return err

@@ -18,8 +18,8 @@ const (
 	mixedGap = 22 // between a box and a line
 	wallGap  = 26
 
-	minLayerGap = 40
-	maxLayerGap = 88
+	minLayerGap = 28
+	maxLayerGap = 52
 
 	portGap  = 16 // between two lines at a box
 	portEdge = 18 // between a line and the corner of its box
