@@ -202,6 +202,10 @@ func members(t *testing.T, object []byte) []string {
 
 func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 	full, empty := varied(t), loadtest.Result{}
+	runs := severalRuns(full)
+	of := func(draw func(io.Writer, []loadtest.Result) error, runs ...loadtest.Result) func(io.Writer) error {
+		return func(w io.Writer) error { return draw(w, runs) }
+	}
 	live := full.Snapshot // as a dashboard has it
 	single := full
 	single.Series = full.Series[:1]
@@ -216,6 +220,14 @@ func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 		{"latency of nothing", empty.LatencySVG, []string{"No order came back."}},
 		{"distribution", full.DistributionSVG, []string{"Distribution of the latency", "orders", "p50 ", "max ", "from when an order was due"}},
 		{"distribution of nothing", empty.DistributionSVG, []string{"No order came back."}},
+		{"tail", of(loadtest.TailSVG, runs...), []string{"Tail latency", "3 runs", "p99.9", "ms, log", "orders at once", "5", "10", "1,000"}},
+		{"tail of an open loop", of(loadtest.TailSVG, full), []string{"open loop, 100 orders a second due", "orders due a second"}},
+		{"tail of a run of nothing", of(loadtest.TailSVG, empty), []string{"No order came back."}},
+		{"tail of no run", of(loadtest.TailSVG), []string{"no run", "No order came back."}},
+		{"throughput", of(loadtest.ThroughputSVG, runs...), []string{"Throughput", "orders/s", "400", "most with 10 at once", "errors"}},
+		{"throughput of one run", of(loadtest.ThroughputSVG, full), []string{"orders/s"}},
+		{"throughput of errors alone", of(loadtest.ThroughputSVG, loadtest.Result{Snapshot: loadtest.Snapshot{Done: 1}}), []string{"0"}},
+		{"throughput of nothing", of(loadtest.ThroughputSVG, empty), []string{"No order came back."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -232,6 +244,30 @@ func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 				t.Errorf("contains %s", bad)
 			}
 		})
+	}
+}
+
+// severalRuns are three runs of a closed loop.
+func severalRuns(r loadtest.Result) []loadtest.Result {
+	run := func(concurrency int, rate float64) loadtest.Result {
+		r := r
+		r.Rate, r.Concurrency, r.OrdersPerSecondOverall = 0, concurrency, rate
+		return r
+	}
+	return []loadtest.Result{run(5, 123.4), run(10, 400.2), run(1000, 380)}
+}
+
+func TestARunWithoutAnswersIsLeftOutOfTheCurves(t *testing.T) {
+	runs := severalRuns(varied(t))
+	empty := loadtest.Result{Snapshot: loadtest.Snapshot{Concurrency: 777}}
+	for name, draw := range map[string]func(io.Writer, []loadtest.Result) error{"tail": loadtest.TailSVG, "throughput": loadtest.ThroughputSVG} {
+		var b bytes.Buffer
+		if err := draw(&b, append(slices.Clone(runs), empty)); err != nil {
+			t.Fatal(err)
+		}
+		if texts := parse(t, b.Bytes()); strings.Contains(texts, "777") || !strings.Contains(texts, "4 runs") {
+			t.Errorf("%s: %s", name, texts)
+		}
 	}
 }
 
@@ -262,7 +298,11 @@ func parse(t *testing.T, svg []byte) string {
 
 func TestAWriterThatFailsIsAnError(t *testing.T) {
 	r := varied(t)
-	for _, write := range []func(io.Writer) error{r.LatencySVG, r.DistributionSVG, r.CSV} {
+	for _, write := range []func(io.Writer) error{
+		r.LatencySVG, r.DistributionSVG, r.CSV,
+		func(w io.Writer) error { return loadtest.TailSVG(w, []loadtest.Result{r}) },
+		func(w io.Writer) error { return loadtest.ThroughputSVG(w, []loadtest.Result{r}) },
+	} {
 		if err := write(full{}); !errors.Is(err, errFull) {
 			t.Errorf("returned %v", err)
 		}
