@@ -110,6 +110,27 @@ func TestTheDistributionHoldsEveryOrder(t *testing.T) {
 	}
 }
 
+func TestASampleIsSpreadOverTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(&shop{t: t, delay: func(int) time.Duration { return ms(10) }})
+		c.Concurrency, c.Orders = 1, 9001
+		r := run(t, c)
+		// At orders 2,000, 4,000 and 8,000 every second one was dropped.
+		if r.SampleEvery != 8 || len(r.Sample) != 1126 {
+			t.Fatalf("%d orders, every %d", len(r.Sample), r.SampleEvery)
+		}
+		for i, d := range r.Sample {
+			if want := float64(8*i+1) / 100; math.Abs(d.Second-want) > 0.001 || d.Outcome != loadtest.Confirmed || math.Abs(d.Ms-10) > 0.1 {
+				t.Fatalf("the %d-th dot is %+v, want second %g", i, d, want)
+			}
+		}
+	})
+	r := varied(t)
+	if r.SampleEvery != 1 || len(r.Sample) != int(r.Done) {
+		t.Errorf("%d of %d orders, every %d", len(r.Sample), r.Done, r.SampleEvery)
+	}
+}
+
 func TestACSVHasAHeaderAndARowASecond(t *testing.T) {
 	r := varied(t)
 	var b bytes.Buffer
@@ -143,7 +164,7 @@ func TestJSONHasStableNamesAndComesBackAsItWas(t *testing.T) {
 		t.Errorf("wrote %+v, read %+v", r, again)
 	}
 	const want = "phase concurrency rate elapsed_seconds started done in_flight behind counts orders_per_second orders_per_second_overall " +
-		"latency series interrupted abandoned max_in_flight mix products warmup seed outcomes percentiles distribution errors"
+		"latency series interrupted abandoned max_in_flight mix products warmup seed outcomes percentiles distribution errors sample_every sample"
 	if got := strings.Join(members(t, text), " "); got != want {
 		t.Errorf("members\n%s, want\n%s", got, want)
 	}
@@ -218,6 +239,8 @@ func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 		{"latency of a snapshot", live.LatencySVG, []string{"open loop, 100 orders a second due"}},
 		{"latency of one second", single.LatencySVG, []string{"p50"}},
 		{"latency of nothing", empty.LatencySVG, []string{"No order came back."}},
+		{"scatter", full.ScatterSVG, []string{"Single orders", "every order", "p50 ", "p99 ", "ms, log", "seconds since the first order"}},
+		{"scatter of nothing", empty.ScatterSVG, []string{"No order came back."}},
 		{"distribution", full.DistributionSVG, []string{"Distribution of the latency", "orders", "p50 ", "max ", "from when an order was due"}},
 		{"distribution of nothing", empty.DistributionSVG, []string{"No order came back."}},
 		{"tail", of(loadtest.TailSVG, runs...), []string{"Tail latency", "3 runs", "p99.9", "ms, log", "orders at once", "5", "10", "1,000"}},
@@ -299,7 +322,7 @@ func parse(t *testing.T, svg []byte) string {
 func TestAWriterThatFailsIsAnError(t *testing.T) {
 	r := varied(t)
 	for _, write := range []func(io.Writer) error{
-		r.LatencySVG, r.DistributionSVG, r.CSV,
+		r.LatencySVG, r.DistributionSVG, r.ScatterSVG, r.CSV,
 		func(w io.Writer) error { return loadtest.TailSVG(w, []loadtest.Result{r}) },
 		func(w io.Writer) error { return loadtest.ThroughputSVG(w, []loadtest.Result{r}) },
 	} {
