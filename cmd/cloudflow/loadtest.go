@@ -59,10 +59,10 @@ same cores. Only the flag names another one, CLOUDFLOW_URL does not: the orders 
 and on. There CLOUDFLOW_TOKEN must be an administrator's, and the limits of the caller hold.
 
 --concurrency is a closed loop: so many callers, each with one order at a time. It says how much goes through. Several
-numbers are several runs, and show where it ends to grow. --rate is an open loop: so many orders are due a second,
+numbers are several runs, and show from where on more callers bring no more. --rate is an open loop: so many orders are due a second,
 whatever the server does, and the latency counts from then. It says how long customers wait.
 
---mix is how many of hundred orders are confirmed, declined by the card, for a product without stock, and cancelled
+--mix is how many of a hundred orders are confirmed, declined by the card, for a product without stock, and cancelled
 at once. --report writes all tables and charts as one HTML file. After Ctrl-C what was measured is shown.`,
 		Example: `  cloudflow loadtest --orders 50 --concurrency 10
   cloudflow loadtest --orders 5000 --concurrency 5,10,20,50 --report load.html

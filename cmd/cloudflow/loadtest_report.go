@@ -18,7 +18,7 @@ import (
 var reportText string
 
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
-	"ms": milliseconds, "decimals": decimals, "thousands": thousands, "loop": loopOf, "load": loadOf, "growth": growth,
+	"ms": milliseconds, "digits": digits, "decimals": decimals, "thousands": thousands, "loop": loopOf, "load": loadOf, "growth": growth,
 	"words":    func(o loadtest.Outcome) string { return strings.ReplaceAll(string(o), "_", " ") },
 	"perMin":   func(v float64) string { return decimals(60 * v) },
 	"plateau":  plateauOf,

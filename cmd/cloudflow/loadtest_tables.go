@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	barCells  = 30 // of the longest bar
-	fanCells  = 10 // of the longest run of symbols in a column of the tail
-	mostBands = 14 // rows of a distribution: finer ones are in --json and in the report
-	plateau   = 0.95
+	barCells  = 30   // of the longest bar
+	fanCells  = 10   // of the longest run of symbols in a column of the tail
+	mostBands = 14   // rows of a distribution: finer ones are in --json and in the report
+	plateau   = 0.95 // of the most: within what two equal runs differ
 )
 
 // tables prints everything that was measured as text, in one write.
@@ -27,7 +27,7 @@ func (m measured) tables(w io.Writer) error {
 		glance(&b, r, perCell, msPerCell)
 		distribution(&b, r)
 	}
-	tail(&b, m.Runs)
+	tails(&b, m.Runs)
 	curve(&b, m.Runs)
 	m.Books.print(&b)
 	_, err := w.Write(b.Bytes())
@@ -90,7 +90,7 @@ func glance(b *bytes.Buffer, r loadtest.Result, perCell, msPerCell float64) {
 	if r.Interrupted {
 		stopped = ", interrupted"
 	}
-	fmt.Fprintf(b, "At a glance: %s orders in %s s, %s%s\n", thousands(r.Done), decimals(r.ElapsedSeconds), loopOf(r), stopped)
+	fmt.Fprintf(b, "At a glance: %s orders in %s s, %s%s\n", thousands(r.Done), digits(r.ElapsedSeconds), loopOf(r), stopped)
 	rows := [][]string{
 		{"Metric", "Result", fmt.Sprintf("each █ is %g orders/s or %g ms", perCell, msPerCell)},
 		{"Throughput", decimals(r.OrdersPerSecondOverall) + "/s", bar(r.OrdersPerSecondOverall, perCell)},
@@ -177,8 +177,8 @@ func percentilesOf(l loadtest.Latency) []percentile {
 	return []percentile{{"P50", l.P50Ms}, {"P95", l.P95Ms}, {"P99", l.P99Ms}, {"P99.9", l.P999Ms}, {"max", l.MaxMs}}
 }
 
-// tail prints how the percentiles go apart, and by how much they have grown from the first run to the last.
-func tail(b *bytes.Buffer, runs []loadtest.Result) {
+// tails prints how the percentiles go apart, and by how much they have grown from the first run to the last.
+func tails(b *bytes.Buffer, runs []loadtest.Result) {
 	most := 0.0
 	for _, r := range runs {
 		most = max(most, r.Latency.P99Ms)
@@ -246,22 +246,25 @@ func curve(b *bytes.Buffer, runs []loadtest.Result) {
 	b.WriteByte('\n')
 }
 
-// plateauOf says with how many at once nearly all of the most is reached.
+// plateauOf says with how many at once nearly all of the most is reached, or that it was not seen to end.
 func plateauOf(runs []loadtest.Result) string {
-	most := 0.0
+	most, tried := 0.0, 0
 	for _, r := range runs {
-		most = max(most, r.OrdersPerSecondOverall)
+		most, tried = max(most, r.OrdersPerSecondOverall), max(tried, r.Concurrency)
 	}
 	if len(runs) < 2 || most == 0 {
 		return ""
 	}
-	least := 0
+	least := tried
 	for _, r := range runs {
-		if r.OrdersPerSecondOverall >= plateau*most && (least == 0 || r.Concurrency < least) {
-			least = r.Concurrency
+		if r.OrdersPerSecondOverall >= plateau*most {
+			least = min(least, r.Concurrency)
 		}
 	}
-	return fmt.Sprintf("With %d at once it is within 5%% of the most, %s orders/s.", least, decimals(most))
+	if least == tried {
+		return fmt.Sprintf("It still grows at %d at once, the most that were tried.", tried)
+	}
+	return fmt.Sprintf("With %d at once it is within 5%% of the most, %s orders/s: more callers bring longer waits.", least, decimals(most))
 }
 
 func (k books) print(b *bytes.Buffer) {
@@ -317,22 +320,22 @@ func align(b *bytes.Buffer, columns string, rows [][]string, rules int) {
 	}
 }
 
-// milliseconds are with a place after the point below 100, where it says something.
 func milliseconds(ms float64) string { return digits(ms) + " ms" }
 
-func digits(ms float64) string {
+// digits are the first three, more of a whole number: what a measurement can be trusted with.
+func digits(v float64) string {
 	switch {
-	case ms < 10:
-		return strconv.FormatFloat(ms, 'f', 2, 64)
-	case ms < 100:
-		return strconv.FormatFloat(ms, 'f', 1, 64)
+	case v < 9.995:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	case v < 99.95:
+		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return thousands(int64(math.Round(ms)))
+	return thousands(int64(math.Round(v)))
 }
 
 // decimals is a number with a place after the point below 100.
 func decimals(v float64) string {
-	if v < 100 {
+	if v < 99.95 {
 		return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
 	}
 	return thousands(int64(math.Round(v)))
