@@ -402,7 +402,7 @@ func (c *cli) showMeasured(m measured, report string) error {
 	case m.Books.Error != "":
 		return fmt.Errorf("the books could not be checked: %s", m.Books.Error)
 	case !m.Books.Ok:
-		return fmt.Errorf("%d violations of the invariants", len(m.Books.Violations))
+		return fmt.Errorf("%s of the invariants", count(int64(len(m.Books.Violations)), "violation"))
 	}
 	return nil
 }

@@ -18,9 +18,11 @@ import (
 var reportText string
 
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
-	"ms": milliseconds, "digits": digits, "decimals": decimals, "thousands": thousands, "loop": loopOf, "load": loadOf, "growth": growth,
+	"ms": milliseconds, "digits": digits, "count": count, "missing": missing,
+	"decimals": decimals, "thousands": thousands, "loop": loopOf, "load": loadOf, "growth": growth,
 	"words":    func(o loadtest.Outcome) string { return strings.ReplaceAll(string(o), "_", " ") },
 	"perMin":   func(v float64) string { return decimals(60 * v) },
+	"products": func(r loadtest.Result) string { return count(int64(r.Products), "product") },
 	"plateau":  plateauOf,
 	"booksOf":  books.summary,
 	"several":  func(runs []loadtest.Result) bool { return len(runs) > 1 },

@@ -90,7 +90,7 @@ func glance(b *bytes.Buffer, r loadtest.Result, perCell, msPerCell float64) {
 	if r.Interrupted {
 		stopped = ", interrupted"
 	}
-	fmt.Fprintf(b, "At a glance: %s orders in %s s, %s%s\n", thousands(r.Done), digits(r.ElapsedSeconds), loopOf(r), stopped)
+	fmt.Fprintf(b, "At a glance: %s in %s s, %s%s\n", count(r.Done, "order"), digits(r.ElapsedSeconds), loopOf(r), stopped)
 	rows := [][]string{
 		{"Metric", "Result", fmt.Sprintf("each █ is %g orders/s or %g ms", perCell, msPerCell)},
 		{"Throughput", decimals(r.OrdersPerSecondOverall) + "/s", bar(r.OrdersPerSecondOverall, perCell)},
@@ -112,15 +112,24 @@ func glance(b *bytes.Buffer, r loadtest.Result, perCell, msPerCell float64) {
 	}
 	align(b, "lrrrr", rows, 1)
 	for _, e := range r.Errors {
-		fmt.Fprintf(b, "error: %s (%s orders)\n", e.Text, thousands(e.Count))
+		fmt.Fprintf(b, "error: %s (%s)\n", e.Text, count(e.Count, "order"))
 	}
-	if r.Abandoned > 0 {
-		fmt.Fprintf(b, "%s orders were under way and not waited for; they are in no figure.\n", thousands(r.Abandoned))
-	}
-	if r.Behind > 0 {
-		fmt.Fprintf(b, "%s orders were due and never started: this was more than the instance takes.\n", thousands(r.Behind))
+	for _, text := range missing(r) {
+		fmt.Fprintln(b, text)
 	}
 	b.WriteByte('\n')
+}
+
+// missing says which orders are in no figure, and why.
+func missing(r loadtest.Result) []string {
+	var out []string
+	if r.Abandoned > 0 {
+		out = append(out, fmt.Sprintf("Under way at the interrupt and not waited for: %s.", count(r.Abandoned, "order")))
+	}
+	if r.Behind > 0 && !r.Interrupted {
+		out = append(out, fmt.Sprintf("Due and never started: %s. This was more than the instance takes.", count(r.Behind, "order")))
+	}
+	return out
 }
 
 // bands are the bars of a distribution, as many neighbours put together as it takes to have few rows.
@@ -277,9 +286,10 @@ func (k books) print(b *bytes.Buffer) {
 }
 
 func (k books) summary() string {
-	text := fmt.Sprintf("%s orders checked, those of the warm-up among them, %d violations of the invariants", thousands(k.Orders), len(k.Violations))
+	text := fmt.Sprintf("%s checked, those of the warm-up among them, %s of the invariants",
+		count(k.Orders, "order"), count(int64(len(k.Violations)), "violation"))
 	if k.Skipped > 0 {
-		text += fmt.Sprintf("; the sagas of %s are open, of which less is asked", thousands(k.Skipped))
+		text += fmt.Sprintf("; %s with an open saga, of which less is asked", count(k.Skipped, "order"))
 	}
 	return text
 }
@@ -339,6 +349,14 @@ func decimals(v float64) string {
 		return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
 	}
 	return thousands(int64(math.Round(v)))
+}
+
+// count is so many of something.
+func count(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return thousands(n) + " " + what
 }
 
 // thousands is a whole number, not below 0, with its thousands set apart.

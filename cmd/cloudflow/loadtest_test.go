@@ -73,6 +73,7 @@ func TestLoadtestCommand(t *testing.T) {
 	})
 	t.Run("a named instance keeps the products, and can be loaded again", func(t *testing.T) {
 		s := serve(t, t.TempDir())
+		s.cli("product", "put", "LOAD-01", "--name", "Of another price", "--price", "5", "--stock", "1").exits(0) // is filled up
 		args := []string{"loadtest", "--url", s.url, "--orders", "100", "--mix", mix, "--warmup", "0", "--products", "2"}
 		s.cli(args...).exits(0)
 		s.cli(args...).exits(0).prints("Books: 192 orders")
@@ -129,7 +130,7 @@ func TestLoadtestOfAnInstanceWithWrongBooks(t *testing.T) {
 	}{
 		{
 			"a violation", `{"ok":false,"orders":9,"skipped":0,"violations":[{"invariant":"stock","subject":"LOAD-01","detail":"<b>2 too many</b>"}]}`,
-			"1 violations", 200, []string{"stock LOAD-01: <b>2 too many</b>", "9 orders checked"},
+			"1 violation of the invariants", 200, []string{"stock LOAD-01: <b>2 too many</b>", "9 orders checked"},
 		},
 		{"no permission", `{"error":"FORBIDDEN","message":"Not yours.","status":403}`, "could not be checked: FORBIDDEN (403)", 403, nil},
 	} {
@@ -266,6 +267,16 @@ func TestTablesOfLoad(t *testing.T) {
 		b.Reset()
 		if err := m.html(&b); err != nil || !strings.Contains(b.String(), "</html>") {
 			t.Errorf("%v: %s", err, b.String())
+		}
+	})
+	t.Run("what is in no figure is said", func(t *testing.T) {
+		r := loadtest.Result{Snapshot: loadtest.Snapshot{Behind: 1}, Abandoned: 2}
+		if got := strings.Join(missing(r), " "); !strings.Contains(got, "not waited for: 2 orders") || !strings.Contains(got, "never started: 1 order.") {
+			t.Error(got)
+		}
+		r.Interrupted = true // then what was due is no judgement
+		if got := missing(r); len(got) != 1 {
+			t.Error(got)
 		}
 	})
 	t.Run("the processor is what the system calls it", func(t *testing.T) {
