@@ -52,8 +52,24 @@ type sceneStep struct {
 	Error  string `json:"error,omitempty"`
 }
 
-func (c *cli) demo(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "cloudflow-demo-")
+func (c *cli) demo(ctx context.Context) error {
+	var scenes []scene
+	err := c.onPrivate(ctx, func(i *instance.Instance) (err error) {
+		if err = i.SeedDemo(ctx); err == nil {
+			scenes, err = c.scenes(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.show(scenes)
+}
+
+// onPrivate runs an instance in a temporary directory while use runs, and makes it the one that is talked to, without a credential. When ctx
+// ends, use is told by its own and not by an instance that goes away.
+func (c *cli) onPrivate(ctx context.Context, use func(*instance.Instance) error) (err error) {
+	dir, err := os.MkdirTemp("", "cloudflow-private-")
 	if err != nil {
 		return err
 	}
@@ -64,24 +80,19 @@ func (c *cli) demo(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	if err := i.SeedDemo(ctx); err != nil {
-		return err
-	}
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	serving, stop := context.WithCancel(ctx)
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- i.Serve(serving, l) }()
-	c.URL = "http://" + l.Addr().String()
-	scenes, err := c.scenes(ctx)
+	c.URL, c.Token = "http://"+l.Addr().String(), ""
+	err = use(i)
 	stop()
-	if err = errors.Join(err, <-served); err != nil {
-		return err
-	}
-	return c.show(scenes)
+	return errors.Join(err, <-served)
 }
 
 // order is what a scene asks for.

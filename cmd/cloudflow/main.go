@@ -177,6 +177,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.retentionCommand(),
 		c.seedCommand(),
 		c.demoCommand(),
+		c.loadtestCommand(),
 		c.completionCommand(),
 		c.manCommand(),
 		c.environmentCommand(),

@@ -289,6 +289,15 @@ func TestProgress(t *testing.T) {
 			t.Errorf("at its end it writes %q", last)
 		}
 	})
+	t.Run("it says something about how far it is", func(t *testing.T) {
+		var drawn writes
+		p := &progress{to: &drawn, label: "orders", total: 10, now: time.Now}
+		p.at(5, "fast")
+		if len(drawn) != 1 || !strings.HasSuffix(drawn[0], "] 5 of 10  fast") {
+			t.Errorf("drawn %q", drawn)
+		}
+		(&progress{}).at(5, "silent")
+	})
 }
 
 // writes keeps each write.

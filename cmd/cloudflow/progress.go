@@ -23,6 +23,7 @@ type progress struct {
 	mu    sync.Mutex
 	done  int
 	drawn time.Time
+	note  string
 	width int // of what stands on the line
 }
 
@@ -55,6 +56,20 @@ func (p *progress) step(n int) {
 	}
 }
 
+// at says that so many are done by now, and something about it.
+func (p *progress) at(done int, note string) {
+	if p.to == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done, p.note = done, note
+	if now := p.now(); now.Sub(p.drawn) >= redrawEvery {
+		p.drawn = now
+		p.draw()
+	}
+}
+
 // end takes the bar off the line: what was done is said by who did it.
 func (p *progress) end() {
 	if p.to == nil {
@@ -72,6 +87,9 @@ func (p *progress) draw() {
 	done := min(p.done, p.total)
 	full := cells * done / p.total
 	line := fmt.Sprintf("%s [%s%s] %d of %d", p.label, strings.Repeat("#", full), strings.Repeat(".", cells-full), done, p.total)
+	if p.note != "" {
+		line += "  " + p.note
+	}
 	pad := strings.Repeat(" ", max(0, p.width-len(line)))
 	p.width = len(line)
 	_, _ = fmt.Fprint(p.to, "\r"+line+pad)

@@ -15,6 +15,8 @@ const (
 
 	// maxErrors is how many texts of errors are told apart; a server can say whatever it wants to.
 	maxErrors = 20
+	// maxDots is what a scatter of a page's width still shows as single dots; as JSON they are 100 KB.
+	maxDots = 2000
 	// barsPerDecade are fine enough to show two humps and coarse enough for some hundred orders.
 	barsPerDecade = 20
 	// ticksPerHalf is how many percentiles stand between 50 and 75, between 75 and 87.5 and so on: about a hundred for a million orders.
@@ -32,6 +34,9 @@ type recorder struct {
 	all       *hdrhistogram.Histogram
 	by        map[Outcome]*hdrhistogram.Histogram
 	errors    map[string]int64
+
+	dots  []Dot
+	every int64 // which of the orders are among the dots
 
 	points    []Point
 	this      second
@@ -56,6 +61,7 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowest, hi
 func newRecorder(begin time.Time) *recorder {
 	return &recorder{
 		begin: begin, all: newHistogram(), by: map[Outcome]*hdrhistogram.Histogram{}, errors: map[string]int64{}, points: []Point{},
+		dots: []Dot{}, every: 1,
 		this: second{latency: newHistogram()}, last: second{latency: newHistogram()}, mileposts: []milepost{{at: begin}},
 	}
 }
@@ -66,6 +72,7 @@ func (r *recorder) record(a answer, took time.Duration, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance(now)
+	r.sample(a.outcome, micros, now)
 	r.done++
 	*r.counts.of(a.outcome)++
 	if r.by[a.outcome] == nil {
@@ -82,6 +89,21 @@ func (r *recorder) record(a answer, took time.Duration, now time.Time) {
 		}
 		r.errors[a.detail]++
 	}
+}
+
+// sample keeps every order as a dot, then every second, every fourth and so on: those kept are spread over the run evenly.
+func (r *recorder) sample(o Outcome, micros int64, now time.Time) {
+	if r.done%r.every != 0 {
+		return
+	}
+	if len(r.dots) == maxDots {
+		for i := range maxDots / 2 {
+			r.dots[i] = r.dots[2*i]
+		}
+		r.dots = r.dots[:maxDots/2]
+		r.every *= 2 // maxDots is even, so that the order at hand is one of those
+	}
+	r.dots = append(r.dots, Dot{Second: round(now.Sub(r.begin).Seconds(), 3), Ms: millis(micros), Outcome: o})
 }
 
 // abandon counts one order that was not waited for.
@@ -166,7 +188,7 @@ func (r *recorder) result(now time.Time, read func() pace) Result {
 	s.Phase, s.Series = Done, r.series(now)
 	out := Result{
 		Snapshot: s, Abandoned: r.abandoned, Outcomes: []OutcomeLatency{}, Percentiles: percentiles(r.all), Distribution: bars(r.all),
-		Errors: []ErrorCount{},
+		Errors: []ErrorCount{}, SampleEvery: r.every, Sample: r.dots,
 	}
 	for _, o := range Outcomes {
 		if h := r.by[o]; h != nil {

@@ -142,6 +142,9 @@ type Result struct {
 	Percentiles  []Percentile     `json:"percentiles"`  // the cumulative distribution, finer towards its end
 	Distribution []Bar            `json:"distribution"` // bars of equal width on a logarithmic axis
 	Errors       []ErrorCount     `json:"errors"`       // what the errors said, the most frequent first
+
+	SampleEvery int64 `json:"sample_every"` // 1: all orders are in the sample; 2: every second
+	Sample      []Dot `json:"sample"`       // single orders as they came back, at most 2,000
 }
 
 // OutcomeLatency is the latency of the orders that came back in one way. A refusal takes a tenth of what a confirmation takes, so that a
@@ -164,6 +167,13 @@ type Bar struct {
 	FromMs float64 `json:"from_ms"`
 	ToMs   float64 `json:"to_ms"`
 	Count  int64   `json:"count"`
+}
+
+// A Dot is one order.
+type Dot struct {
+	Second  float64 `json:"second"` // of the measurement, at which it came back
+	Ms      float64 `json:"ms"`
+	Outcome Outcome `json:"outcome"`
 }
 
 // ErrorCount is how often something went wrong.

@@ -110,6 +110,27 @@ func TestTheDistributionHoldsEveryOrder(t *testing.T) {
 	}
 }
 
+func TestASampleIsSpreadOverTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(&shop{t: t, delay: func(int) time.Duration { return ms(10) }})
+		c.Concurrency, c.Orders = 1, 9001
+		r := run(t, c)
+		// At orders 2,000, 4,000 and 8,000 every second one was dropped.
+		if r.SampleEvery != 8 || len(r.Sample) != 1126 {
+			t.Fatalf("%d orders, every %d", len(r.Sample), r.SampleEvery)
+		}
+		for i, d := range r.Sample {
+			if want := float64(8*i+1) / 100; math.Abs(d.Second-want) > 0.001 || d.Outcome != loadtest.Confirmed || math.Abs(d.Ms-10) > 0.1 {
+				t.Fatalf("the %d-th dot is %+v, want second %g", i, d, want)
+			}
+		}
+	})
+	r := varied(t)
+	if r.SampleEvery != 1 || len(r.Sample) != int(r.Done) {
+		t.Errorf("%d of %d orders, every %d", len(r.Sample), r.Done, r.SampleEvery)
+	}
+}
+
 func TestACSVHasAHeaderAndARowASecond(t *testing.T) {
 	r := varied(t)
 	var b bytes.Buffer
@@ -143,7 +164,7 @@ func TestJSONHasStableNamesAndComesBackAsItWas(t *testing.T) {
 		t.Errorf("wrote %+v, read %+v", r, again)
 	}
 	const want = "phase concurrency rate elapsed_seconds started done in_flight behind counts orders_per_second orders_per_second_overall " +
-		"latency series interrupted abandoned max_in_flight mix products warmup seed outcomes percentiles distribution errors"
+		"latency series interrupted abandoned max_in_flight mix products warmup seed outcomes percentiles distribution errors sample_every sample"
 	if got := strings.Join(members(t, text), " "); got != want {
 		t.Errorf("members\n%s, want\n%s", got, want)
 	}
@@ -202,6 +223,10 @@ func members(t *testing.T, object []byte) []string {
 
 func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 	full, empty := varied(t), loadtest.Result{}
+	runs := severalRuns(full)
+	of := func(draw func(io.Writer, []loadtest.Result) error, runs ...loadtest.Result) func(io.Writer) error {
+		return func(w io.Writer) error { return draw(w, runs) }
+	}
 	live := full.Snapshot // as a dashboard has it
 	single := full
 	single.Series = full.Series[:1]
@@ -214,8 +239,18 @@ func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 		{"latency of a snapshot", live.LatencySVG, []string{"open loop, 100 orders a second due"}},
 		{"latency of one second", single.LatencySVG, []string{"p50"}},
 		{"latency of nothing", empty.LatencySVG, []string{"No order came back."}},
+		{"scatter", full.ScatterSVG, []string{"Single orders", "every order", "p50 ", "p99 ", "ms, log", "seconds since the first order"}},
+		{"scatter of nothing", empty.ScatterSVG, []string{"No order came back."}},
 		{"distribution", full.DistributionSVG, []string{"Distribution of the latency", "orders", "p50 ", "max ", "from when an order was due"}},
 		{"distribution of nothing", empty.DistributionSVG, []string{"No order came back."}},
+		{"tail", of(loadtest.TailSVG, runs...), []string{"Tail latency", "3 runs", "p99.9", "ms, log", "orders at once", "5", "10", "1,000"}},
+		{"tail of an open loop", of(loadtest.TailSVG, full), []string{"open loop, 100 orders a second due", "orders due a second"}},
+		{"tail of a run of nothing", of(loadtest.TailSVG, empty), []string{"No order came back."}},
+		{"tail of no run", of(loadtest.TailSVG), []string{"no run", "No order came back."}},
+		{"throughput", of(loadtest.ThroughputSVG, runs...), []string{"Throughput", "orders/s", "400", "most with 10 at once", "errors"}},
+		{"throughput of one run", of(loadtest.ThroughputSVG, full), []string{"orders/s"}},
+		{"throughput of errors alone", of(loadtest.ThroughputSVG, loadtest.Result{Snapshot: loadtest.Snapshot{Done: 1}}), []string{"0"}},
+		{"throughput of nothing", of(loadtest.ThroughputSVG, empty), []string{"No order came back."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -232,6 +267,30 @@ func TestTheChartsAreDocumentsThatStandAlone(t *testing.T) {
 				t.Errorf("contains %s", bad)
 			}
 		})
+	}
+}
+
+// severalRuns are three runs of a closed loop.
+func severalRuns(r loadtest.Result) []loadtest.Result {
+	run := func(concurrency int, rate float64) loadtest.Result {
+		r := r
+		r.Rate, r.Concurrency, r.OrdersPerSecondOverall = 0, concurrency, rate
+		return r
+	}
+	return []loadtest.Result{run(5, 123.4), run(10, 400.2), run(1000, 380)}
+}
+
+func TestARunWithoutAnswersIsLeftOutOfTheCurves(t *testing.T) {
+	runs := severalRuns(varied(t))
+	empty := loadtest.Result{Snapshot: loadtest.Snapshot{Concurrency: 777}}
+	for name, draw := range map[string]func(io.Writer, []loadtest.Result) error{"tail": loadtest.TailSVG, "throughput": loadtest.ThroughputSVG} {
+		var b bytes.Buffer
+		if err := draw(&b, append(slices.Clone(runs), empty)); err != nil {
+			t.Fatal(err)
+		}
+		if texts := parse(t, b.Bytes()); strings.Contains(texts, "777") || !strings.Contains(texts, "4 runs") {
+			t.Errorf("%s: %s", name, texts)
+		}
 	}
 }
 
@@ -262,7 +321,11 @@ func parse(t *testing.T, svg []byte) string {
 
 func TestAWriterThatFailsIsAnError(t *testing.T) {
 	r := varied(t)
-	for _, write := range []func(io.Writer) error{r.LatencySVG, r.DistributionSVG, r.CSV} {
+	for _, write := range []func(io.Writer) error{
+		r.LatencySVG, r.DistributionSVG, r.ScatterSVG, r.CSV,
+		func(w io.Writer) error { return loadtest.TailSVG(w, []loadtest.Result{r}) },
+		func(w io.Writer) error { return loadtest.ThroughputSVG(w, []loadtest.Result{r}) },
+	} {
 		if err := write(full{}); !errors.Is(err, errFull) {
 			t.Errorf("returned %v", err)
 		}
