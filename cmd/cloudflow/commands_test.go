@@ -194,6 +194,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"retention"},
 		{"backup", backup},
 		{"restore", backup, "--data", restored},
+		{"doctor", restored},
 		{"verify"},
 		{"version"},
 	} {
@@ -315,6 +316,8 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"serve", "--keep-feed", "1s"}, "1m is the least"},
 			{[]string{"serve", "--max-connections", "-5"}, "0 (no limit)"},
 			{[]string{"verify", "--data", "d", "--url", "http://127.0.0.1:1"}, "exclude each other"},
+			{[]string{"doctor"}, "a data directory, such as ./data"},
+			{[]string{"doctor", "a", "b"}, "`cloudflow doctor --help`"},
 			{[]string{"version", "now"}, "no argument"},
 		} {
 			r := invoke(t, []string{"CLOUDFLOW_DATA=" + t.TempDir()}, c.args...).exits(2).hints(c.hint)

@@ -170,6 +170,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.keyCommand(),
 		c.faultCommand(),
 		c.verifyCommand(),
+		c.doctorCommand(),
 		c.eraseCommand(),
 		c.backupCommand(),
 		c.restoreCommand(),
