@@ -195,6 +195,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"backup", backup},
 		{"restore", backup, "--data", restored},
 		{"doctor", restored},
+		{"logs", "--order-id", confirmedID, recordedLog},
 		{"verify"},
 		{"version"},
 	} {
@@ -316,6 +317,7 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"serve", "--keep-feed", "1s"}, "1m is the least"},
 			{[]string{"serve", "--max-connections", "-5"}, "0 (no limit)"},
 			{[]string{"verify", "--data", "d", "--url", "http://127.0.0.1:1"}, "exclude each other"},
+			{[]string{"logs"}, "--order-id ord-"},
 			{[]string{"doctor"}, "a data directory, such as ./data"},
 			{[]string{"doctor", "a", "b"}, "`cloudflow doctor --help`"},
 			{[]string{"version", "now"}, "no argument"},

@@ -166,6 +166,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.productCommand(),
 		c.breakerCommand(),
 		c.sagaCommand(),
+		c.logsCommand(),
 		c.dlqCommand(),
 		c.keyCommand(),
 		c.faultCommand(),
