@@ -196,6 +196,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"restore", backup, "--data", restored},
 		{"doctor", restored},
 		{"logs", "--order-id", confirmedID, recordedLog},
+		{"trace", o.OrderID},
 		{"verify"},
 		{"version"},
 	} {
@@ -207,6 +208,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"order", "cancel", o.OrderID},
 		{"payment", "show", "ord-00000000000000000000000000"},
 		{"saga", "redrive", o.OrderID, "--reason", "r"},
+		{"trace", "ord-00000000000000000000000000"},
 		{"saga", "graph", "--order", "ord-00000000000000000000000000"},
 		{"breaker", "trip", "no-such"},
 		{"dlq", "redrive", strings.Repeat("x", 129)},
@@ -318,6 +320,7 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"serve", "--max-connections", "-5"}, "0 (no limit)"},
 			{[]string{"verify", "--data", "d", "--url", "http://127.0.0.1:1"}, "exclude each other"},
 			{[]string{"logs"}, "--order-id ord-"},
+			{[]string{"trace"}, "an order id"},
 			{[]string{"doctor"}, "a data directory, such as ./data"},
 			{[]string{"doctor", "a", "b"}, "`cloudflow doctor --help`"},
 			{[]string{"version", "now"}, "no argument"},

@@ -167,6 +167,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.breakerCommand(),
 		c.sagaCommand(),
 		c.logsCommand(),
+		c.traceCommand(),
 		c.dlqCommand(),
 		c.keyCommand(),
 		c.faultCommand(),
