@@ -75,7 +75,7 @@ func (c *cli) logs(ctx context.Context, name string, find *lineSearch) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it was only read
 		from = f
 	}
 	if err := find.read(ctx, from); err != nil {

@@ -8,8 +8,9 @@ import (
 )
 
 func TestBars(t *testing.T) {
-	row := func(begin, end, waits time.Duration) span {
-		return span{Span: timeline.Span{Begin: begin * time.Millisecond, End: end * time.Millisecond, Waits: waits * time.Millisecond}}
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	row := func(begin, end, waits int) span {
+		return span{Span: timeline.Span{Begin: ms(begin), End: ms(end), Waits: ms(waits)}}
 	}
 	for name, rows := range map[string][]span{
 		"what took no time is seen, at the end too":     {row(0, 0, 0), row(0, 9, 0), row(9, 9, 0)},
