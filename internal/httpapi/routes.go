@@ -120,6 +120,8 @@ func (s *server) routes(on side) *http.ServeMux {
 	if s.debug != nil && on == forOperators {
 		rt.route("GET "+debugPath+"{$}", debugPolicy, s.getDebug)
 		rt.route("GET "+debugPath+"{profile}", debugPolicy, s.getDebug)
+		// Else ServeMux redirects it, whoever calls.
+		rt.mux.HandleFunc(strings.TrimSuffix(debugPath, "/"), func(w http.ResponseWriter, r *http.Request) { s.refuse(of(w), r, errNoRoute) })
 	}
 	for path, methods := range rt.methods {
 		if slices.Contains(methods, http.MethodGet) {

@@ -10,7 +10,7 @@ import (
 //
 // They are named one by one, and not taken from http.DefaultServeMux, on which everything that is imported can put a path: importing
 // net/http/pprof does, and nothing serves that. Two of its own are absent: cmdline, since a command line may hold what is nobody's business,
-// and symbol, which profiles of Go do without.
+// and symbol, which profiles of Go do without. The list, which is Go's, has links to both all the same.
 func profiles() map[string]http.HandlerFunc {
 	all := map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "trace": pprof.Trace}
 	for _, name := range []string{"allocs", "block", "goroutine", "heap", "mutex", "threadcreate"} {

@@ -83,7 +83,7 @@ func TestProfilesAreForOperatorsOnTheirListener(t *testing.T) {
 	}
 	t.Run("what is not named is not there", func(t *testing.T) {
 		for _, path := range []string{
-			"/debug", "/debug/", "/debug/vars", "/debug/requests", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/no-such", "/debug/pprof/heap/x",
+			"/debug", "/debug/", "/debug/pprof", "/debug/vars", "/debug/requests", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/no-such", "/debug/pprof/heap/x",
 			"/debug/pprof//heap", "/debug//pprof/", "/debug/pprof/../pprof/heap", "/debug/pprof/heap/",
 		} {
 			if rec := asked(i.Admin, http.MethodGet, path, ops); rec.Code != http.StatusNotFound {
