@@ -18,7 +18,8 @@ import (
 const traceWidth = 60
 
 func (c *cli) traceCommand() *cobra.Command {
-	return &cobra.Command{
+	var adminURL string
+	cmd := &cobra.Command{
 		Use:   "trace ORDER_ID",
 		Short: "Show what an order's way through the services took, as a timeline",
 		Long: `Print each step of an order with its start, its duration and a bar: the states of its saga and who did them, each
@@ -32,7 +33,11 @@ after the other; a history whose time is over (see serve --keep-executions) is m
   cloudflow trace ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --json`,
 		Args: exactly(1, "an order id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, err := c.account(cmd.Context(), args[0])
+			operators := *c
+			if adminURL != "" {
+				operators.URL = adminURL
+			}
+			account, err := c.account(cmd.Context(), &operators, args[0])
 			if err != nil {
 				return err
 			}
@@ -43,28 +48,31 @@ after the other; a history whose time is over (see serve --keep-executions) is m
 			return c.printTrace(trace)
 		},
 	}
+	cmd.Flags().StringVar(&adminURL, "admin-url", "", "where the operators' routes are, if serve has an --admin-addr (default: --url)")
+	return cmd
 }
 
-// account asks for everything that is told of an order. The order has to be there; a history or a payment need not be.
-func (c *cli) account(ctx context.Context, id string) (a timeline.Account, err error) {
+// account asks for everything that is told of an order, the sagas and the payment where operators are told. The order has to be there; a
+// history or a payment need not be.
+func (c *cli) account(ctx context.Context, operators *cli, id string) (a timeline.Account, err error) {
 	if _, err := c.look(&a.Order, func(api *apigen.Client) (*http.Response, error) { return api.GetOrder(ctx, id, nil) }, false); err != nil {
 		return a, err
 	}
 	var current apigen.Saga
-	there, err := c.look(&current, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(ctx, id, nil) }, true)
+	there, err := operators.look(&current, func(api *apigen.Client) (*http.Response, error) { return api.GetSaga(ctx, id, nil) }, true)
 	switch {
 	case err != nil:
 		return a, err
 	case !there:
-		fmt.Fprintf(c.err, "cloudflow: the history of the saga of %s is not kept any more\n", id)
+		fmt.Fprintf(c.err, "cloudflow: %s has no history of the saga of %s: its time is over, or operators are told elsewhere (--admin-url)\n", operators.URL, id)
 	default:
-		if a.Executions, err = c.earlier(ctx, id, current); err != nil {
+		if a.Executions, err = operators.earlier(ctx, id, current); err != nil {
 			return a, err
 		}
 		a.Executions = append(a.Executions, current)
 	}
 	var p apigen.Payment
-	there, err = c.look(&p, func(api *apigen.Client) (*http.Response, error) { return api.GetPayment(ctx, id) }, true)
+	there, err = operators.look(&p, func(api *apigen.Client) (*http.Response, error) { return api.GetPayment(ctx, id) }, true)
 	if there {
 		a.Payment = &p
 	}

@@ -234,7 +234,7 @@ func (t *teller) result(ended bool) []string {
 func (t *teller) money(ended bool) []string {
 	p := t.account.Payment
 	switch {
-	case !ended:
+	case !ended, p == nil && len(t.account.Executions) == 0: // neither was found: perhaps it was not there that they are
 		return nil
 	case p == nil:
 		return []string{"No charge made"}

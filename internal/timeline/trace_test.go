@@ -147,6 +147,11 @@ func TestTell(t *testing.T) {
 			}, []string{"api order accepted 0+0 Created PENDING", "provider open 2+0 19.99 USD", "provider capture 5+0 19.99 USD"},
 			"Stock sold | 19.99 USD charged", 5, false,
 		},
+		{
+			"and of one of which there is neither history nor payment it says nothing of money: they may be told elsewhere", Account{
+				orderOf("COMPENSATED", "STOCK_RESERVED", "PAYMENT_FAILED", "STOCK_RELEASED", "ORDER_COMPENSATED"), nil, nil,
+			}, []string{"api order accepted 0+0 Created PENDING"}, "Stock restored", 0, false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Tell(c.account, noon.Add(time.Minute))
