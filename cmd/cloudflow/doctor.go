@@ -46,7 +46,7 @@ func (c *cli) printReport(r *doctor.Report) error {
 	w := c.table()
 	fmt.Fprintf(w, "directory\t%s\tformat %d\n", r.Path, r.Format)
 	fmt.Fprintf(w, "on disk\t%s\tthe provider's ledger %s\n", size(r.StoreBytes), size(r.ProviderBytes))
-	fmt.Fprintf(w, "disk free\t%s\torders are refused below %s\n", size(int64(r.FreeBytes)), size(int64(r.MinFreeBytes)))
+	fmt.Fprintf(w, "disk free\t%s\torders are refused below %d MiB\n", size(int64(r.FreeBytes)), r.MinFreeBytes>>20)
 	fmt.Fprintf(w, "open sagas\t%d\t%s\n", r.Executions.Count, oldest(r.Executions))
 	fmt.Fprintf(w, "messages\t%d\t%s\n", r.Queued.Count, oldest(r.Queued))
 	fmt.Fprintf(w, "dead letters\t%d\t%s\n", r.Dead.Count, oldest(r.Dead))

@@ -114,7 +114,7 @@ func TestDoctorCommand(t *testing.T) {
 		if len(r.Wrong) > 0 && !strings.Contains(r.Wrong[0], "MiB free") {
 			t.Errorf("wrong is %q", r.Wrong)
 		}
-		invoke(t, nil, "doctor", s.data).exits(0).prints("format 1", "CONFIRMED    3", "COMPENSATED  1", "the provider's provider-intents", "1 revoked")
+		invoke(t, nil, "doctor", s.data).exits(0).prints("format 1", "below 256 MiB", "CONFIRMED    3", "COMPENSATED  1", "the provider's provider-intents", "1 revoked")
 		if after := content(t, s.data); !reflect.DeepEqual(before, after) {
 			t.Errorf("it has changed the directory: %d items, then %d", len(before), len(after))
 		}
