@@ -38,7 +38,7 @@ const (
 )
 
 func (a *accessSettings) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&a.AdminAddr, "admin-addr", a.AdminAddr, "where to listen for operators alone: then /admin and /metrics are there and nowhere else")
+	flags.StringVar(&a.AdminAddr, "admin-addr", a.AdminAddr, "where to listen for operators alone: then /admin, /metrics and /debug/pprof/ are there and nowhere else")
 	flags.StringSliceVar(&a.Auth, "auth", a.Auth, "what callers prove who they are with: keys, jwt or keys,jwt; none is development mode, on loopback only")
 	flags.StringVar(&a.Issuer, "jwt-issuer", a.Issuer, "who makes the JWTs, exactly as in their iss")
 	flags.StringVar(&a.Audience, "jwt-audience", a.Audience, "what the JWTs' aud must be or hold")

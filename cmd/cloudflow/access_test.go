@@ -151,6 +151,10 @@ func TestServeWithOperatorsApart(t *testing.T) {
 	s.cli("saga", "show", o.OrderID, "--url", url).exits(0).prints("SUCCEEDED")
 	s.cli("order", "get", o.OrderID, "--url", url).exits(1).hints("NOT_FOUND (404)")
 	s.cli("verify", "--url", url).exits(0)
+	s.cli("trace", o.OrderID, "--admin-url", url).exits(0).prints("ChargePayment", "29.99 USD charged")
+	if r := s.cli("trace", o.OrderID).exits(0).hints("--admin-url"); strings.Contains(r.out, "charge") {
+		t.Errorf("it speaks of what it was not told: %s", r.out)
+	}
 }
 
 // Tokens of an issuer whose keys are in a file, and change in it.

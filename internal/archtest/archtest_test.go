@@ -156,7 +156,10 @@ func TestWalls(t *testing.T) {
 		return imported != "net/http" && imported != "os" && room(imported) != "httpapi" && !slices.Contains(adapters, room(imported))
 	})
 	each("the dashboard is a client of the interface, and knows no service and no store", internal("dashboard"), func(imported string) bool {
-		return standard(imported) || slices.Contains([]string{"httpapi/apigen", "sagagraph", "loadtest"}, room(imported))
+		return standard(imported) || slices.Contains([]string{"httpapi/apigen", "sagagraph", "loadtest", "timeline"}, room(imported))
+	})
+	each("timeline knows an order by the interface alone", internal("timeline"), func(imported string) bool {
+		return standard(imported) && imported != "os" || room(imported) == "httpapi/apigen"
 	})
 	each("loadtest knows CloudFlow by its interface alone", internal("loadtest"), func(imported string) bool {
 		return !strings.HasPrefix(imported, module) || slices.Contains([]string{"fault", "httpapi/apigen"}, room(imported))

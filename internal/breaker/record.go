@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
@@ -162,4 +163,20 @@ func decode(it store.Item) (record, error) {
 		}
 	}
 	return r, nil
+}
+
+// A Stored is a circuit as the table holds it: what it was when it last changed.
+type Stored struct {
+	Name      string
+	State     State
+	OpenUntil time.Time // of one that is OPEN
+}
+
+// Decode reads an entry of Table, for who looks at a directory in which nothing runs.
+func Decode(e store.Entry) (Stored, error) {
+	r, err := decode(e.Item)
+	if err != nil {
+		return Stored{}, err
+	}
+	return Stored{Name: e.Key.PK, State: r.State, OpenUntil: time.UnixMilli(r.OpenUntil).UTC()}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/timeline"
 )
 
 // helpers are what templates call.
@@ -152,8 +153,7 @@ func short(hash string) string { return hash[:min(12, len(hash))] }
 
 // service is who does a task: the function's name in its ARN without what all have.
 func service(resource string) string {
-	name := resource[strings.LastIndex(resource, ":")+1:]
-	return strings.TrimSuffix(strings.TrimPrefix(name, "cloudflow-"), "-handler")
+	return strings.TrimSuffix(timeline.Handler(resource), "-handler")
 }
 
 // A bar is a span on the scale of its waterfall, in thousandths.

@@ -139,6 +139,12 @@ func Exists(path string) bool {
 	return err == nil && info.IsDir()
 }
 
+// StorePath is where the files of our store are.
+func (d *Dir) StorePath() string { return filepath.Join(d.Path, storeDir) }
+
+// ProviderPath is where the files of the simulated provider's store are.
+func (d *Dir) ProviderPath() string { return filepath.Join(d.Path, providerDir) }
+
 // Close waits for commits under way and lets the directory go.
 func (d *Dir) Close() error {
 	var errs []error

@@ -49,6 +49,9 @@ type Config struct {
 	Keys        Keys
 	Faults      Faults // nil outside development mode: then there is no such path
 
+	// Debug are profiles of the process by their names, "" the list of them: GET /debug/pprof/{name} on the operators' side of Split, for
+	// who holds the scope admin. Each ends with its request's context. nil, and without Split: there is no such path.
+	Debug map[string]http.HandlerFunc
 	// Recovering says that the server has started and is not ready yet; nil: it is ready at once.
 	Recovering func() bool
 	// Metrics count the requests and are what GET /metrics shows; nil: some that nobody else counts into.
@@ -217,8 +220,9 @@ type server struct {
 	data       Data
 	keys       Keys
 	origins    []string
-	verifying  chan struct{} // holds one while a check runs
-	faults     Faults        // nil: not in development mode
+	verifying  chan struct{}               // holds one while a check runs
+	faults     Faults                      // nil: not in development mode
+	debug      map[string]http.HandlerFunc // nil: there is none
 	recovering func() bool
 	drain      *Drain
 	principal  func(*http.Request) (auth.Principal, error)
@@ -252,7 +256,7 @@ func newServer(c Config) *server {
 	s := &server{
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
 		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
-		keys: c.Keys, origins: c.CORS, streams: &streams{}, faults: c.Faults, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
+		keys: c.Keys, origins: c.CORS, streams: &streams{}, faults: c.Faults, debug: c.Debug, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
 		newID: c.NewID, log: c.Log, metrics: c.Metrics, now: c.Now,
 	}
 	if s.recovering == nil {
@@ -298,7 +302,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(x, r, err)
 		return
 	}
-	if !clean(r.URL.EscapedPath()) || !clean(r.URL.Path) {
+	if p := r.URL.EscapedPath(); p != debugPath && (!clean(p) || !clean(r.URL.Path)) { // the links of that page want its slash
 		s.refuse(x, r, errNoRoute)
 		return
 	}

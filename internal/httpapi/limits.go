@@ -41,6 +41,8 @@ const (
 	writeTimeout = maxWait + 15*time.Second
 	// A check of a store of very many orders. A caller that has enough hangs up.
 	maxVerify = 10 * time.Minute
+	// What net/http/pprof takes of a processor's profile if it is not told otherwise: the rest of a longer one says the same.
+	maxProfile = 30 * time.Second
 	// Longer than the usual 60 s of load balancers, which must be the ones to close: else they send into a connection that just went.
 	idleTimeout = 2 * time.Minute
 )

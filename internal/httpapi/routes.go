@@ -117,6 +117,12 @@ func (s *server) routes(on side) *http.ServeMux {
 	rt.HandleFunc("GET /openapi.yaml", s.getOpenAPI)
 	rt.HandleFunc("GET /docs", s.getDocs)
 	rt.HandleFunc("GET "+apidocs.StylePath, s.getDocsStyle)
+	if s.debug != nil && on == forOperators {
+		rt.route("GET "+debugPath+"{$}", debugPolicy, s.getDebug)
+		rt.route("GET "+debugPath+"{profile}", debugPolicy, s.getDebug)
+		// Else ServeMux redirects it, whoever calls.
+		rt.mux.HandleFunc(strings.TrimSuffix(debugPath, "/"), func(w http.ResponseWriter, r *http.Request) { s.refuse(of(w), r, errNoRoute) })
+	}
 	for path, methods := range rt.methods {
 		if slices.Contains(methods, http.MethodGet) {
 			methods = append(methods, http.MethodHead) // ServeMux takes HEAD where it takes GET
@@ -141,8 +147,12 @@ var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path. GET /
 
 // HandleFunc registers a route such as "GET /orders/{order_id}" behind its policy.
 func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	rt.route(pattern, policies[pattern], handler)
+}
+
+func (rt *router) route(pattern string, p policy, handler func(http.ResponseWriter, *http.Request)) {
 	method, path, _ := strings.Cut(pattern, " ")
-	p, s := policies[pattern], rt.server
+	s := rt.server
 	if !rt.side.has(path, p) {
 		return
 	}

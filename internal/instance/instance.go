@@ -133,7 +133,7 @@ func Open(c Config) (*Instance, error) {
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
 		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version),
-		Keys: i.Keys, Principal: principal, CORS: c.Access.CORS, Drain: i.drain, NewID: a.NewID, Log: c.Log,
+		Keys: i.Keys, Principal: principal, CORS: c.Access.CORS, Drain: i.drain, NewID: a.NewID, Log: c.Log, Debug: profiles(),
 	}
 	if err := i.handlers(routes, c.Tail); err != nil {
 		return nil, errors.Join(err, dir.Close())

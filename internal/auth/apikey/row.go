@@ -67,3 +67,9 @@ func moment(it store.Item, name string) time.Time {
 	}
 	return time.Time{}
 }
+
+// Decode reads an entry of Table, without the hash: for who counts keys in a directory in which nothing runs.
+func Decode(e store.Entry) (Key, error) {
+	k, _, err := decode(e.Key.SK, e.Item)
+	return k, err
+}
