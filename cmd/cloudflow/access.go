@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -118,10 +117,8 @@ func (a *accessSettings) access(ctx context.Context, log *slog.Logger) (instance
 	if err != nil {
 		return out, usagef("--jwt-keys: %v", err)
 	}
-	if !strings.Contains(a.JWKS, "://") { // an issuer may be away for a while, a file may not
-		if err := keys.Load(ctx); err != nil {
-			return out, fmt.Errorf("the keys of --jwt-keys: %w", err)
-		}
+	if err := keys.Begin(ctx); err != nil {
+		return out, fmt.Errorf("the keys of --jwt-keys: %w", err)
 	}
 	out.Tokens, err = token.New(token.Config{Issuer: a.Issuer, Audience: a.Audience, Algorithms: algorithms, Keys: keys})
 	return out, err

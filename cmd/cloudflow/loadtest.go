@@ -28,7 +28,6 @@ import (
 const (
 	maxLoadRuns   = 20          // rows of a table, and points on a curve, that one still reads
 	loadStock     = 100_000_000 // of each product, the most at once: several times what all runs together can sell
-	loadShort     = "LOAD-NONE"
 	defaultOrders = 50
 
 	// restTime is how long it is waited for the sagas to rest: an order has its outcome some steps before its saga ends, and what holds
@@ -187,14 +186,12 @@ func (l loading) configs(flags *pflag.FlagSet) ([]loadtest.Config, error) {
 		Orders: l.orders, Duration: l.duration, Rate: l.rate, Mix: mix, Hot: l.hot, Warmup: l.warmup, Seed: l.seed,
 	}
 	if mix.Short > 0 {
-		one.ShortProduct = loadShort
+		one.ShortProduct = loadtest.SoldOut
 	}
 	if l.hot {
 		l.products = 1
 	}
-	for n := range l.products {
-		one.Products = append(one.Products, loadProduct(n))
-	}
+	one.Products = loadtest.ProductIDs(l.products)
 	if l.rate > 0 {
 		return []loadtest.Config{one}, checked(one)
 	}
@@ -248,8 +245,6 @@ func parseMix(text string) (loadtest.Mix, error) {
 	}
 	return m, nil
 }
-
-func loadProduct(n int) string { return fmt.Sprintf("LOAD-%02d", n+1) }
 
 // commandLine is the command as it was typed, but for a password in a URL.
 func commandLine(cmd *cobra.Command) string {
@@ -333,12 +328,12 @@ func (c *cli) loadProducts(ctx context.Context, run loadtest.Config) error {
 		return err
 	}
 	none := int64(0)
-	if _, err = c.seedProduct(ctx, inventory.PutProduct{ProductID: loadShort, Name: "Load test, none left", UnitPriceCents: 1999, Stock: &none}); err != nil {
+	if _, err = c.seedProduct(ctx, inventory.PutProduct{ProductID: loadtest.SoldOut, Name: "Load test, none left", UnitPriceCents: 1999, Stock: &none}); err != nil {
 		return err
 	}
-	left, err := c.available(ctx, loadShort)
+	left, err := c.available(ctx, loadtest.SoldOut)
 	if err == nil && left > 0 {
-		err = fmt.Errorf("there are %d of %s, which is the product without stock; leave short out of --mix", left, loadShort)
+		err = fmt.Errorf("there are %d of %s, which is the product without stock; leave short out of --mix", left, loadtest.SoldOut)
 	}
 	return err
 }

@@ -77,8 +77,8 @@ func TestLoadtestCommand(t *testing.T) {
 		args := []string{"loadtest", "--url", s.url, "--orders", "100", "--mix", mix, "--warmup", "0", "--products", "2"}
 		s.cli(args...).exits(0)
 		s.cli(args...).exits(0).prints("Books: 192 orders")
-		s.cli("product", "list").exits(0).prints("LOAD-01", "LOAD-02", loadShort)
-		s.cli("product", "restock", loadShort, "--quantity", "1").exits(0)
+		s.cli("product", "list").exits(0).prints("LOAD-01", "LOAD-02", loadtest.SoldOut)
+		s.cli("product", "restock", loadtest.SoldOut, "--quantity", "1").exits(0)
 		s.cli(args...).exits(1).hints("there are 1 of LOAD-NONE", "leave short out of --mix")
 	})
 	t.Run("a report is refused before the load", func(t *testing.T) {

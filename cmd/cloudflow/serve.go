@@ -144,7 +144,10 @@ func (c *cli) listen(ctx context.Context, i *instance.Instance, log *slog.Logger
 		return err
 	}
 	if err := c.listening(ctx, i, log, customers, operators); err != nil {
-		return err
+		if operators != nil {
+			err = errors.Join(err, operators.Close())
+		}
+		return errors.Join(err, customers.Close())
 	}
 	err = i.ServeSplit(ctx, customers, operators)
 	log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "Stopped", slog.String("service", "cloudflow"))

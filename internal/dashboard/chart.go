@@ -44,7 +44,7 @@ func chartsOf(r reading) []chart {
 			Now: percent(r.Total.Success), Says: fmt.Sprintf("alarm below %d %%", alarmSuccess), Alarm: r.Total.Ended >= alarmLeast && r.Total.Success.Value < alarmSuccess,
 		}, alarmSuccess),
 		draw("P99, from order to outcome", r.P99, 0, niceTop(maxOf(r.P99), 100), chart{
-			Now: millis(r.Total.P99), Says: "alarm above 3,000 ms", Alarm: r.Total.P99.Given && r.Total.P99.Value > float64(alarmP99.Milliseconds()),
+			Now: millis(r.Total.P99), Says: "alarm above " + thousands(alarmP99.Milliseconds()) + " ms", Alarm: r.Total.P99.Given && r.Total.P99.Value > float64(alarmP99.Milliseconds()),
 		}, float64(alarmP99.Milliseconds())),
 		draw("Compensated orders", r.Compensation, 0, niceTop(math.Max(maxOf(r.Compensation), 20), 20), chart{
 			Now: percent(r.Total.Compensation), Says: fmt.Sprintf("alarm above %d %%", alarmCompensation),

@@ -36,8 +36,10 @@ import (
 type Config struct {
 	API         http.Handler // all routes: an operator's pages need those of customers, too
 	Development bool         // nobody proves anything, and the scenarios can be played
-	Graph       sagagraph.Graph
-	Log         func(text string) []string
+	// Demo are the products that the scenarios order, by their ids: made if they are not there. In development mode it is required.
+	Demo  map[string]apigen.ProductPut
+	Graph sagagraph.Graph
+	Log   func(text string) []string
 	// Chain says whether an order's log is unbroken; nil: it is not checked.
 	Chain func(ctx context.Context, orderID string) error
 	// Notification is how the customer was told of an event; ok is false if no send was begun.
@@ -79,7 +81,6 @@ type server struct {
 	runs  runs
 	board *board
 	load  *loadTest
-	mux   *http.ServeMux
 }
 
 // A Dashboard is the pages as a handler, and what has to run beside it.
@@ -142,7 +143,6 @@ func New(c Config) (*Dashboard, error) {
 	page("/", func(*visit, http.ResponseWriter) error {
 		return &refusal{Status: http.StatusNotFound, Code: "NOT_FOUND", Message: "There is no such page."}
 	})
-	d.mux = mux
 	return &Dashboard{Handler: guarded(mux), s: d}, nil
 }
 

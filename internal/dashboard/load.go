@@ -20,7 +20,6 @@ import (
 // What a load test of the page orders: enough products that they do not contend, and one that there is none of.
 const (
 	loadProducts  = 10
-	loadShort     = "LOAD-NONE"
 	loadCustomers = "load-page"
 	// fastest is more orders a second than an instance has been seen to take: so many pieces are put on the shelf for each second.
 	fastest = loadtest.MaxRate
@@ -331,10 +330,7 @@ func (v *visit) loadForm() (c loadtest.Config, err error) {
 		return c, badForm("The parts of the mix add up to 0 percent and not to 100.")
 	}
 	c.Duration = time.Duration(seconds) * time.Second
-	c.CustomerPrefix, c.ShortProduct = loadCustomers, loadShort
-	for i := range loadProducts {
-		c.Products = append(c.Products, fmt.Sprintf("LOAD-%02d", i+1))
-	}
+	c.CustomerPrefix, c.ShortProduct, c.Products = loadCustomers, loadtest.SoldOut, loadtest.ProductIDs(loadProducts)
 	return c, nil
 }
 
@@ -359,9 +355,9 @@ func (v *visit) stockFor(c loadtest.Config) error {
 	if c.Mix.Short == 0 {
 		return nil
 	}
-	p, err := v.product(loadShort, apigen.ProductPut{Name: "Load test, sold out", UnitPriceCents: 1000, Stock: ptr[int64](0)})
+	p, err := v.product(loadtest.SoldOut, apigen.ProductPut{Name: "Load test, sold out", UnitPriceCents: 1000, Stock: ptr[int64](0)})
 	if err == nil && p.Available > 0 {
-		err = badForm("Somebody has put %d pieces of %s on the shelf: no order would be short of it. Sell them first, or ask for no short orders.", p.Available, loadShort)
+		err = badForm("Somebody has put %d pieces of %s on the shelf: no order would be short of it. Sell them first, or ask for no short orders.", p.Available, loadtest.SoldOut)
 	}
 	return err
 }

@@ -29,13 +29,6 @@ var scenarios = []scenario{
 	{Name: "oversell", Title: "Oversell", Says: "One keyboard more than there is. The order is refused, and no stock moves.", Product: "KEYBD-01", Method: "pm_card_visa"},
 }
 
-// demoProducts are what the scenarios order, as `serve --demo` puts them on the shelf.
-var demoProducts = map[string]apigen.ProductPut{
-	"LAPTOP-01": {Name: "Laptop 14", UnitPriceCents: 149900, Stock: ptr[int64](10)},
-	"MOUSE-01":  {Name: "Mouse", UnitPriceCents: 2999, Stock: ptr[int64](25)},
-	"KEYBD-01":  {Name: "Keyboard", UnitPriceCents: 8999, Stock: ptr[int64](8)},
-}
-
 const (
 	chargeBreaker = "payment-charge"
 	demoCustomer  = "cust-demo"
@@ -139,7 +132,7 @@ func (v *visit) prepare(r *run) error {
 	if r.Quantity == 0 {
 		r.Quantity = p.Available + 1
 	} else if p.Available < r.Quantity {
-		missing := *demoProducts[s.Product].Stock
+		missing := *v.d.c.Demo[s.Product].Stock
 		if p, err = v.restock(s.Product, missing); err != nil {
 			return err
 		}
@@ -172,7 +165,7 @@ func (v *visit) prepare(r *run) error {
 
 // demoProduct is one of the demo's products, made if it is not there.
 func (v *visit) demoProduct(id string) (apigen.Product, error) {
-	return v.product(id, demoProducts[id])
+	return v.product(id, v.d.c.Demo[id])
 }
 
 // product is a product, made if it is not there.
@@ -218,7 +211,7 @@ func (d *server) reset(v *visit, w http.ResponseWriter) error {
 	if !d.c.Development {
 		return errNotHere
 	}
-	for id, put := range demoProducts {
+	for id, put := range d.c.Demo {
 		p, err := v.demoProduct(id)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 	"github.com/utkarsh698/cloudflow/internal/observe"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/saga"
@@ -27,6 +28,10 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 		Graph: sagagraph.New(machine),
 		API:   all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
 		Logger: i.log.With("service", "dashboard"),
+	}
+	c.Demo = map[string]apigen.ProductPut{}
+	for _, p := range DemoProducts {
+		c.Demo[p.ProductID] = apigen.ProductPut{Name: p.Name, UnitPriceCents: p.UnitPriceCents, Stock: p.Stock}
 	}
 	if tail != nil {
 		c.Log = tail.Lines

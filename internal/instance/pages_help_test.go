@@ -9,9 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
-	"testing"
 )
 
 // post sends a form as a browser does that is on a page of ours, and follows where it is sent.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 	"github.com/utkarsh698/cloudflow/internal/instance"
+	"github.com/utkarsh698/cloudflow/internal/observe"
 )
 
 // demo starts an instance in development mode with the demo's products.
@@ -266,6 +268,21 @@ func TestPagesButtonsCallTheInterface(t *testing.T) {
 		a := w.post("/dashboard/products/KEYBD-01/restock", nil, "Content-Type", "a/b/c; =")
 		pageOf(a, http.StatusUnprocessableEntity)
 	})
+}
+
+// What a page tells of the log it finds by its texts, so that a line that is worded anew shows here.
+func TestPagesTellWhatWasLoggedOfAnOrder(t *testing.T) {
+	t.Parallel()
+	tail := observe.NewTail()
+	w := demo(t, func(c *instance.Config) { c.Tail, c.Log = tail, observe.NewLogger(tail, slog.LevelInfo, nil) })
+	id := w.accepted(request(visa, "MOUSE-01"), "Idempotency-Key", "k")
+	w.outcome(id)
+	for range 2 {
+		w.call("POST", "/orders", request(visa, "MOUSE-01"), "Idempotency-Key", "k").is(http.StatusAccepted)
+	}
+	w.rest()
+	page := pageOf(w.call("GET", "/dashboard/orders/"+id, nil), http.StatusOK)
+	shows(t, page, "2×, as far as the last log lines go back", "Inventory reserved", "Payment charged", "log lines of that service, then", "unbroken")
 }
 
 func shortened(text string) string { return text[:min(60, len(text))] }

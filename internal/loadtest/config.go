@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -45,6 +46,18 @@ const (
 // A Doer makes HTTP requests; *http.Client is one. It gives up when the request's context ends.
 type Doer interface {
 	Do(*http.Request) (*http.Response, error)
+}
+
+// SoldOut is the product without stock that the command and the page make for Mix.Short.
+const SoldOut = "LOAD-NONE"
+
+// ProductIDs are the ids of the first n products that the command and the page make: the same, so that each goes on with the other's.
+func ProductIDs(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("LOAD-%02d", i+1)
+	}
+	return ids
 }
 
 // A Config says what load to make. Of Orders and Duration one at least, of Concurrency and Rate exactly one is set.

@@ -44,6 +44,7 @@ type KeySet struct {
 // A source is where the keys are published.
 type source struct {
 	name  string
+	file  bool
 	every time.Duration // how old the set gets
 	pace  time.Duration // the least time from one look to the next
 	read  func(ctx context.Context) ([]byte, error)
@@ -69,6 +70,15 @@ func (s *KeySet) Load(ctx context.Context) error {
 		err = s.take(text)
 	}
 	return err
+}
+
+// Begin reads the set if it is in a file, which should be there. An issuer may be away for a while: its keys are asked for by Run, and by the
+// first token.
+func (s *KeySet) Begin(ctx context.Context) error {
+	if !s.source.file {
+		return nil
+	}
+	return s.Load(ctx)
 }
 
 // Run reads the set again when it is old, or could not be had, until ctx ends.

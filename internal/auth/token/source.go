@@ -92,7 +92,7 @@ func fileSource(path string) source {
 		}
 		return text, err
 	}
-	return source{name: path, every: fileEvery, pace: filePace, read: read}
+	return source{name: path, file: true, every: fileEvery, pace: filePace, read: read}
 }
 
 func readAll(r io.Reader, name string) ([]byte, error) {
