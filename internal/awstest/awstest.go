@@ -88,7 +88,7 @@ var installed = sync.OnceValues(func() (string, error) {
 
 func start(t testing.TB, program string, settings []string) (*Emulator, error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +110,12 @@ func start(t testing.TB, program string, settings []string) (*Emulator, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var end error // read after ended
+	go func() {
+		end = cmd.Wait()
+		close(ended)
+	}()
 	stop := sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		timer := time.NewTimer(stopTime)
@@ -130,9 +134,8 @@ func start(t testing.TB, program string, settings []string) (*Emulator, error) {
 	defer tick.Stop()
 	for !e.healthy() {
 		select {
-		case err := <-ended:
-			ended <- err
-			return nil, fmt.Errorf("the emulator ended: %w\n%s", err, e.log)
+		case <-ended:
+			return nil, fmt.Errorf("the emulator ended: %w\n%s", end, e.log)
 		case <-deadline.C:
 			stop()
 			return nil, fmt.Errorf("the emulator does not answer\n%s", e.log)
