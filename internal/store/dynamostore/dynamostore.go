@@ -114,7 +114,7 @@ func (s *Store) get(ctx context.Context, key store.Key, c store.Consistency) (ro
 	err = s.read(ctx, "GetItem", func(ctx context.Context) (err error) {
 		out, err = s.conf.Client.GetItem(ctx, &dynamodb.GetItemInput{
 			TableName: table, Key: k, ConsistentRead: aws.Bool(c == store.Strong),
-		}, noRetries)
+		}, ours)
 		return err
 	})
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Store) getAll(ctx context.Context, wanted map[string]types.KeysAndAttri
 	for idle := 0; len(wanted) > 0; {
 		var out *dynamodb.BatchGetItemOutput
 		err := s.read(ctx, "BatchGetItem", func(ctx context.Context) (err error) {
-			out, err = s.conf.Client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: wanted}, noRetries)
+			out, err = s.conf.Client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: wanted}, ours)
 			return err
 		})
 		if err != nil {
@@ -229,7 +229,7 @@ func (s *Store) Range(ctx context.Context, q store.Query) ([]store.Entry, error)
 		input.Limit = aws.Int32(int32(limit - len(entries))) //nolint:gosec // at most MaxRangeLimit
 		var out *dynamodb.QueryOutput
 		err := s.read(ctx, "Query", func(ctx context.Context) (err error) {
-			out, err = s.conf.Client.Query(ctx, input, noRetries)
+			out, err = s.conf.Client.Query(ctx, input, ours)
 			return err
 		})
 		if err != nil {

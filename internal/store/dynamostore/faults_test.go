@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,9 +36,14 @@ func newScene(t *testing.T, e *awstest.Emulator, timeout time.Duration) scene {
 	c := config(t, e.Config(), "t")
 	direct := open(t, c)
 	p := newProxy(t, e.URL, e.Config())
-	c.Client, c.CallTimeout = dynamodb.NewFromConfig(p.account), timeout
+	c.Client, c.CallTimeout, c.Rand = dynamodb.NewFromConfig(p.account), timeout, impatient
 	return scene{open(t, c), t, p, direct}
 }
+
+var given atomic.Uint64
+
+// impatient gives what never comes again, and pauses of no length: each of them is a divisor of four seconds.
+func impatient() uint64 { return given.Add(1) * uint64(4*time.Second) }
 
 func (s scene) put(k store.Key, attrs ...store.Attr) {
 	s.t.Helper()
@@ -151,14 +158,14 @@ func TestACommitIsAppliedOnceOrNotAtAll(t *testing.T) {
 					}
 					return none
 				})
-				s.p.meanwhile = func() {
+				s.p.between(func() {
 					switch others {
 					case 1:
 						s.put(k, store.N("n", 100))
 					case 2:
 						s.delete(k)
 					}
-				}
+				})
 				err := s.Update(t.Context(), func(tx *store.Tx) error { return kind.fn(tx, k, count) })
 				applied := s.p.settle()
 				if s.p.count("TransactWriteItems") > 0 {
@@ -376,6 +383,38 @@ func TestAttemptsAreBounded(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A countedConn counts what is written at once.
+type countedConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countedConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+func TestARequestLeavesInOnePiece(t *testing.T) {
+	e := awstest.Start(t)
+	c := config(t, e.Config(), "t")
+	var writes atomic.Int64
+	account := e.Config()
+	account.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return countedConn{conn, &writes}, err
+	}}}
+	c.Client = dynamodb.NewFromConfig(account)
+	s := open(t, c)
+	for n := range int64(20) {
+		if err := s.Update(t.Context(), func(tx *store.Tx) error { tx.Put(key("p", "k"), store.Item{store.N("n", n)}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := writes.Load(); n != 20 {
+		t.Errorf("20 requests take %d writes", n)
+	}
 }
 
 func TestTimeouts(t *testing.T) {

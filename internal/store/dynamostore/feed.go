@@ -187,7 +187,7 @@ func (sh *shard) key() string { return sh.stream + "/" + sh.id }
 func (r *runner) shardsOf(ctx context.Context, table, physical string) ([]*shard, error) {
 	var described *dynamodb.DescribeTableOutput
 	err := r.s.read(ctx, "DescribeTable", func(ctx context.Context) (err error) {
-		described, err = r.s.conf.Client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &physical}, noRetries)
+		described, err = r.s.conf.Client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &physical}, ours)
 		return err
 	})
 	if err != nil || described.Table == nil || described.Table.LatestStreamArn == nil {
@@ -200,7 +200,7 @@ func (r *runner) shardsOf(ctx context.Context, table, physical string) ([]*shard
 		err := r.s.read(ctx, "DescribeStream", func(ctx context.Context) (err error) {
 			out, err = r.s.conf.Streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{
 				StreamArn: described.Table.LatestStreamArn, ExclusiveStartShardId: last,
-			}, noStreamRetries)
+			}, oursToo)
 			return err
 		})
 		if err != nil || out.StreamDescription == nil {
@@ -219,8 +219,6 @@ func (r *runner) shardsOf(ctx context.Context, table, physical string) ([]*shard
 	return nil, fault.New(fault.Internal, "dynamostore: the stream of %s has more than %d shards", table, maxShards)
 }
 
-func noStreamRetries(o *dynamodbstreams.Options) { o.Retryer = aws.NopRetryer{} }
-
 // open gets an iterator at the shard's place.
 func (r *runner) open(ctx context.Context, sh *shard) error {
 	input := &dynamodbstreams.GetShardIteratorInput{
@@ -234,7 +232,7 @@ func (r *runner) open(ctx context.Context, sh *shard) error {
 	}
 	var out *dynamodbstreams.GetShardIteratorOutput
 	err := r.s.read(ctx, "GetShardIterator", func(ctx context.Context) (err error) {
-		out, err = r.s.conf.Streams.GetShardIterator(ctx, input, noStreamRetries)
+		out, err = r.s.conf.Streams.GetShardIterator(ctx, input, oursToo)
 		return err
 	})
 	var trimmed *streams.TrimmedDataAccessException
@@ -261,7 +259,7 @@ func (r *runner) look(ctx context.Context, sh *shard) (found bool, err error) {
 	err = r.s.read(ctx, "GetRecords", func(ctx context.Context) (err error) {
 		out, err = r.s.conf.Streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{
 			ShardIterator: sh.iterator, Limit: aws.Int32(pageRecords),
-		}, noStreamRetries)
+		}, oursToo)
 		return err
 	})
 	var expired *streams.ExpiredIteratorException
@@ -329,7 +327,7 @@ func (r *runner) save(ctx context.Context, sh *shard) error {
 	}
 	// Whether it is written once or twice is the same, so this is as safe to repeat as a read.
 	return r.s.read(ctx, "the cursor", func(ctx context.Context) error {
-		_, err := r.s.conf.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.s.conf.Cursors, Item: item}, noRetries)
+		_, err := r.s.conf.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.s.conf.Cursors, Item: item}, ours)
 		return err
 	})
 }
@@ -346,7 +344,7 @@ func (r *runner) cursors(ctx context.Context) (map[string]row, error) {
 	for range maxShards {
 		var out *dynamodb.QueryOutput
 		err := r.s.read(ctx, "the cursors", func(ctx context.Context) (err error) {
-			out, err = r.s.conf.Client.Query(ctx, input, noRetries)
+			out, err = r.s.conf.Client.Query(ctx, input, ours)
 			return err
 		})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,12 +46,14 @@ type proxy struct {
 	requests  []string                       // the operations that arrived
 	applied   int                            // of them, writes that DynamoDB has taken
 	held      []func()                       // the delayed ones
-	ahead     sync.WaitGroup
+	ahead     int                            // the requests that it is at
+	idle      sync.Cond                      // of mu: ahead is 0
 }
 
 func newProxy(t testing.TB, upstream string, account aws.Config) *proxy {
 	t.Helper()
 	p := &proxy{t: t, upstream: upstream}
+	p.idle.L = &p.mu
 	p.calm()
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
@@ -66,14 +69,26 @@ func (p *proxy) set(plan func(n int, op string) trouble) {
 	p.plan, p.requests, p.applied, p.held, p.meanwhile = plan, nil, 0, nil, func() {}
 }
 
+// between sets what others do after each request that was applied in silence.
+func (p *proxy) between(fn func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meanwhile = fn
+}
+
 func (p *proxy) calm() { p.set(func(int, string) trouble { return none }) }
+
+// arrived are the operations of the requests so far.
+func (p *proxy) arrived() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.requests)
+}
 
 // count is how many requests of the operation have arrived; "" counts all.
 func (p *proxy) count(op string) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	n := 0
-	for _, r := range p.requests {
+	for _, r := range p.arrived() {
 		if op == "" || r == op {
 			n++
 		}
@@ -83,8 +98,10 @@ func (p *proxy) count(op string) int {
 
 // settle lets the delayed requests through, waits for all that are on their way, and says how many writes were taken in all.
 func (p *proxy) settle() int {
-	p.ahead.Wait()
 	p.mu.Lock()
+	for p.ahead > 0 {
+		p.idle.Wait()
+	}
 	held := p.held
 	p.mu.Unlock()
 	for _, apply := range held {
@@ -108,19 +125,25 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.requests = append(p.requests, op)
 	}
 	meanwhile := p.meanwhile
-	p.ahead.Add(1)
+	p.ahead++
 	p.mu.Unlock()
-	defer p.ahead.Done()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.ahead--; p.ahead == 0 {
+			p.idle.Broadcast()
+		}
+	}()
 
-	forward := func() (*http.Response, []byte) { return p.forward(r, op, body) }
+	forward := func() reply { return p.forward(r, op, body) }
 	switch todo {
 	case none, troubles:
-		resp, answer := forward()
-		for name, values := range resp.Header {
+		answer := forward()
+		for name, values := range answer.header {
 			w.Header()[name] = values
 		}
-		w.WriteHeader(resp.StatusCode)
-		_, _ = w.Write(answer)
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(answer.body)
 	case broken:
 		refuse(w, http.StatusInternalServerError, "InternalServerError", "")
 	case brokenLate:
@@ -155,31 +178,41 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
 // forward asks the emulator, whether the client still waits or not.
-func (p *proxy) forward(r *http.Request, op string, body []byte) (*http.Response, []byte) {
-	req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, p.upstream+r.URL.Path, bytes.NewReader(body))
+func (p *proxy) forward(r *http.Request, op string, body []byte) reply {
+	answer, err := ask(context.WithoutCancel(r.Context()), p.upstream, r.Header, body)
 	if err != nil {
 		p.t.Error(err)
-		return &http.Response{StatusCode: http.StatusBadGateway}, nil
+		return reply{status: http.StatusBadGateway}
 	}
-	req.Header = r.Header.Clone()
-	req.Header.Del("Accept-Encoding")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		p.t.Error(err)
-		return &http.Response{StatusCode: http.StatusBadGateway}, nil
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Error(err)
-	}
-	if resp.StatusCode == http.StatusOK && (op == "PutItem" || op == "UpdateItem" || op == "DeleteItem" || op == "TransactWriteItems") {
+	if answer.status == http.StatusOK && (op == "PutItem" || op == "UpdateItem" || op == "DeleteItem" || op == "TransactWriteItems") {
 		p.mu.Lock()
 		p.applied++
 		p.mu.Unlock()
 	}
-	return resp, answer
+	return answer
+}
+
+func ask(ctx context.Context, url string, header http.Header, body []byte) (reply, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return reply{}, err
+	}
+	r.Header = header.Clone()
+	r.Header.Del("Accept-Encoding")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return reply{resp.StatusCode, resp.Header, answer}, err
 }
 
 // cut ends the connection without an answer.

@@ -137,7 +137,7 @@ func (s *Store) snapshot(ctx context.Context, all []entry) ([]row, error) {
 	}
 	var out *dynamodb.TransactGetItemsOutput
 	err := s.read(ctx, "TransactGetItems", func(ctx context.Context) (err error) {
-		out, err = s.conf.Client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: gets}, noRetries)
+		out, err = s.conf.Client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: gets}, ours)
 		return err
 	})
 	if err != nil {
@@ -234,17 +234,17 @@ func (s *Store) send(ctx context.Context, kind store.OpKind, w write) (err error
 		_, err = s.conf.Client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: w.table, Item: w.item, ConditionExpression: w.cond, ExpressionAttributeNames: w.names,
 			ExpressionAttributeValues: w.values, ReturnValuesOnConditionCheckFailure: allOld,
-		}, noRetries)
+		}, ours)
 	case store.OpDelete:
 		_, err = s.conf.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 			TableName: w.table, Key: w.key, ConditionExpression: w.cond, ExpressionAttributeNames: w.names,
 			ExpressionAttributeValues: w.values, ReturnValuesOnConditionCheckFailure: allOld,
-		}, noRetries)
+		}, ours)
 	case store.OpAdd:
 		_, err = s.conf.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName: w.table, Key: w.key, UpdateExpression: w.update, ConditionExpression: w.cond, ExpressionAttributeNames: w.names,
 			ExpressionAttributeValues: w.values, ReturnValuesOnConditionCheckFailure: allOld,
-		}, noRetries)
+		}, ours)
 	case store.OpCheck: // a commit of checks alone is a read
 	}
 	return err
@@ -267,7 +267,7 @@ func (s *Store) transact(ctx context.Context, all []entry) error {
 		ClientRequestToken: aws.String(fmt.Sprintf("%016x%016x", s.conf.Rand(), s.conf.Rand())),
 	}
 	maybe, err := s.call(ctx, true, func(ctx context.Context) error {
-		_, err := s.conf.Client.TransactWriteItems(ctx, input, noRetries)
+		_, err := s.conf.Client.TransactWriteItems(ctx, input, ours)
 		var canceled *types.TransactionCanceledException
 		if errors.As(err, &canceled) {
 			return decide(all, canceled)
