@@ -212,30 +212,31 @@ func TestALostReplyOfACommit(t *testing.T) {
 		kind    fault.Kind // of the error; "": none
 		n       int64      // of k
 		request int        // how many of the kind
+		reads   int        // and of GetItem: of what is read first, and of what is looked for afterwards
 	}{
 		{"a put over what was read is recognised", store.Item{store.N("n", 1)}, dropLate, "PutItem",
-			func(tx *store.Tx) error { return kinds[0].fn(tx, k, count) }, "", 2, 2},
+			func(tx *store.Tx) error { return kinds[0].fn(tx, k, count) }, "", 2, 2, 1},
 		{"a put over what was read is sent again", store.Item{store.N("n", 1)}, drop, "PutItem",
-			func(tx *store.Tx) error { return kinds[0].fn(tx, k, count) }, "", 2, 2},
+			func(tx *store.Tx) error { return kinds[0].fn(tx, k, count) }, "", 2, 2, 1},
 		{"a put of what was absent is found", nil, dropLate, "PutItem",
-			func(tx *store.Tx) error { tx.Put(k, store.Item{store.N("n", 2)}, store.Absent()); return nil }, "", 2, 1},
+			func(tx *store.Tx) error { tx.Put(k, store.Item{store.N("n", 2)}, store.Absent()); return nil }, "", 2, 1, 1},
 		{"a put of what was absent is not sent again", nil, drop, "PutItem",
-			func(tx *store.Tx) error { tx.Put(k, store.Item{store.N("n", 2)}, store.Absent()); return nil }, fault.Transient, 0, 1},
-		{"an add is not sent again", store.Item{store.N("n", 1)}, dropLate, "UpdateItem", add, fault.Transient, 2, 1},
-		{"an add that made its item is found", nil, dropLate, "UpdateItem", add, "", 1, 1},
-		{"an add of 500 may be applied or not", store.Item{store.N("n", 1)}, broken, "UpdateItem", add, fault.Transient, 1, 1},
-		{"an add that was throttled was not applied", store.Item{store.N("n", 1)}, slow, "UpdateItem", add, "", 2, 2},
-		{"an add that met a transaction was not applied", store.Item{store.N("n", 1)}, conflict, "UpdateItem", add, "", 2, 2},
+			func(tx *store.Tx) error { tx.Put(k, store.Item{store.N("n", 2)}, store.Absent()); return nil }, fault.Transient, 0, 1, 1},
+		{"an add is not sent again", store.Item{store.N("n", 1)}, dropLate, "UpdateItem", add, fault.Transient, 2, 1, 1},
+		{"an add that made its item is found", nil, dropLate, "UpdateItem", add, "", 1, 1, 1},
+		{"an add of 500 may be applied or not", store.Item{store.N("n", 1)}, broken, "UpdateItem", add, fault.Transient, 1, 1, 1},
+		{"an add that was throttled was not applied", store.Item{store.N("n", 1)}, slow, "UpdateItem", add, "", 2, 2, 0},
+		{"an add that met a transaction was not applied", store.Item{store.N("n", 1)}, conflict, "UpdateItem", add, "", 2, 2, 0},
 		{"a delete of what was read is the only one", store.Item{store.N("n", 1)}, drop, "DeleteItem",
-			func(tx *store.Tx) error { return kinds[8].fn(tx, k, count) }, "", 0, 2},
+			func(tx *store.Tx) error { return kinds[8].fn(tx, k, count) }, "", 0, 2, 1},
 		{"a delete of what was read finds nothing, and cannot say whose work that is", store.Item{store.N("n", 1)}, dropLate, "DeleteItem",
-			func(tx *store.Tx) error { return kinds[8].fn(tx, k, count) }, fault.Transient, 0, 2},
+			func(tx *store.Tx) error { return kinds[8].fn(tx, k, count) }, fault.Transient, 0, 2, 1},
 		{"a transaction is sent again under its token", store.Item{store.N("n", 1)}, dropLate, "TransactWriteItems",
-			func(tx *store.Tx) error { return kinds[9].fn(tx, k, count) }, "", 2, 2},
+			func(tx *store.Tx) error { return kinds[9].fn(tx, k, count) }, "", 2, 2, 1},
 		{"a transaction of 500 too", store.Item{store.N("n", 1)}, brokenLate, "TransactWriteItems",
-			func(tx *store.Tx) error { return kinds[9].fn(tx, k, count) }, "", 2, 2},
+			func(tx *store.Tx) error { return kinds[9].fn(tx, k, count) }, "", 2, 2, 1},
 		{"a transaction that is under way is waited for", store.Item{store.N("n", 1)}, inProgress, "TransactWriteItems",
-			func(tx *store.Tx) error { return kinds[9].fn(tx, k, count) }, "", 2, 2},
+			func(tx *store.Tx) error { return kinds[9].fn(tx, k, count) }, "", 2, 2, 1},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -254,6 +255,9 @@ func TestALostReplyOfACommit(t *testing.T) {
 			}
 			if n := s.p.count(c.of); n != c.request {
 				t.Errorf("%d requests of %s, want %d", n, c.of, c.request)
+			}
+			if n := s.p.count("GetItem"); n != c.reads {
+				t.Errorf("%d requests of GetItem, want %d", n, c.reads)
 			}
 		})
 	}
@@ -417,32 +421,48 @@ func TestARequestLeavesInOnePiece(t *testing.T) {
 	}
 }
 
+// A silence is an HTTP client that waits for its requests' ends.
+type silence struct{ requests atomic.Int64 }
+
+func (s *silence) Do(r *http.Request) (*http.Response, error) {
+	s.requests.Add(1)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
 func TestTimeouts(t *testing.T) {
 	e := awstest.Start(t)
 	add := func(tx *store.Tx) error { tx.Add(key("p", "k"), []store.Delta{store.Inc("n", 1)}); return nil }
+	silent := func(timeout time.Duration) (*Store, *silence) {
+		http, account := &silence{}, e.Config()
+		account.HTTPClient = http
+		return open(t, Config{
+			Client: dynamodb.NewFromConfig(account), Tables: map[string]string{"t": "t"}, CallTimeout: timeout, Rand: impatient,
+		}), http
+	}
 	t.Run("a call that hangs is given up, and another one made, as often as the bounds say", func(t *testing.T) {
-		s := newScene(t, e, 50*time.Millisecond)
-		s.p.set(func(int, string) trouble { return hang })
+		s, http := silent(20 * time.Millisecond)
 		_, err := s.Get(t.Context(), key("p", "k"), store.Strong)
-		if !fault.Is(err, fault.Transient) || s.p.count("GetItem") != MaxFailures {
-			t.Errorf("%d requests, %v", s.p.count("GetItem"), err)
+		var f *fault.Error
+		if !errors.As(err, &f) || f.Kind != fault.Transient || http.requests.Load() != MaxFailures {
+			t.Errorf("%d requests, %v", http.requests.Load(), err)
 		}
 	})
 	t.Run("the caller's deadline ends a read", func(t *testing.T) {
-		s := newScene(t, e, time.Hour)
-		s.p.set(func(int, string) trouble { return hang })
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		s, http := silent(time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		_, err := s.Get(ctx, key("p", "k"), store.Strong)
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
+		if !errors.Is(err, context.DeadlineExceeded) || http.requests.Load() != 1 {
+			t.Errorf("%d requests, %v", http.requests.Load(), err)
 		}
 	})
-	t.Run("the caller's deadline ends a commit, whose outcome is unknown then", func(t *testing.T) {
+	t.Run("the caller's end is the end of a commit, whose outcome is unknown then", func(t *testing.T) {
 		s := newScene(t, e, time.Hour)
-		s.p.set(func(int, string) trouble { return hangLate })
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		s.p.set(func(int, string) trouble { return hangLate })
+		s.p.between(cancel)
 		err := s.Update(ctx, add)
 		var f *fault.Error
 		if !errors.As(err, &f) || f.Kind != fault.Transient || s.p.count("") != 1 {
