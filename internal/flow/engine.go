@@ -27,6 +27,7 @@ const (
 type Call struct {
 	Execution string // its name
 	State     string // the Task state
+	Entered   int64  // the number that its entry has in the execution's history: the same for all attempts
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
 	Input     any    // an asl value, after InputPath and Parameters; shared, not to be changed
 }
@@ -63,6 +64,9 @@ type Options struct {
 	// nobody. Such a task is run without a timeout, and is committed together with what comes before it wherever that can be. nil: no
 	// task is like that.
 	StagedOnly func(Call) bool
+
+	// Follow, if not nil, is asked of each execution whose journal is read, to be advanced, whether somebody follows it; nil: nobody does.
+	Follow func(start asl.Start) Follower
 
 	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED. It may run several
 	// times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.

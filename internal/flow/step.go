@@ -35,9 +35,10 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		panic(*crash)
 	}
 	if r.x == nil {
-		if err := e.replay(ctx, r, nil); err != nil {
+		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
 			return e.tryLater(ctx, r, "read", err)
 		}
+		r.loaded()
 		if r.x == nil || r.head.Str("status") != string(running) {
 			return gone
 		}
@@ -87,7 +88,7 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		r.answer = &answer{kind: asl.TimerFired, id: c.ID, state: c.State}
 		return again
 	}
-	return e.runTask(ctx, w, r, c)
+	return e.runTask(r.context(ctx), w, r, c)
 }
 
 // A commit is one attempt to commit a run's answer, and with it the tasks that may follow in the same commit. Its fields are of the latest
@@ -97,6 +98,7 @@ type commit struct {
 	r   *run
 	ctx context.Context // of the tasks that follow
 
+	began   time.Time      // of a run that is followed
 	x       *asl.Execution // as it will be
 	open    []asl.Command
 	seq     int
@@ -111,7 +113,11 @@ var errStale = errors.New("flow: this command was answered already")
 
 // commit makes the task's writes, the journal entry and, if the machine ended, the end: all at once.
 func (e *Engine) commit(ctx context.Context, r *run) outcome {
+	ctx = r.context(ctx)
 	c := commit{e: e, r: r, ctx: ctx}
+	if r.follower != nil {
+		c.began = e.o.Now()
+	}
 	err := e.o.Store.Update(ctx, c.stage)
 	if err == nil {
 		return c.committed()
@@ -148,6 +154,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
+	r.noted = r.noted[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
 		c.at = r.last // the clock was set back; the journal's does not
@@ -230,6 +237,7 @@ func (c *commit) committed() outcome {
 	for _, l := range c.linked {
 		c.e.report(r.name, l.state, l.effect)
 	}
+	r.happened(c.began)
 	if c.x.Status() != running {
 		return gone
 	}
