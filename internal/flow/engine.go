@@ -28,6 +28,7 @@ type Call struct {
 	Execution string // its name
 	State     string // the Task state
 	Entered   int64  // the number that its entry has in the execution's history: the same for all attempts
+	Retry     int    // how many attempts of this entry came before
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
 	Input     any    // an asl value, after InputPath and Parameters; shared, not to be changed
 }

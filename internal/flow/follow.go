@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
 )
@@ -16,8 +15,8 @@ type Follower interface {
 	// Replayed tells what the journal says and another follower was told: one of this process, or, if the execution was begun before the
 	// start of this process, one of an earlier process.
 	Replayed(history []asl.HistoryEvent)
-	// Happened tells what has just become durable, by a commit that began then. The slice is used again.
-	Happened(history []asl.HistoryEvent, began time.Time)
+	// Happened tells what has just become durable. The slice is used again.
+	Happened(history []asl.HistoryEvent)
 }
 
 // follow asks whether the execution is to be followed, when its journal is read. What the machine says of itself is then noted in the run.
@@ -45,15 +44,15 @@ func (r *run) loaded() {
 		r.follower.Replayed(r.noted[:before])
 	}
 	if rest := r.noted[before:]; len(rest) > 0 {
-		r.follower.Happened(rest, rest[0].Time)
+		r.follower.Happened(rest)
 	}
 	r.heard, r.noted = len(r.noted), r.noted[:0]
 }
 
 // happened tells the follower what a commit has made durable.
-func (r *run) happened(began time.Time) {
+func (r *run) happened() {
 	if r.follower != nil {
-		r.follower.Happened(r.noted, began)
+		r.follower.Happened(r.noted)
 		r.heard, r.noted = r.heard+len(r.noted), r.noted[:0]
 	}
 }

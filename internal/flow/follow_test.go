@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -17,7 +16,6 @@ import (
 // A listener is a follower that writes down what it is told.
 type listener struct {
 	replayed, happened []string
-	began              []time.Time
 }
 
 type listenerKey struct{}
@@ -30,9 +28,8 @@ func (l *listener) Replayed(history []asl.HistoryEvent) {
 	l.replayed = append(l.replayed, texts(history)...)
 }
 
-func (l *listener) Happened(history []asl.HistoryEvent, began time.Time) {
+func (l *listener) Happened(history []asl.HistoryEvent) {
 	l.happened = append(l.happened, texts(history)...)
-	l.began = append(l.began, began)
 }
 
 func texts(history []asl.HistoryEvent) []string {

@@ -98,7 +98,6 @@ type commit struct {
 	r   *run
 	ctx context.Context // of the tasks that follow
 
-	began   time.Time      // of a run that is followed
 	x       *asl.Execution // as it will be
 	open    []asl.Command
 	seq     int
@@ -115,9 +114,6 @@ var errStale = errors.New("flow: this command was answered already")
 func (e *Engine) commit(ctx context.Context, r *run) outcome {
 	ctx = r.context(ctx)
 	c := commit{e: e, r: r, ctx: ctx}
-	if r.follower != nil {
-		c.began = e.o.Now()
-	}
 	err := e.o.Store.Update(ctx, c.stage)
 	if err == nil {
 		return c.committed()
@@ -237,7 +233,7 @@ func (c *commit) committed() outcome {
 	for _, l := range c.linked {
 		c.e.report(r.name, l.state, l.effect)
 	}
-	r.happened(c.began)
+	r.happened()
 	if c.x.Status() != running {
 		return gone
 	}

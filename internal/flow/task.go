@@ -71,7 +71,7 @@ func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) 
 }
 
 func callOf(execution string, c asl.Command) Call {
-	return Call{Execution: execution, State: c.State, Entered: c.Entered, Attempt: attemptName(execution, c), Input: c.Input}
+	return Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
 }
 
 // limit is how long the task may take, 0 for ever, and the answer if it takes longer. A function sends no heartbeats, so

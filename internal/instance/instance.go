@@ -29,6 +29,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/sender"
@@ -56,6 +57,7 @@ type Config struct {
 	Version         string           // of the program, for its metrics
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
+	Tracer          *trace.Tracer // nil: nothing is traced. It is the caller's to close
 	Tail            *observe.Tail // the last lines of Log, for the pages; nil: they show none
 }
 
@@ -105,7 +107,7 @@ func Open(c Config) (*Instance, error) {
 	a, err := app.New(app.Config{
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
 		Sender: counted.sender(c.Sender), NoContact: counted.sender(sender.NewLog(c.Log)), Sends: sends,
-		Gateway: counted.gateway, Task: counted.task,
+		Gateway: counted.gateway, Task: counted.task, Tracer: c.Tracer,
 		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
 		Now: c.Now, Log: c.Log,
 	})
@@ -128,11 +130,11 @@ func Open(c Config) (*Instance, error) {
 		Store: dir.Store, Dump: dir.Store, Engine: a.Engine, Now: c.Now, KeepExecutions: c.KeepExecutions, Log: c.Log,
 	})
 	routes := httpapi.Config{
-		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
+		Orders: tracedOrders(a.Orders, c.Tracer), Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
 		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version),
+		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version), Tracer: c.Tracer,
 		Keys: i.Keys, Principal: principal, CORS: c.Access.CORS, Drain: i.drain, NewID: a.NewID, Log: c.Log, Debug: profiles(),
 	}
 	if err := i.handlers(routes, c.Tail); err != nil {

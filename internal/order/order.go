@@ -116,6 +116,7 @@ type Start struct {
 	Currency      string
 	PaymentMethod string
 	CorrelationID string
+	Trace         string   // where what starts it stands, as a W3C traceparent; "": nobody looks
 	Resume        *Failure // the failed execution that this one goes on from; nil for the first
 }
 
@@ -151,6 +152,7 @@ type Message struct {
 	Currency      string
 	FailureReason string
 	CorrelationID string
+	Trace         string // where what sends it stands, as a W3C traceparent; "": nobody looks
 	SealedContact []byte // JSON {"email","phone"}, sealed by pii under the customer's id; nil if none was given
 }
 
