@@ -16,6 +16,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/sender"
 )
 
@@ -32,6 +33,8 @@ the next start.
 Without --auth it runs in development mode: everybody on this machine is admin, it listens on loopback only, and the rates
 and --max-open-orders are off, since everybody is one caller. With --auth keys callers have API keys, the first of which is
 made with ` + "`cloudflow key create --data DIR`" + ` before the start; with --auth jwt they have an issuer's tokens.
+
+Traces are exported when OpenTelemetry's variables say where to, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.
 
 Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
 and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
@@ -87,16 +90,32 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err != nil {
 		return err
 	}
+	tracer, err := trace.FromEnvironment(ctx, version, log)
+	if err != nil {
+		return usagef("%s", err)
+	}
+	defer c.closeTracer(ctx, tracer, log)
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log, Tail: tail,
+		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log, Tail: tail, Tracer: tracer,
 	})
 	if err != nil {
 		return err
 	}
 	err = c.listen(ctx, i, log, demo)
 	return errors.Join(err, i.Close())
+}
+
+// lastSpans bounds the export of what has ended: a collector that does not answer must not keep the program from stopping.
+const lastSpans = 5 * time.Second
+
+func (c *cli) closeTracer(ctx context.Context, tracer *trace.Tracer, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
+	defer cancel()
+	if err := tracer.Close(ctx); err != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "The last spans are lost", slog.String("service", "cloudflow"), slog.Any("error", err))
+	}
 }
 
 // checkServe refuses what would only be noticed by the first order, or never.

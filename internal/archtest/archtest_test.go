@@ -182,6 +182,18 @@ func TestWalls(t *testing.T) {
 			}
 		}
 	})
+	t.Run("observe/trace alone knows the library that traces", func(t *testing.T) {
+		for p, list := range production {
+			for _, imported := range list {
+				for _, library := range []string{"trace", "sdk/trace", "propagation", "exporters/otlp/otlptrace", "exporters/stdout/stdouttrace"} {
+					path := "go.opentelemetry.io/otel/" + library
+					if (imported == path || strings.HasPrefix(imported, path+"/")) && p != "internal/observe/trace" {
+						t.Errorf("%s imports %s", p, imported)
+					}
+				}
+			}
+		}
+	})
 	t.Run("production code imports no test or simulation package", func(t *testing.T) {
 		for p, list := range production {
 			if simulation(p) {
