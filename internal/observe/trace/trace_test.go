@@ -42,7 +42,7 @@ func TestATracerThatIsOffDoesNothing(t *testing.T) {
 		t.Error(err)
 	}
 	ran := errors.New("ran")
-	if err := off.Invocation(t.Context(), Server, "f", "", func(context.Context) error { return ran }); err != ran {
+	if err := off.Invocation(t.Context(), Server, "f", "", func(context.Context) error { return ran }); !errors.Is(err, ran) {
 		t.Errorf("the invocation answered %v", err)
 	}
 }
