@@ -82,9 +82,13 @@ func TestATraceSurvivesKill9(t *testing.T) {
 	}
 	p = start(t, dir)
 	s.url = p.log.url(t)
-	eventually(t, "the order is confirmed", func() bool {
-		return one[apigen.Order](s.cli("order", "get", id, "--json").exits(0)).Status == "CONFIRMED"
+	eventually(t, "the order is confirmed, and the customer is told", func() bool {
+		names, _ := c.names()
+		return names["notification-handler"] == 1
 	})
+	if o := one[apigen.Order](s.cli("order", "get", id, "--json").exits(0)); o.Status != "CONFIRMED" {
+		t.Errorf("the order is %s", o.Status)
+	}
 	p.terminate()
 	names, orphans := c.names()
 	for name, want := range map[string]int{"POST /orders": 1, "cloudflow-saga": 1, "ReserveStock": 1, "ChargePayment": 1, "Done": 1, "notification-handler": 1} {
