@@ -231,10 +231,22 @@ func (c *commit) committed() outcome {
 		c.e.report(r.name, l.state, l.effect)
 	}
 	if c.x.Status() != running {
+		c.logFailure()
 		return gone
 	}
 	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
 	return again
+}
+
+// logFailure tells of an end that is not SUCCEEDED: somebody has to look at it. Its cause stays with the execution.
+func (c *commit) logFailure() {
+	if c.x.Status() == succeeded {
+		return
+	}
+	name, _ := c.x.Failure()
+	state, _ := c.x.Current()
+	c.e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: an execution failed", slog.String("execution", c.r.name),
+		slog.String("status", string(c.x.Status())), slog.String("state", state), slog.String("error", name))
 }
 
 // report tells the task that its effect is durable.
