@@ -195,3 +195,26 @@ func TestLogsHoldNoMoreThanTheirBound(t *testing.T) {
 		}
 	})
 }
+
+func TestServeLogsASampleOfTheOrders(t *testing.T) {
+	t.Parallel()
+	for share, want := range map[string]int{"1": 0, "0.000001": 1} { // cloudflow logs finds the order, or not
+		s := serve(t, t.TempDir(), "--demo", "--log-sample", share)
+		o := s.place("--customer", "cust-1", "--item", "MOUSE-01=1")
+		if code := s.end(); code != 0 {
+			t.Fatalf("serve: exit %d", code)
+		}
+		log := s.log.String()
+		for _, message := range []string{"Product created", "Listening", "Stopped"} {
+			if !strings.Contains(log, message) {
+				t.Errorf("at %s there is no %q in\n%s", share, message, log)
+			}
+		}
+		r := piping(t, log, "logs", "--order-id", o.OrderID).exits(want)
+		if want != 0 {
+			r.hints("--log-sample")
+		}
+	}
+	invoke(t, []string{"CLOUDFLOW_LOG_SAMPLE=0"}, "serve", "--data", t.TempDir()).exits(2).hints("--log-sample 0 ")
+	invoke(t, []string{"CLOUDFLOW_LOG_SAMPLE=one"}, "version").exits(2).hints("CLOUDFLOW_LOG_SAMPLE", `"one"`)
+}

@@ -10,7 +10,7 @@
 //	{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","service":"inventory_service.handler",
 //	 "message":"Inventory reserved","order_id":"ord-...","reservation_id":"res-...","correlation_id":"corr-..."}
 //
-// Logging never fails for its caller: a line that cannot be written is lost.
+// Logging never fails for its caller: a line that cannot be written is lost. A Sample leaves lines out on purpose, never one of WARN or above.
 package observe
 
 import (
