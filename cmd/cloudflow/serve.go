@@ -27,7 +27,8 @@ func (c *cli) serveCommand() *cobra.Command {
 		Short: "Run the HTTP API, the services, the saga engine and the store",
 		Long: `Run everything: the HTTP API, the services, the saga engine and the durable store, in one process.
 Data lives in --data and survives kill -9; one process holds the directory at a time. Logs are JSON
-lines on stderr. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
+lines on stderr; with --log-sample 0.01 those of one order in a hundred, by its correlation id, and every
+warning and error. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
 the next start.
 
 Without --auth it runs in development mode: everybody on this machine is admin, it listens on loopback only, and the rates
@@ -52,6 +53,7 @@ and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 	flags.StringVar(&c.Data, "data", c.Data, "the data directory; made if it is not there")
 	flags.BoolVar(&demo, "demo", false, "put demo products on the shelf: LAPTOP-01, MOUSE-01, KEYBD-01")
 	flags.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	flags.Float64Var(&c.LogSample, "log-sample", c.LogSample, "the share of orders, such as 0.01, of which more than warnings and errors is logged")
 	flags.StringVar(&c.Currency, "currency", c.Currency, "the shop's one currency")
 	flags.StringVar(&c.Sender, "sender", c.Sender, "how notifications leave: log or smtp")
 	flags.IntVar(&c.BreakerFailures, "breaker-failures", c.BreakerFailures, "consecutive failures that open a circuit")
@@ -78,7 +80,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 		return usagef("--log-level %q is not debug, info, warn or error", c.LogLevel)
 	}
 	tail := observe.NewTail()
-	log := observe.NewLogger(io.MultiWriter(tail, c.err), level, nil)
+	log := observe.NewSampledLogger(io.MultiWriter(tail, c.err), level, nil, observe.NewSample(c.LogSample))
 	if err := c.checkServe(); err != nil {
 		return err
 	}
@@ -127,6 +129,8 @@ func (c *cli) checkServe() error {
 		return usagef("--currency %q is not a code of ISO 4217, such as USD", c.Currency)
 	case c.BreakerFailures < 1:
 		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
+	case !(c.LogSample > 0 && c.LogSample <= 1): // NaN is none either
+		return usagef("--log-sample %v is no share of the orders; it is more than 0, and at most 1 for all", c.LogSample)
 	case c.KeepExecutions < time.Hour:
 		return usagef("--keep-executions %s would delete what somebody is looking at; 1h is the least", c.KeepExecutions)
 	}

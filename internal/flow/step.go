@@ -227,6 +227,7 @@ func (c *commit) ofTask(key store.Key) bool {
 func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
 	r.answer, r.tries, r.alone = nil, 0, false
+	c.logFailure()
 	if a.kind == asl.TaskSucceeded {
 		c.e.report(r.name, a.state, a.effect)
 	}
@@ -272,4 +273,16 @@ func backoff(n int, chance uint64) time.Duration {
 		d = min(minBackoff<<n, maxBackoff)
 	}
 	return d/2 + time.Duration(chance%uint64(d/2)) + time.Millisecond // below 10 s
+}
+
+// logFailure tells of an end that is not SUCCEEDED: somebody has to look at it. Its cause stays with the execution.
+func (c *commit) logFailure() {
+	status := c.x.Status()
+	if status == running || status == succeeded {
+		return
+	}
+	name, _ := c.x.Failure()
+	state, _ := c.x.Current()
+	c.e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: an execution failed", slog.String("execution", c.r.name),
+		slog.String("status", string(status)), slog.String("state", state), slog.String("error", name))
 }

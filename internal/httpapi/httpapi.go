@@ -323,7 +323,7 @@ func (s *server) rescue(x *exchange, r *http.Request) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
 		panic(cause)
 	}
-	s.log.ErrorContext(r.Context(), "Handler panicked", "method", r.Method, "path", r.URL.Path,
+	s.log.ErrorContext(r.Context(), "Handler panicked", "method", r.Method, "path", pathOf(r),
 		"correlation_id", x.correlationID, "panic", cause)
 	if x.answered {
 		panic(http.ErrAbortHandler)
