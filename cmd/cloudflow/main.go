@@ -85,6 +85,7 @@ type cli struct {
 	settings
 	in       io.Reader
 	out, err io.Writer
+	environ  map[string]string // what is not ours too: OpenTelemetry's variables
 
 	timeout time.Duration // of a call
 }
@@ -97,8 +98,8 @@ func usagef(format string, args ...any) error {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, environ []string) int {
-	c := &cli{in: in, out: out, err: errOut, timeout: clientTimeout}
-	if err := env.ParseWithOptions(&c.settings, env.Options{Prefix: envPrefix, Environment: env.ToMap(environ)}); err != nil {
+	c := &cli{in: in, out: out, err: errOut, environ: env.ToMap(environ), timeout: clientTimeout}
+	if err := env.ParseWithOptions(&c.settings, env.Options{Prefix: envPrefix, Environment: c.environ}); err != nil {
 		fmt.Fprintf(errOut, "cloudflow: environment: %v\n", variable(err))
 		return 2
 	}

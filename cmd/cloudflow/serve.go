@@ -16,6 +16,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/sender"
 )
@@ -35,10 +36,11 @@ Without --auth it runs in development mode: everybody on this machine is admin, 
 and --max-open-orders are off, since everybody is one caller. With --auth keys callers have API keys, the first of which is
 made with ` + "`cloudflow key create --data DIR`" + ` before the start; with --auth jwt they have an issuer's tokens.
 
-Traces are exported when OpenTelemetry's variables say where to, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.
-
 Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
-and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
+and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.
+
+Metrics are at /metrics for Prometheus. They and the traces of orders are sent as OTLP where OpenTelemetry's variables ask for
+it, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.`,
 		Example: `  cloudflow serve --demo
   cloudflow serve --addr 127.0.0.1:9000 --data /var/lib/cloudflow
   cloudflow serve --addr :8443 --auth keys --tls-cert cert.pem --tls-key key.pem --admin-addr 127.0.0.1:9090
@@ -84,6 +86,10 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err := c.checkServe(); err != nil {
 		return err
 	}
+	otlp, err := metrics.Environment(c.getenv)
+	if err != nil {
+		return usagef("%v", err)
+	}
 	relay, err := c.relay(log)
 	if err != nil {
 		return err
@@ -100,7 +106,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log, Tail: tail, Tracer: tracer,
+		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, OTLP: otlp, Log: log, Tail: tail, Tracer: tracer,
 	})
 	if err != nil {
 		return err
@@ -119,6 +125,9 @@ func (c *cli) closeTracer(ctx context.Context, tracer *trace.Tracer, log *slog.L
 		log.LogAttrs(ctx, slog.LevelWarn, "The last spans are lost", slog.String("service", "cloudflow"), slog.Any("error", err))
 	}
 }
+
+// getenv is a variable of the environment.
+func (c *cli) getenv(name string) string { return c.environ[name] }
 
 // checkServe refuses what would only be noticed by the first order, or never.
 func (c *cli) checkServe() error {

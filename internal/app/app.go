@@ -52,7 +52,9 @@ type Config struct {
 	Simulator       provider.Config                       // Store and Now are set here
 	Gateway         func(payment.Gateway) payment.Gateway // wraps the provider, for simulation; nil: as it is
 
-	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, for simulation; nil: as it is
+	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, to count them or for simulation; nil: as it is
+
+	Counts Counts // are told of what happens
 
 	Tracer *trace.Tracer // nil: nothing is traced
 
@@ -61,6 +63,14 @@ type Config struct {
 	Now     func() time.Time
 	Rand    *rand.Rand // of everything that is chance; used under a lock; nil: the runtime's
 	Log     *slog.Logger
+}
+
+// Counts are told of what happened, once it is durable, and are quick. Any may be nil.
+type Counts struct {
+	OrderCreated   func()
+	OrderEnded     func(status string)
+	ExecutionEnded func(status string)
+	BreakerChanged func(name string, to breaker.State) // decided here
 }
 
 // App is the wired system.
@@ -102,7 +112,7 @@ func New(c Config) (*App, error) {
 
 	for _, name := range []string{ChargeBreaker, RefundBreaker} {
 		a.Breakers[name] = breaker.New(c.Store, name, breaker.Config{
-			Failures: c.BreakerFailures, Now: c.Now, Rand: chance.fork(), Log: c.Log, Watch: t.breaker(name),
+			Failures: c.BreakerFailures, Now: c.Now, Rand: chance.fork(), Log: c.Log, OnChange: c.Counts.breaker(name), Watch: t.breaker(name),
 		})
 	}
 	sim := c.Simulator
@@ -130,6 +140,7 @@ func New(c Config) (*App, error) {
 		Store: c.Store, Feed: c.Feed, Catalog: catalog{a.Inventory}, Admission: a.Breakers[ChargeBreaker],
 		Saga: t.starter(sagas), Outbox: t.outbox(outbox{a.Queue}), Keys: c.ContactKeys,
 		Now: c.Now, NewID: a.NewID, Currency: c.Currency, Log: c.Log,
+		Created: c.Counts.OrderCreated, Ended: c.Counts.OrderEnded,
 	})
 	outcomes.orders = a.Orders
 
@@ -161,12 +172,27 @@ func New(c Config) (*App, error) {
 		OnFailed: func(tx *store.Tx, e flow.Ended) error {
 			return a.Orders.StageReview(tx, order.OfExecution(e.Execution), e.Execution, string(e.Status), e.Error, e.Cause)
 		},
+		OnEnded: c.Counts.execution(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}
 	a.Engine, sagas.engine = engine, engine
 	return a, nil
+}
+
+func (c Counts) breaker(name string) func(_, to breaker.State) {
+	if c.BreakerChanged == nil {
+		return nil
+	}
+	return func(_, to breaker.State) { c.BreakerChanged(name, to) }
+}
+
+func (c Counts) execution() func(flow.Ended) {
+	if c.ExecutionEnded == nil {
+		return nil
+	}
+	return func(e flow.Ended) { c.ExecutionEnded(string(e.Status)) }
 }
 
 // thenWake tells the queue's consumer of a message once it is committed.

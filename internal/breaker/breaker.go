@@ -72,7 +72,8 @@ type Config struct {
 	Now  func() time.Time
 	Rand *rand.Rand // for jitter and tokens; the breaker guards it
 	Log  *slog.Logger
-	// OnChange is called at each change of state, in order; it must not call the breaker.
+	// OnChange is called at each change of state that this process decided, in order; it must not call the breaker. What another process
+	// decided, this one before its last start among them, is that one's to tell: so a change is told once, however many share the circuit.
 	OnChange func(from, to State)
 	// Watch is told of each question and each report: what was done, since when, in which state that left the circuit, and with what error.
 	Watch func(ctx context.Context, what string, began time.Time, left State, err error)

@@ -37,10 +37,10 @@ type Call struct {
 // entry. It is called at least once for each attempt, and its effect takes place at most once.
 type Task func(ctx context.Context, c Call) (store.Effect, error)
 
-// Ended tells OnFailed how an execution ended.
+// Ended tells how an execution ended.
 type Ended struct {
 	Execution    string
-	Status       asl.Status // FAILED, TIMED_OUT or ABORTED
+	Status       asl.Status // SUCCEEDED, FAILED, TIMED_OUT or ABORTED
 	Error, Cause string
 	State        string // in which it ended
 	At           time.Time
@@ -72,6 +72,10 @@ type Options struct {
 	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED. It may run several
 	// times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.
 	OnFailed func(tx *store.Tx, e Ended) error
+
+	// OnEnded is told of each execution that has ended, once that is durable, and is quick. It is for those who count: a crash, or a commit
+	// whose reply was lost, may leave one out.
+	OnEnded func(e Ended)
 }
 
 // An Engine runs executions of one machine (and, until they have ended, of the machines that came before it) over one

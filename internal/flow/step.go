@@ -207,11 +207,16 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 	if status == succeeded || c.e.o.OnFailed == nil {
 		return nil
 	}
-	ended := Ended{Execution: r.name, Status: status, At: c.at}
+	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, c.ended()) })
+	return c.hookErr
+}
+
+// ended is how the execution will have ended.
+func (c *commit) ended() Ended {
+	ended := Ended{Execution: c.r.name, Status: c.x.Status(), At: c.at}
 	ended.Error, ended.Cause = c.x.Failure()
 	ended.State, _ = c.x.Current()
-	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, ended) })
-	return c.hookErr
+	return ended
 }
 
 // ofTask reports whether the task itself staged an operation on the key.
@@ -236,6 +241,9 @@ func (c *commit) committed() outcome {
 	}
 	r.happened()
 	if c.x.Status() != running {
+		if c.e.o.OnEnded != nil {
+			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
+		}
 		return gone
 	}
 	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
@@ -244,10 +252,14 @@ func (c *commit) committed() outcome {
 
 // report tells the task that its effect is durable.
 func (e *Engine) report(execution, state string, effect store.Effect) {
-	if effect.Committed == nil {
-		return
+	if effect.Committed != nil {
+		e.afterwards(execution, state, effect.Committed)
 	}
-	if err := guard(func() error { effect.Committed(); return nil }); err != nil {
+}
+
+// afterwards calls who wants to know of a commit. What goes wrong there is theirs.
+func (e *Engine) afterwards(execution, state string, fn func()) {
+	if err := guard(func() error { fn(); return nil }); err != nil {
 		e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: after a commit", slog.String("execution", execution),
 			slog.String("state", state), slog.Any("error", err))
 	}

@@ -105,6 +105,8 @@ type News interface {
 	News(ctx context.Context, after store.Position) (order.News, error)
 	// NewsGrow is closed when there is more. It is taken before the look.
 	NewsGrow() <-chan struct{}
+	// NewsWaits says since when what follows a place has been there; zero: nothing does yet.
+	NewsWaits(ctx context.Context, after store.Position) (time.Time, error)
 }
 
 // Products is the catalogue and its stock.
@@ -276,6 +278,7 @@ func newServer(c Config) *server {
 		s.metrics = metrics.New()
 	}
 	s.unrouted = s.metrics.Route("other", "other")
+	s.metrics.Observe(s.observeLag)
 	if s.principal != nil {
 		s.pace = newPace(c.Limits, s.now)
 	} else {

@@ -204,6 +204,7 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 	}
 	s.noteDay(day)
 	s.saga.Begin(n.id)
+	s.onCreated()
 	for _, message := range [...]string{"Order created", "SAGA execution started"} {
 		s.log.LogAttrs(ctx, slog.LevelInfo, message,
 			slog.String("order_id", n.id),
