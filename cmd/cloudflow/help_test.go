@@ -91,11 +91,17 @@ type service struct {
 
 func serve(t *testing.T, data string, args ...string) *service {
 	t.Helper()
+	return serveIn(t, nil, data, args...)
+}
+
+// serveIn is serve in an environment.
+func serveIn(t *testing.T, environ []string, data string, args ...string) *service {
+	t.Helper()
 	s := &service{t: t, data: data, log: newServeLog()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	args = append([]string{"serve", "--addr", "127.0.0.1:0", "--data", data}, args...)
-	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, s.log, nil) }()
+	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, s.log, environ) }()
 	s.end = sync.OnceValue(func() int {
 		cancel()
 		return <-ended

@@ -86,7 +86,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err := c.checkServe(); err != nil {
 		return err
 	}
-	otlp, err := metrics.Environment(c.getenv)
+	otlp, err := metrics.Environment(c.getenv, version)
 	if err != nil {
 		return usagef("%v", err)
 	}
@@ -98,9 +98,13 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err != nil {
 		return err
 	}
-	tracer, err := trace.FromEnvironment(ctx, version, log)
+	traced, err := trace.Environment(c.getenv, version)
 	if err != nil {
-		return usagef("%s", err)
+		return usagef("%v", err)
+	}
+	tracer, err := trace.Open(traced, log)
+	if err != nil {
+		return err
 	}
 	defer c.closeTracer(ctx, tracer, log)
 	instance.TuneGC()

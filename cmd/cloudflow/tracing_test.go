@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -111,9 +112,8 @@ func TestACollectorThatIsAwayKeepsNoOrderWaiting(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(hangs)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
-	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-	s := serve(t, t.TempDir(), "--demo")
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20") // ms; the library reads it
+	s := serveIn(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL}, t.TempDir(), "--demo")
 	began := time.Now()
 	for range 20 {
 		if o := s.place("--item", "MOUSE-01=1"); o.Status != "CONFIRMED" {
@@ -129,7 +129,9 @@ func TestACollectorThatIsAwayKeepsNoOrderWaiting(t *testing.T) {
 }
 
 func TestAWrongTracingVariableIsAUsageError(t *testing.T) {
-	t.Setenv("OTEL_TRACES_EXPORTER", "zipkin")
 	dir := t.TempDir() + "/d"
-	invoke(t, nil, "serve", "--data", dir).exits(2).hints("OTEL_TRACES_EXPORTER", "otlp, console or none")
+	invoke(t, []string{"OTEL_TRACES_EXPORTER=zipkin"}, "serve", "--data", dir).exits(2).hints("OTEL_TRACES_EXPORTER", "otlp, console")
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the directory was made")
+	}
 }

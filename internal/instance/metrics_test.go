@@ -148,7 +148,7 @@ func TestACollectorThatHangsDelaysNoOrder(t *testing.T) {
 	defer l.Close()
 	otlp, err := metrics.Environment(func(name string) string {
 		return map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + l.Addr().String(), "OTEL_METRIC_EXPORT_INTERVAL": "1"}[name]
-	})
+	}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -291,6 +291,9 @@ func spread(p metricdata.HistogramDataPoint[float64]) []counted {
 	return values
 }
 
+// A pair is a dimension and its value.
+type pair struct{ name, value string }
+
 // dimensions are the sets of names and what the names are for the point.
 func (e *EMF) dimensions(row *Row, c *cloudWatch, labels attribute.Set) (sets [][]string, values []pair) {
 	own := c.dimensions

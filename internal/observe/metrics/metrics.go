@@ -120,14 +120,10 @@ func Open(c Config) (*Metrics, error) {
 
 // resource is who counts, for OTLP.
 func (c Config) resource() *resource.Resource {
-	attributes := []attribute.KeyValue{attribute.String("service.name", "cloudflow")}
-	if c.Version != "" {
-		attributes = append(attributes, attribute.String("service.version", c.Version))
+	if c.OTLP == nil {
+		return resource.Empty()
 	}
-	if c.OTLP != nil {
-		attributes = append(attributes, c.OTLP.resource...) // of two with one name the last counts
-	}
-	return resource.NewSchemaless(attributes...)
+	return resource.NewSchemaless(c.OTLP.resource...)
 }
 
 // instruments makes those of the catalog that OpenTelemetry reads from us, with all that counts here already.

@@ -4,16 +4,58 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/utkarsh698/cloudflow/internal/observe/otlp"
 )
+
+// defaultInterval is how often metrics are sent, as OpenTelemetry's specification has it where the environment says nothing.
+const defaultInterval = time.Minute
+
+// OTLP is where metrics are sent to, and how often.
+type OTLP struct {
+	target      *otlp.Target
+	interval    time.Duration
+	temporality sdkmetric.TemporalitySelector
+	resource    []attribute.KeyValue
+}
+
+// Environment reads OpenTelemetry's variables, as package otlp says. It returns nil if they ask for no OTLP. /metrics is there whatever they
+// say.
+func Environment(getenv func(string) string, version string) (*OTLP, error) {
+	e := otlp.Read(getenv, otlp.Metrics)
+	names := e.Exporters("prometheus (which is always there, at /metrics)")
+	if e.Err() != nil || !slices.Contains(names, "otlp") {
+		return nil, e.Err()
+	}
+	o := &OTLP{
+		target: e.Target(), interval: e.Milliseconds(defaultInterval, "OTEL_METRIC_EXPORT_INTERVAL"), resource: e.Resource(version),
+	}
+	if limit := e.Milliseconds(o.target.Timeout, "OTEL_METRIC_EXPORT_TIMEOUT"); limit < o.target.Timeout {
+		o.target.Timeout = limit
+	}
+	switch e.OneOf("cumulative", "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "delta", "lowmemory") {
+	case "delta":
+		o.temporality = sdkmetric.DeltaTemporalitySelector
+	case "lowmemory":
+		o.temporality = sdkmetric.LowMemoryTemporalitySelector
+	default:
+		o.temporality = sdkmetric.CumulativeTemporalitySelector
+	}
+	e.OneOf("", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "explicit_bucket_histogram") // there is no other here
+	if e.Err() != nil {
+		return nil, e.Err()
+	}
+	return o, nil
+}
 
 // reader starts what sends every interval. All of it happens on a goroutine of its own: a collector that hangs delays the next sending, and
 // nothing else.
@@ -27,42 +69,36 @@ func (o *OTLP) reader(m *Metrics, log *slog.Logger) (*sdkmetric.PeriodicReader, 
 	}
 	histograms := &producer{m: m, temporality: o.temporality(sdkmetric.InstrumentKindHistogram), began: time.Now()}
 	return sdkmetric.NewPeriodicReader(&reported{Exporter: exporter, log: log},
-		sdkmetric.WithInterval(o.interval), sdkmetric.WithTimeout(o.timeout), sdkmetric.WithProducer(histograms)), nil
+		sdkmetric.WithInterval(o.interval), sdkmetric.WithTimeout(o.target.Timeout), sdkmetric.WithProducer(histograms)), nil
 }
 
 // exporter is told everything, since it would look into the environment for the rest, where it takes what Environment refuses.
 func (o *OTLP) exporter() (sdkmetric.Exporter, error) {
-	if o.protocol == protocolGRPC {
+	t := o.target
+	if t.Protocol == otlp.GRPC {
 		options := []otlpmetricgrpc.Option{
-			otlpmetricgrpc.WithEndpoint(o.endpoint), otlpmetricgrpc.WithHeaders(o.headers), otlpmetricgrpc.WithTimeout(o.timeout),
+			otlpmetricgrpc.WithEndpoint(t.Endpoint), otlpmetricgrpc.WithHeaders(t.Headers), otlpmetricgrpc.WithTimeout(t.Timeout),
 			otlpmetricgrpc.WithTemporalitySelector(o.temporality), otlpmetricgrpc.WithAggregationSelector(sdkmetric.DefaultAggregationSelector),
-			otlpmetricgrpc.WithTLSCredentials(o.credentials()),
+			otlpmetricgrpc.WithTLSCredentials(t.Credentials()),
 		}
-		if o.gzip {
+		if t.Gzip {
 			options = append(options, otlpmetricgrpc.WithCompressor("gzip"))
 		}
 		return otlpmetricgrpc.New(context.Background(), options...) // it calls nobody
 	}
 	options := []otlpmetrichttp.Option{
-		otlpmetrichttp.WithEndpoint(o.endpoint), otlpmetrichttp.WithURLPath(o.path), otlpmetrichttp.WithHeaders(o.headers),
-		otlpmetrichttp.WithTimeout(o.timeout), otlpmetrichttp.WithTLSClientConfig(o.tls),
+		otlpmetrichttp.WithEndpoint(t.Endpoint), otlpmetrichttp.WithURLPath(t.Path), otlpmetrichttp.WithHeaders(t.Headers),
+		otlpmetrichttp.WithTimeout(t.Timeout), otlpmetrichttp.WithTLSClientConfig(t.TLS),
 		otlpmetrichttp.WithTemporalitySelector(o.temporality), otlpmetrichttp.WithAggregationSelector(sdkmetric.DefaultAggregationSelector),
 		otlpmetrichttp.WithCompression(otlpmetrichttp.NoCompression),
 	}
-	if o.gzip {
+	if t.Gzip {
 		options = append(options, otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression))
 	}
-	if o.plain {
+	if t.TLS == nil {
 		options = append(options, otlpmetrichttp.WithInsecure())
 	}
 	return otlpmetrichttp.New(context.Background(), options...)
-}
-
-func (o *OTLP) credentials() credentials.TransportCredentials {
-	if o.plain {
-		return insecure.NewCredentials()
-	}
-	return credentials.NewTLS(o.tls)
 }
 
 // maxComplaint bounds what of a collector's answer goes into the log: it may be a page.

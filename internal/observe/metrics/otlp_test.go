@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	protobuf "google.golang.org/protobuf/proto"
+
+	"github.com/utkarsh698/cloudflow/internal/observe/otlp"
 )
 
 // attributeText writes a set as name=value, in order.
@@ -129,7 +131,7 @@ func text(attributes []*common.KeyValue) string {
 func serveCollector(t *testing.T, protocol string) (*fakeCollector, string) {
 	t.Helper()
 	c := &fakeCollector{}
-	if protocol == protocolHTTP {
+	if protocol == otlp.HTTP {
 		s := httptest.NewServer(c)
 		t.Cleanup(s.Close)
 		return c, s.URL
@@ -152,12 +154,12 @@ func serveCollector(t *testing.T, protocol string) (*fakeCollector, string) {
 }
 
 func TestOTLP(t *testing.T) {
-	for _, protocol := range []string{protocolHTTP, protocolGRPC} {
+	for _, protocol := range []string{otlp.HTTP, otlp.GRPC} {
 		for _, compression := range []string{"none", "gzip"} {
 			t.Run(protocol+" "+compression, func(t *testing.T) {
 				c, url := serveCollector(t, protocol)
-				o, err := Environment(variables("OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol + " OTEL_EXPORTER_OTLP_ENDPOINT=" + url +
-					" OTEL_EXPORTER_OTLP_HEADERS=api-key=k OTEL_EXPORTER_OTLP_COMPRESSION=" + compression))
+				o, err := Environment(variables("OTEL_EXPORTER_OTLP_PROTOCOL="+protocol+" OTEL_EXPORTER_OTLP_ENDPOINT="+url+
+					" OTEL_EXPORTER_OTLP_HEADERS=api-key=k OTEL_EXPORTER_OTLP_COMPRESSION="+compression), "1.2.3")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -186,7 +188,7 @@ func TestOTLP(t *testing.T) {
 						t.Errorf("%s{%s} is %s, want %s", want[0], want[1], got, want[2])
 					}
 				}
-				path := map[string]string{protocolHTTP: "/v1/metrics", protocolGRPC: "grpc"}[protocol]
+				path := map[string]string{otlp.HTTP: "/v1/metrics", otlp.GRPC: "grpc"}[protocol]
 				if len(c.paths) != 2 || c.paths[0] != path || c.keys[1] != "k" {
 					t.Errorf("sent to %q with the keys %q", c.paths, c.keys)
 				}
@@ -200,8 +202,8 @@ func TestOTLP(t *testing.T) {
 		}
 	}
 	t.Run("differences, if they are preferred", func(t *testing.T) {
-		c, url := serveCollector(t, protocolHTTP)
-		o, err := Environment(variables("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta OTEL_EXPORTER_OTLP_ENDPOINT=" + url))
+		c, url := serveCollector(t, otlp.HTTP)
+		o, err := Environment(variables("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta OTEL_EXPORTER_OTLP_ENDPOINT="+url), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,8 +228,8 @@ func TestOTLP(t *testing.T) {
 }
 
 func TestACollectorThatRefusesIsSaidOnce(t *testing.T) {
-	c, url := serveCollector(t, protocolHTTP)
-	o, err := Environment(variables("OTEL_EXPORTER_OTLP_ENDPOINT=" + url))
+	c, url := serveCollector(t, otlp.HTTP)
+	o, err := Environment(variables("OTEL_EXPORTER_OTLP_ENDPOINT="+url), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,14 +255,14 @@ func TestACollectorThatRefusesIsSaidOnce(t *testing.T) {
 
 // A collector that takes the connection and says nothing: counting, looking and the end go on.
 func TestACollectorThatHangs(t *testing.T) {
-	for _, protocol := range []string{protocolHTTP, protocolGRPC} {
+	for _, protocol := range []string{otlp.HTTP, otlp.GRPC} {
 		t.Run(protocol, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			o, err := Environment(variables("OTEL_METRIC_EXPORT_INTERVAL=1 OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol + " OTEL_EXPORTER_OTLP_ENDPOINT=http://" + l.Addr().String()))
+			o, err := Environment(variables("OTEL_METRIC_EXPORT_INTERVAL=1 OTEL_EXPORTER_OTLP_PROTOCOL="+protocol+" OTEL_EXPORTER_OTLP_ENDPOINT=http://"+l.Addr().String()), "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -14,176 +13,143 @@ import (
 
 	"go.opentelemetry.io/contrib/propagators/aws/xray"
 	global "go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/utkarsh698/cloudflow/internal/observe/otlp"
 )
 
-// FromEnvironment returns a tracer as OpenTelemetry's variables say
-// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), or nil, which is off, if they do not ask for one:
-// neither OTEL_TRACES_EXPORTER nor an endpoint is set, the exporter is "none", or OTEL_SDK_DISABLED is true. What the libraries read by
-// themselves (endpoints, headers, certificates, timeouts, batches, limits) is not repeated here.
-//
-// Its error names a variable that says what cannot be done, with what it could say. Nothing is sent yet: a collector that is away is found
-// by the first export, and told of in the log at most once a minute.
-func FromEnvironment(ctx context.Context, version string, log *slog.Logger) (*Tracer, error) {
-	names, err := exporters()
-	if err != nil || len(names) == 0 {
-		return nil, err
-	}
-	if err := checkSampler(); err != nil {
-		return nil, err
-	}
-	propagator, err := propagators()
-	if err != nil {
-		return nil, err
-	}
-	described, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", "cloudflow"), attribute.String("service.version", version)),
-		resource.WithFromEnv(), resource.WithTelemetrySDK(), resource.WithHost())
-	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w; write it as name=value,name=value", err)
-	}
-	exporter, err := exporterOf(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	global.SetErrorHandler(&complaints{log: log})
-	return New(Config{Export: exporter, Resource: described, Propagator: propagator}), nil
+// Settings are what the environment says of tracing.
+type Settings struct {
+	exporters  []string
+	target     *otlp.Target // nil: none of them is otlp
+	sampler    sdk.Sampler
+	propagator propagation.TextMapPropagator
+	resource   *resource.Resource
 }
 
-// exporters are the names of OTEL_TRACES_EXPORTER. Without it an endpoint asks for otlp; the specification's default, otlp without an
-// endpoint, would have every program look for a collector.
-func exporters() ([]string, error) {
-	if disabled, _ := strconv.ParseBool(os.Getenv("OTEL_SDK_DISABLED")); disabled {
-		return nil, nil
+// Environment reads OpenTelemetry's variables (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), as package
+// otlp says. It returns nil, which is off, if they ask for no traces. OTEL_BSP_* and OTEL_SPAN_* the library reads by itself.
+func Environment(getenv func(string) string, version string) (*Settings, error) {
+	e := otlp.Read(getenv, otlp.Traces)
+	s := &Settings{exporters: e.Exporters("console (JSON to stderr)")}
+	if e.Err() != nil || len(s.exporters) == 0 {
+		return nil, e.Err()
 	}
-	text := os.Getenv("OTEL_TRACES_EXPORTER")
-	if text == "" {
-		if os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" {
-			return nil, nil
-		}
-		text = "otlp"
+	if slices.Contains(s.exporters, "otlp") {
+		s.target = e.Target()
 	}
-	var names []string
-	for _, name := range list(text) {
-		switch name {
-		case "none":
-		case "otlp", "console":
-			names = append(names, name)
-		default:
-			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: there is no exporter %q; it is otlp, console or none", name)
-		}
+	s.sampler, s.propagator = sampler(e), propagator(e)
+	s.resource = resource.NewSchemaless(e.Resource(version)...)
+	if e.Err() != nil {
+		return nil, e.Err()
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return s, nil
 }
 
-func list(text string) []string {
-	var out []string
-	for _, part := range strings.Split(text, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			out = append(out, part)
-		}
+// Open returns the tracer of the settings; of nil one that is off. Nothing is sent yet: a collector that is away is found by the first
+// export, and told of in the log at most once a minute.
+func Open(s *Settings, log *slog.Logger) (*Tracer, error) {
+	if s == nil {
+		return nil, nil //nolint:nilnil // a nil Tracer is one that is off
 	}
-	return out
-}
-
-// exporterOf makes what the names say.
-func exporterOf(ctx context.Context, names []string) (sdk.SpanExporter, error) {
 	var all tee
-	for _, name := range names {
-		var one sdk.SpanExporter
-		var err error
-		if name == "console" {
-			one, err = stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
-		} else {
-			one, err = otlp(ctx)
-		}
+	for _, name := range s.exporters {
+		one, err := s.exporter(name)
 		if err != nil {
-			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: %w", name, err)
+			return nil, fmt.Errorf("trace: %s: %w", name, err)
 		}
 		all = append(all, one)
 	}
-	if len(all) == 1 {
-		return all[0], nil
-	}
-	return all, nil
+	global.SetErrorHandler(&complaints{log: log})
+	return New(Config{Export: all, Sampler: s.sampler, Resource: s.resource, Propagator: s.propagator}), nil
 }
 
-// otlp is the exporter to a collector, by default over HTTP to port 4318 of this machine.
-func otlp(ctx context.Context) (sdk.SpanExporter, error) {
-	name, protocol := "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-	if protocol == "" {
-		name, protocol = "OTEL_EXPORTER_OTLP_PROTOCOL", os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+// exporter is told everything, since it would look into the environment for the rest, where it takes what Environment refuses.
+func (s *Settings) exporter(name string) (sdk.SpanExporter, error) {
+	if name == "console" {
+		return stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
 	}
-	switch protocol {
-	case "", "http/protobuf":
-		if err := checkEndpoints(); err != nil {
-			return nil, err
+	t := s.target
+	if t.Protocol == otlp.GRPC {
+		options := []otlptracegrpc.Option{
+			otlptracegrpc.WithEndpoint(t.Endpoint), otlptracegrpc.WithHeaders(t.Headers), otlptracegrpc.WithTimeout(t.Timeout),
+			otlptracegrpc.WithTLSCredentials(t.Credentials()),
 		}
-		return otlptracehttp.New(ctx)
-	case "grpc":
-		return otlptracegrpc.New(ctx)
+		if t.Gzip {
+			options = append(options, otlptracegrpc.WithCompressor("gzip"))
+		}
+		return otlptracegrpc.New(context.Background(), options...) // it calls nobody
 	}
-	return nil, fmt.Errorf("%s: %q is not spoken here; it is http/protobuf (port 4318) or grpc (port 4317)", name, protocol)
+	options := []otlptracehttp.Option{
+		otlptracehttp.WithEndpoint(t.Endpoint), otlptracehttp.WithURLPath(t.Path), otlptracehttp.WithHeaders(t.Headers),
+		otlptracehttp.WithTimeout(t.Timeout), otlptracehttp.WithTLSClientConfig(t.TLS), otlptracehttp.WithCompression(otlptracehttp.NoCompression),
+	}
+	if t.Gzip {
+		options = append(options, otlptracehttp.WithCompression(otlptracehttp.GzipCompression))
+	}
+	if t.TLS == nil {
+		options = append(options, otlptracehttp.WithInsecure())
+	}
+	return otlptracehttp.New(context.Background(), options...)
 }
 
-// checkEndpoints finds an address that the library would take for its default, and say so where nobody looks.
-func checkEndpoints() error {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
-		text := os.Getenv(name)
-		if text == "" {
-			continue
-		}
-		if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("%s: %q is no URL, such as http://127.0.0.1:4318", name, text)
-		}
+// sampler is that of OTEL_TRACES_SAMPLER, by default parentbased_always_on.
+func sampler(e *otlp.Environment) sdk.Sampler {
+	switch e.OneOf("parentbased_always_on", "OTEL_TRACES_SAMPLER",
+		"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio") {
+	case "always_on":
+		return sdk.AlwaysSample()
+	case "always_off":
+		return sdk.NeverSample()
+	case "traceidratio":
+		return sdk.TraceIDRatioBased(share(e))
+	case "parentbased_always_off":
+		return sdk.ParentBased(sdk.NeverSample())
+	case "parentbased_traceidratio":
+		return sdk.ParentBased(sdk.TraceIDRatioBased(share(e)))
 	}
-	return nil
+	return sdk.ParentBased(sdk.AlwaysSample())
 }
 
-// checkSampler finds what the SDK would only complain about when it is too late. It is the SDK that makes the sampler.
-func checkSampler() error {
-	name := os.Getenv("OTEL_TRACES_SAMPLER")
-	known := []string{
-		"", "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
-	}
-	if !slices.Contains(known, name) {
-		return fmt.Errorf("OTEL_TRACES_SAMPLER: there is no sampler %q; it is %s", name, strings.Join(known[1:], ", "))
-	}
-	if arg := os.Getenv("OTEL_TRACES_SAMPLER_ARG"); arg != "" && strings.HasSuffix(name, "traceidratio") {
-		if share, err := strconv.ParseFloat(arg, 64); err != nil || !(share >= 0 && share <= 1) {
-			return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %q is no share from 0 to 1, such as 0.01 for one trace in a hundred", arg)
-		}
-	}
-	return nil
-}
-
-// propagators are those of OTEL_PROPAGATORS, by default tracecontext and xray. What is read last counts, so the list is gone through from
-// its end: the first that a call has a header of is believed.
-func propagators() (propagation.TextMapPropagator, error) {
-	text := os.Getenv("OTEL_PROPAGATORS")
+func share(e *otlp.Environment) float64 {
+	const name = "OTEL_TRACES_SAMPLER_ARG"
+	text := e.Get(name)
 	if text == "" {
-		return defaultPropagator, nil
+		return 1
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		e.Wrong(name, "%q is no share from 0 to 1, such as 0.01 for one trace in a hundred", text)
+	}
+	return n
+}
+
+// propagator is what OTEL_PROPAGATORS lists, by default tracecontext and xray. What is read last counts, so the list is gone through from
+// its end: the first that a call has a header of is believed.
+func propagator(e *otlp.Environment) propagation.TextMapPropagator {
+	const name = "OTEL_PROPAGATORS"
+	text := e.Get(name)
+	if text == "" {
+		return defaultPropagator
 	}
 	var all []propagation.TextMapPropagator
-	for _, name := range slices.Backward(list(text)) {
-		switch name {
+	for _, one := range slices.Backward(strings.Split(text, ",")) {
+		switch strings.TrimSpace(one) {
 		case "tracecontext":
 			all = append(all, propagation.TraceContext{})
 		case "xray":
 			all = append(all, xray.Propagator{})
-		case "baggage", "none": // nothing here reads a baggage, and what nobody reads is not passed on
+		case "baggage", "none", "": // nothing here reads a baggage, and what nobody reads is not passed on
 		default:
-			return nil, fmt.Errorf("OTEL_PROPAGATORS: there is no propagator %q; it is tracecontext, xray, baggage or none", name)
+			e.Wrong(name, "%q is not of tracecontext, xray, baggage and none", text)
 		}
 	}
-	return propagation.NewCompositeTextMapPropagator(all...), nil
+	return propagation.NewCompositeTextMapPropagator(all...)
 }
 
 // A tee exports to several.

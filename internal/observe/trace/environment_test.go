@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"io"
 	"log/slog"
@@ -15,31 +16,40 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // the collector of the test takes it
 	"google.golang.org/protobuf/proto"
 )
 
-// environment takes all of OpenTelemetry's variables away, but for those that are given as names and values in turn.
-func environment(t *testing.T, settings ...string) {
-	t.Helper()
-	for _, name := range []string{
-		"OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-		"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
-		"OTEL_PROPAGATORS", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPORTER_OTLP_HEADERS",
-	} {
-		t.Setenv(name, "")
+// settings reads an environment of names and values in turn.
+func settings(pairs ...string) (*Settings, error) {
+	all := map[string]string{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		all[pairs[i]] = pairs[i+1]
 	}
-	for i := 0; i+1 < len(settings); i += 2 {
-		t.Setenv(settings[i], settings[i+1])
-	}
+	return Environment(func(name string) string { return all[name] }, "v1.2.3")
 }
 
-func fromEnvironment(t *testing.T) (*Tracer, error) {
+// opened is the tracer of an environment. It is closed without waiting for a collector.
+func opened(t *testing.T, pairs ...string) *Tracer {
 	t.Helper()
-	return FromEnvironment(t.Context(), "v1.2.3", slog.New(slog.DiscardHandler))
+	s, err := settings(pairs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer, err := Open(s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = tracer.Close(ended)
+	})
+	return tracer
 }
 
 func TestTracingIsOffUntilItIsAskedFor(t *testing.T) {
-	for name, settings := range map[string][]string{
+	for name, pairs := range map[string][]string{
 		"nothing is set":                      nil,
 		"the exporter is none":                {"OTEL_TRACES_EXPORTER", "none", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"},
 		"the SDK is disabled":                 {"OTEL_SDK_DISABLED", "true", "OTEL_TRACES_EXPORTER", "otlp"},
@@ -47,34 +57,42 @@ func TestTracingIsOffUntilItIsAskedFor(t *testing.T) {
 		"only the metrics have an endpoint":   {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:1"},
 		"what is wrong is not looked at then": {"OTEL_SDK_DISABLED", "true", "OTEL_TRACES_EXPORTER", "zipkin"},
 	} {
-		environment(t, settings...)
-		if tracer, err := fromEnvironment(t); tracer != nil || err != nil {
-			t.Errorf("%s: %v, %v", name, tracer, err)
+		if s, err := settings(pairs...); s != nil || err != nil {
+			t.Errorf("%s: %v, %v", name, s, err)
 		}
+	}
+	if tracer, err := Open(nil, nil); tracer != nil || err != nil {
+		t.Errorf("of no settings: %v, %v", tracer, err)
 	}
 }
 
 func TestAWrongVariableIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
-		settings []string
-		want     string
+		pairs []string
+		want  string
 	}{
-		"an exporter":         {[]string{"OTEL_TRACES_EXPORTER", "zipkin"}, `OTEL_TRACES_EXPORTER: there is no exporter "zipkin"; it is otlp, console or none`},
-		"one of two":          {[]string{"OTEL_TRACES_EXPORTER", "otlp, jaeger"}, `"jaeger"`},
-		"a protocol":          {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}, "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/json\" is not spoken here"},
-		"the traces' own":     {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "x"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"},
-		"an endpoint":         {[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"}, `OTEL_EXPORTER_OTLP_ENDPOINT: "localhost:4318" is no URL, such as http://127.0.0.1:4318`},
-		"the traces' own one": {[]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"},
-		"a sampler":           {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "ratio"}, `OTEL_TRACES_SAMPLER: there is no sampler "ratio"`},
-		"a share":             {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG", "1%"}, `OTEL_TRACES_SAMPLER_ARG: "1%" is no share from 0 to 1`},
-		"a share of 2":        {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "traceidratio", "OTEL_TRACES_SAMPLER_ARG", "2"}, "OTEL_TRACES_SAMPLER_ARG"},
-		"no number":           {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "traceidratio", "OTEL_TRACES_SAMPLER_ARG", "NaN"}, "OTEL_TRACES_SAMPLER_ARG"},
-		"a propagator":        {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_PROPAGATORS", "b3"}, `OTEL_PROPAGATORS: there is no propagator "b3"`},
-		"an attribute":        {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_RESOURCE_ATTRIBUTES", "novalue"}, "OTEL_RESOURCE_ATTRIBUTES"},
+		"an exporter":    {[]string{"OTEL_TRACES_EXPORTER", "zipkin"}, `OTEL_TRACES_EXPORTER "zipkin" is not otlp, console (JSON to stderr), or none`},
+		"one of two":     {[]string{"OTEL_TRACES_EXPORTER", "otlp, jaeger"}, `"otlp, jaeger" is not`},
+		"none and one":   {[]string{"OTEL_TRACES_EXPORTER", "none,otlp"}, "is none and something"},
+		"a protocol":     {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"}, `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL "http/json" is not http/protobuf, grpc`},
+		"an endpoint":    {[]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "localhost:4318"}, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT "localhost:4318" is no http:// or https:// URL`},
+		"a sampler":      {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "ratio"}, `OTEL_TRACES_SAMPLER "ratio" is not always_on`},
+		"a share":        {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG", "1%"}, `OTEL_TRACES_SAMPLER_ARG "1%" is no share from 0 to 1`},
+		"a share of 2":   {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "traceidratio", "OTEL_TRACES_SAMPLER_ARG", "2"}, "OTEL_TRACES_SAMPLER_ARG"},
+		"not a number":   {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", "traceidratio", "OTEL_TRACES_SAMPLER_ARG", "NaN"}, "OTEL_TRACES_SAMPLER_ARG"},
+		"a propagator":   {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_PROPAGATORS", "b3"}, `OTEL_PROPAGATORS "b3" is not of tracecontext`},
+		"an attribute":   {[]string{"OTEL_TRACES_EXPORTER", "otlp", "OTEL_RESOURCE_ATTRIBUTES", "novalue"}, "OTEL_RESOURCE_ATTRIBUTES"},
+		"what is unused": {[]string{"OTEL_TRACES_EXPORTER", "console", "OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			environment(t, c.settings...)
-			if tracer, err := fromEnvironment(t); tracer != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+			s, err := settings(c.pairs...)
+			if c.want == "" {
+				if s == nil || err != nil {
+					t.Errorf("%v, %v", s, err)
+				}
+				return
+			}
+			if s != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
 		})
@@ -109,7 +127,11 @@ func (r *received) Export(_ context.Context, in *collector.ExportTraceServiceReq
 
 // ServeHTTP is OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
 func (r *received) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	body, err := io.ReadAll(req.Body)
+	var from io.Reader = req.Body
+	if zipped, err := gzip.NewReader(req.Body); err == nil && req.Header.Get("Content-Encoding") == "gzip" {
+		from = zipped
+	}
+	body, err := io.ReadAll(from)
 	in := &collector.ExportTraceServiceRequest{}
 	if err != nil || req.URL.Path != "/v1/traces" || req.Header.Get("Content-Type") != "application/x-protobuf" || proto.Unmarshal(body, in) != nil {
 		http.Error(w, "no", http.StatusBadRequest)
@@ -138,11 +160,8 @@ func TestSpansReachACollector(t *testing.T) {
 	for protocol, start := range map[string]func(*testing.T, *received) string{"http/protobuf": http1, "grpc": overGRPC} {
 		t.Run(protocol, func(t *testing.T) {
 			r := &received{}
-			environment(t, "OTEL_EXPORTER_OTLP_ENDPOINT", start(t, r), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "OTEL_RESOURCE_ATTRIBUTES", "team=shop")
-			tracer, err := fromEnvironment(t)
-			if err != nil {
-				t.Fatal(err)
-			}
+			tracer := opened(t, "OTEL_EXPORTER_OTLP_ENDPOINT", start(t, r), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol,
+				"OTEL_RESOURCE_ATTRIBUTES", "team=shop", "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
 			_, span := tracer.Continue(t.Context(), func(string) string { return "" }, Server, "POST /orders")
 			span.End(nil)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -171,18 +190,11 @@ func TestTheSamplerIsThatOfTheEnvironment(t *testing.T) {
 		{"parentbased_traceidratio", "0", "", false},
 		{"parentbased_traceidratio", "1", "", true},
 	} {
-		environment(t, "OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", c.sampler, "OTEL_TRACES_SAMPLER_ARG", c.share)
-		tracer, err := fromEnvironment(t)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tracer := opened(t, "OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER", c.sampler, "OTEL_TRACES_SAMPLER_ARG", c.share)
 		ctx, _ := tracer.Continue(t.Context(), func(name string) string { return map[string]string{"traceparent": c.from}[name] }, Server, "a")
 		if Sampled(ctx) != c.want {
 			t.Errorf("%+v: sampled %v", c, Sampled(ctx))
 		}
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		_ = tracer.Close(ended) // there is no collector
 	}
 }
 
@@ -192,11 +204,7 @@ func TestPropagatorsAreThoseOfTheEnvironment(t *testing.T) {
 	for text, want := range map[string]string{
 		"": w3c, "tracecontext,xray": w3c, "xray,tracecontext": aws, "xray": aws, "tracecontext,baggage": w3c, "none": "",
 	} {
-		environment(t, "OTEL_TRACES_EXPORTER", "otlp", "OTEL_PROPAGATORS", text)
-		tracer, err := fromEnvironment(t)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tracer := opened(t, "OTEL_TRACES_EXPORTER", "otlp", "OTEL_PROPAGATORS", text)
 		ctx, _ := tracer.Continue(t.Context(), func(name string) string {
 			return map[string]string{"traceparent": parent, "X-Amzn-Trace-Id": header}[name]
 		}, Server, "a")

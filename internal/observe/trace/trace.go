@@ -15,7 +15,6 @@ package trace
 import (
 	"context"
 	"crypto/sha256"
-	"log/slog"
 	"time"
 
 	"go.opentelemetry.io/contrib/propagators/aws/xray"
@@ -63,11 +62,10 @@ type Tracer struct {
 // Config of a Tracer.
 type Config struct {
 	Export     sdk.SpanExporter
-	Sync       bool               // export each span as it ends, on its own goroutine: for tests
-	Sampler    sdk.Sampler        // nil: what OTEL_TRACES_SAMPLER says, by default everything whose caller's trace is sampled or new
-	Resource   *resource.Resource // nil: that of the environment
-	Propagator propagation.TextMapPropagator
-	Log        *slog.Logger
+	Sync       bool                          // export each span as it ends, on its own goroutine: for tests
+	Sampler    sdk.Sampler                   // nil: everything but what its caller has not sampled
+	Resource   *resource.Resource            // nil: an empty one
+	Propagator propagation.TextMapPropagator // nil: W3C's and X-Ray's
 }
 
 // New returns a tracer that gives its spans to the exporter.
@@ -78,19 +76,20 @@ func New(c Config) *Tracer {
 	} else {
 		options = append(options, sdk.WithBatcher(c.Export))
 	}
-	if c.Sampler != nil {
-		options = append(options, sdk.WithSampler(c.Sampler))
+	if c.Sampler == nil {
+		c.Sampler = sdk.ParentBased(sdk.AlwaysSample())
 	}
-	if c.Resource != nil {
-		options = append(options, sdk.WithResource(c.Resource))
+	if c.Resource == nil {
+		c.Resource = resource.Empty()
 	}
 	if c.Propagator == nil {
 		c.Propagator = defaultPropagator
 	}
+	options = append(options, sdk.WithSampler(c.Sampler), sdk.WithResource(c.Resource))
 	provider := sdk.NewTracerProvider(options...)
 	return &Tracer{
 		provider: provider, tracer: provider.Tracer("github.com/utkarsh698/cloudflow"),
-		propagator: propagation.NewCompositeTextMapPropagator(c.Propagator),
+		propagator: c.Propagator,
 	}
 }
 
