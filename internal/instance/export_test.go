@@ -13,3 +13,6 @@ func OperatorsView(a *app.App) (httpapi.Sagas, httpapi.Faults) { return sagas{a}
 func TracedOrders(orders httpapi.Orders, t *trace.Tracer) httpapi.Orders {
 	return tracedOrders(orders, t)
 }
+
+// Uncounted has an instance count nothing.
+func Uncounted(c *Config) { c.uncounted = true }

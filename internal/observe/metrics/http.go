@@ -15,13 +15,16 @@ type Route struct {
 // Watch calls each for every request that is counted, at the end of its answer, from any goroutine. It is for routes that are asked for
 // after it.
 func (m *Metrics) Watch(each func(method, pattern string, status int, took time.Duration)) {
-	m.watch = each
+	if m != nil {
+		m.watch = each
+	}
 }
 
 // Route returns the counter of a route's pattern, such as /orders/{order_id}. It is asked for once a route, when the routes are made.
 func (m *Metrics) Route(method, pattern string) *Route {
 	r := &Route{seconds: m.Histogram(HTTPRequestDuration, method, pattern), watch: func(int, time.Duration) {}}
-	if each := m.watch; each != nil {
+	if m != nil && m.watch != nil {
+		each := m.watch
 		r.watch = func(status int, took time.Duration) { each(method, pattern, status, took) }
 	}
 	for i, class := range classes {

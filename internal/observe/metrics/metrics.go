@@ -48,7 +48,7 @@ type Config struct {
 	Log     *slog.Logger // hears that a collector cannot be reached; nil: nobody does
 }
 
-// Metrics are what one process counts. Each is apart from all others, so that tests and instances do not count into each other.
+// Metrics are what one process counts; nil counts nothing. Each is apart from all others, so that tests and instances do not count into each other.
 type Metrics struct {
 	registry *prometheus.Registry
 	meter    metric.Meter
@@ -200,6 +200,9 @@ func (i Instrument) attributes(labels []string) attribute.Set {
 // Observe has read called whenever somebody looks, from several goroutines at once; ctx ends when nobody waits any more. It sets always the
 // same values and must not take long. An error, or a panic, is one of Write.
 func (m *Metrics) Observe(read func(ctx context.Context, o Observer) error) {
+	if m == nil {
+		return
+	}
 	_, err := m.meter.RegisterCallback(func(ctx context.Context, to metric.Observer) (err error) {
 		defer func() {
 			if cause := recover(); cause != nil {
@@ -220,6 +223,9 @@ func (m *Metrics) Observe(read func(ctx context.Context, o Observer) error) {
 // Write writes all metrics in the text format of Prometheus. With an error, which says what could not be read, it has written nothing: half
 // a scrape looks like counters that went away.
 func (m *Metrics) Write(w io.Writer) error {
+	if m == nil {
+		return errors.New("metrics: nothing is counted")
+	}
 	m.scrape.Lock()
 	defer m.scrape.Unlock()
 	m.unread.Store(nil)
@@ -245,6 +251,9 @@ func (m *Metrics) Write(w io.Writer) error {
 // Flush sends what has been counted since the last one: to the collector, and as EMF. It is for the end of an invocation on Lambda, where
 // the process may be frozen before the next interval is over.
 func (m *Metrics) Flush(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
 	var errs []error
 	if m.emf != nil {
 		errs = append(errs, m.emf.flush(ctx))
@@ -258,6 +267,9 @@ func (m *Metrics) Flush(ctx context.Context) error {
 // Close sends what is left and stops sending, within ctx. What cannot be sent by then is lost, and is no error: the collector was told of as
 // missing when it was. Counting and Write go on as before.
 func (m *Metrics) Close(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
 	var errs []error
 	if m.emf != nil {
 		errs = append(errs, m.emf.flush(ctx))

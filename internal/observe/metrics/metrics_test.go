@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -247,5 +248,20 @@ func TestRequestsAreToldToWhoWatches(t *testing.T) {
 	m.Route("GET", "/orders/{order_id}").Answered(0, 0)
 	if want := []string{"POST /orders 503 2ms", "GET /orders/{order_id} 0 0s"}; !slices.Equal(got, want) {
 		t.Errorf("told of %q, want %q", got, want)
+	}
+}
+
+func TestNilCountsNothing(t *testing.T) {
+	var none *Metrics
+	none.Counter(OrdersCreated).Inc()
+	none.Histogram(TaskDuration, "inventory.reserve").Took(time.Second)
+	none.Watch(func(string, string, int, time.Duration) { t.Error("it is watched") })
+	none.Route("POST", "/orders").Answered(202, time.Second)
+	none.Observe(func(context.Context, Observer) error { t.Error("it is asked"); return nil })
+	if err := errors.Join(none.Flush(t.Context()), none.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if err := none.Write(io.Discard); err == nil {
+		t.Error("it has something to write")
 	}
 }

@@ -47,19 +47,27 @@ func (m *Metrics) find(i Instrument, kind Kind, labels []string, fill func(*seri
 	return t.all[n]
 }
 
-// A Counter counts what has happened. It is safe for concurrent use.
+// A Counter counts what has happened; nil counts nothing. It is safe for concurrent use.
 type Counter struct{ n atomic.Uint64 }
 
 // Counter returns the counter of an instrument with these labels, at zero if it is new. It is asked for once, when things are wired, and
 // panics if there is no such one.
 func (m *Metrics) Counter(i Instrument, labels ...string) *Counter {
+	if m == nil {
+		return nil
+	}
 	return m.find(i, KindCounter, labels, func(s *series) { s.counter = new(Counter) }).counter
 }
 
 // Inc counts one more.
-func (c *Counter) Inc() { c.n.Add(1) }
+func (c *Counter) Inc() {
+	if c != nil {
+		c.n.Add(1)
+	}
+}
 
-// A Histogram counts durations, or how many there were of something at once, by their size. It is safe for concurrent use.
+// A Histogram counts durations, or how many there were of something at once, by their size; nil counts nothing. It is safe for
+// concurrent use.
 //
 // It is ours and not OpenTelemetry's, whose histograms take twenty times as long, once for each reader, and do not exist before their first
 // value (docs/decisions/0028). OpenTelemetry reads it as it reads whatever is counted elsewhere: from a Producer.
@@ -73,6 +81,9 @@ type Histogram struct {
 // Histogram returns the histogram of an instrument with these labels, empty if it is new. It is asked for once, when things are wired, and
 // panics if there is no such one.
 func (m *Metrics) Histogram(i Instrument, labels ...string) *Histogram {
+	if m == nil {
+		return nil
+	}
 	return m.find(i, KindHistogram, labels, func(s *series) { s.histogram = newHistogram(&catalog[i]) }).histogram
 }
 
@@ -94,6 +105,9 @@ func (h *Histogram) Took(d time.Duration) { h.add(int64(d)) }
 func (h *Histogram) Held(n int) { h.add(int64(n)) }
 
 func (h *Histogram) add(v int64) {
+	if h == nil {
+		return
+	}
 	v = max(v, 0)
 	h.counts[sort.Search(len(h.bounds), func(n int) bool { return v <= h.bounds[n] })].Add(1)
 	h.sum.Add(uint64(v))
