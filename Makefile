@@ -12,7 +12,7 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-long bench check monitoring fmt vet lint generate generated tidy clean
+.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-long bench loadtest check monitoring fmt vet lint generate generated tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ monitoring: ## check the alert rules, and fire each alert in its unit tests (sec
 
 bench: ## the benchmarks behind the README's figures; writes docs/results/bench.txt
 	./tools/bench
+
+loadtest: ## the load tests behind docs/performance.md; writes docs/results/loadtest.txt and loadtest.html
+	./tools/loadtest
 
 check: fmt vet lint generated tidy
 
