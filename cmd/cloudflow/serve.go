@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"regexp"
@@ -82,7 +81,9 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 		return usagef("--log-level %q is not debug, info, warn or error", c.LogLevel)
 	}
 	tail := observe.NewTail()
-	log := observe.NewSampledLogger(io.MultiWriter(tail, c.err), level, nil, observe.NewSample(c.LogSample))
+	lines := logLines{observe.NewWriter(c.err), tail}
+	defer lines.Close()
+	log := observe.NewSampledLogger(lines, level, nil, observe.NewSample(c.LogSample))
 	if err := c.checkServe(); err != nil {
 		return err
 	}
@@ -132,6 +133,17 @@ func (c *cli) closeTracer(ctx context.Context, tracer *trace.Tracer, log *slog.L
 
 // getenv is a variable of the environment.
 func (c *cli) getenv(name string) string { return c.environ[name] }
+
+// logLines are gathered on their way out; the pages have them at once.
+type logLines struct {
+	*observe.Writer
+	tail *observe.Tail
+}
+
+func (l logLines) Write(p []byte) (int, error) {
+	_, _ = l.tail.Write(p) // it takes all
+	return l.Writer.Write(p)
+}
 
 // checkServe refuses what would only be noticed by the first order, or never.
 func (c *cli) checkServe() error {

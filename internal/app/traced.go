@@ -47,7 +47,7 @@ func (t traced) store(s store.Store) store.Store {
 	return tracedStore{s, t}
 }
 
-// A tracedStore makes a span of each call for something that is looked at. A commit that holds events of orders also publishes them: whoever
+// A tracedStore makes a span of each call for something that is looked at, and costs a look into the context for anything else. A commit that holds events of orders also publishes them: whoever
 // follows the feed reads them from there.
 type tracedStore struct {
 	store.Store
@@ -55,18 +55,27 @@ type tracedStore struct {
 }
 
 func (s tracedStore) Get(ctx context.Context, key store.Key, c store.Consistency) (it store.Item, err error) {
+	if !trace.Sampled(ctx) {
+		return s.Store.Get(ctx, key, c)
+	}
 	ctx, span := s.tracer.Start(ctx, trace.Client, "store.get", trace.String(attrTable, key.Table))
 	defer func() { span.End(err) }()
 	return s.Store.Get(ctx, key, c)
 }
 
 func (s tracedStore) GetMany(ctx context.Context, keys []store.Key, c store.Consistency) (items []store.Item, err error) {
+	if !trace.Sampled(ctx) {
+		return s.Store.GetMany(ctx, keys, c)
+	}
 	ctx, span := s.tracer.Start(ctx, trace.Client, "store.get_many", trace.Int(attrOperations, int64(len(keys))))
 	defer func() { span.End(err) }()
 	return s.Store.GetMany(ctx, keys, c)
 }
 
 func (s tracedStore) Range(ctx context.Context, q store.Query) (page []store.Entry, err error) {
+	if !trace.Sampled(ctx) {
+		return s.Store.Range(ctx, q)
+	}
 	ctx, span := s.tracer.Start(ctx, trace.Client, "store.range", trace.String(attrTable, q.Table))
 	defer func() { span.End(err) }()
 	return s.Store.Range(ctx, q)
@@ -122,6 +131,9 @@ func (t traced) starter(s order.Starter) order.Starter {
 }
 
 func (s tracedStarter) Stage(tx *store.Tx, start order.Start) error {
+	if start.Trace == "" {
+		return s.Starter.Stage(tx, start)
+	}
 	ctx, span := s.tracer.Start(trace.Parse(start.Trace).In(context.Background()), trace.Producer, "start execution",
 		trace.String(attrExecution, start.Execution))
 	start.Trace = trace.PlaceOf(ctx).String()
@@ -144,6 +156,9 @@ func (t traced) outbox(o order.Outbox) order.Outbox {
 }
 
 func (o tracedOutbox) Send(tx *store.Tx, m order.Message) error {
+	if m.Trace == "" {
+		return o.Outbox.Send(tx, m)
+	}
 	ctx, span := o.tracer.Start(trace.Parse(m.Trace).In(context.Background()), trace.Producer, "send notifications",
 		trace.String(attrQueue, "notifications"), trace.String("cloudflow.kind", m.Kind))
 	m.Trace = trace.PlaceOf(ctx).String()
@@ -158,6 +173,9 @@ func (t traced) received() func(context.Context, notification.Message, int) (con
 		return nil
 	}
 	return func(ctx context.Context, m notification.Message, receives int) (context.Context, func(error)) {
+		if m.Trace == "" {
+			return ctx, nil
+		}
 		ctx, span := t.tracer.Start(trace.Parse(m.Trace).In(ctx), trace.Consumer, "notification-handler",
 			trace.String(attrQueue, "notifications"), trace.String(attrOrder, m.OrderID), trace.String(attrCorrelation, m.CorrelationID),
 			trace.String("cloudflow.kind", string(m.Kind)), trace.Int(attrRetry, int64(receives-1)))
@@ -231,6 +249,9 @@ func (t traced) breaker(name string) func(ctx context.Context, what string, bega
 		return nil
 	}
 	return func(ctx context.Context, what string, began time.Time, left breaker.State, err error) {
+		if !trace.Sampled(ctx) {
+			return
+		}
 		t.tracer.Record(trace.Record{
 			Parent: trace.PlaceOf(ctx), Name: "circuit-breaker " + what, Begin: began, End: t.now(), Failed: kindOf(err),
 			Attrs: []trace.Attr{trace.String(attrBreaker, name), trace.String("cloudflow.breaker_state", string(left))},

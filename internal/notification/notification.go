@@ -74,7 +74,7 @@ type Config struct {
 	Visibility time.Duration
 
 	// Received, if not nil, is told of each message that is about to be handled, and how often it was received, this time included. What it
-	// returns is told what came of that, and the context is the send's. A message that cannot be read is a zero Message.
+	// returns is told what came of that, unless it is nil, and the context is the send's. A message that cannot be read is a zero Message.
 	Received func(ctx context.Context, m Message, receives int) (context.Context, func(err error))
 }
 

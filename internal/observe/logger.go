@@ -54,10 +54,14 @@ type output struct {
 	w  io.Writer
 }
 
-func (o *output) write(line []byte) error {
+// write writes the line, at once if it is urgent, where there is a Writer that would gather it.
+func (o *output) write(line []byte, urgent bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, err := o.w.Write(line)
+	if f, ok := o.w.(interface{ Flush() }); ok && urgent {
+		f.Flush()
+	}
 	return err
 }
 
@@ -179,5 +183,5 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 		l.b = append(l.b, "true"...)
 	}
 	l.b = append(l.b, '}', '\n')
-	return h.out.write(l.b)
+	return h.out.write(l.b, r.Level >= slog.LevelError)
 }
