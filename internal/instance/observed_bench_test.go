@@ -126,7 +126,7 @@ func (o observed) config(b *testing.B) (c instance.Config, end func()) {
 			b.Fatal(err)
 		}
 		lines := observe.NewWriter(file) // as serve does
-		b.Cleanup(func() { _, _ = lines.Close(), file.Close() })
+		b.Cleanup(func() { lines.Close(); _ = file.Close() })
 		c.Log = observe.NewLogger(lines, slog.LevelInfo, nil)
 	}
 	if o.share == "" {

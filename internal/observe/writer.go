@@ -83,7 +83,7 @@ func (l *Writer) Flush() {
 }
 
 // Close writes what is gathered and ends the gathering: what comes later is written as it comes.
-func (l *Writer) Close() error {
+func (l *Writer) Close() {
 	l.mu.Lock()
 	closed := l.closed
 	l.closed = true
@@ -94,7 +94,6 @@ func (l *Writer) Close() error {
 	}
 	<-l.done
 	l.Flush()
-	return nil
 }
 
 func (l *Writer) run() {
