@@ -128,7 +128,7 @@ func (s *service) place(args ...string) apigen.Order {
 	return one[apigen.Order](s.cli(args...).exits(0))
 }
 
-// A serveLog is the stderr of a serve: JSON lines, one a Write. It knows the address once it is logged.
+// A serveLog is the stderr of a serve: JSON lines, each whole in a Write. It knows the address once it is logged.
 type serveLog struct {
 	mu        sync.Mutex
 	text      bytes.Buffer
@@ -141,9 +141,9 @@ func (l *serveLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text.Write(p)
-	if i := bytes.Index(p, []byte(`"message":"Listening"`)); i >= 0 {
+	for _, text := range bytes.Split(p, []byte("\n")) {
 		var line struct{ URL string }
-		if json.Unmarshal(p, &line) == nil {
+		if bytes.Contains(text, []byte(`"message":"Listening"`)) && json.Unmarshal(text, &line) == nil {
 			select {
 			case l.listening <- line.URL:
 			default:
