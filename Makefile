@@ -12,10 +12,10 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup deps-browser run demo demo-media build test-unit test test-api test-long bench check fmt vet lint generate generated tidy clean
+.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-long bench loadtest check monitoring fmt vet lint generate generated tidy clean
 
 help: ## print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## download the modules and build the development tools (a few minutes, once)
 	$(GO) mod download
@@ -25,6 +25,9 @@ setup: ## download the modules and build the development tools (a few minutes, o
 
 deps-browser: ## install the browser that the tests of the pages use (Debian and Ubuntu; elsewhere it says what to install)
 	./tools/deps-browser
+
+deps-prometheus: ## unpack the Prometheus that monitoring/ is checked with (Debian and Ubuntu; elsewhere it says what to install)
+	./tools/deps-prometheus
 
 run: ## serve on 127.0.0.1:8080 with demo products, data in ./data (ADDR=, DATA= to change)
 	CGO_ENABLED=0 $(GO) run ./cmd/cloudflow serve --demo --addr $(ADDR) --data $(DATA)
@@ -42,7 +45,7 @@ build: ## build bin/cloudflow
 test-unit: ## the tests that need no server and no disk: seconds
 	$(GO) test -short ./...
 
-test: check test-api ## everything that CI runs: formatting, vet, lint, generated files, API, race tests, README commands
+test: check monitoring test-api ## everything that CI runs: formatting, vet, lint, generated files, alert rules, API, race tests, README commands
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 test-api: ## hold a private instance against its OpenAPI document (half a minute; needs Python 3, else it skips)
@@ -52,8 +55,14 @@ test-long: ## the full counts (a quarter of an hour); writes docs/results/test-l
 	./tools/test-long
 	./tools/test-api --long
 
+monitoring: ## check the alert rules, and fire each alert in its unit tests (seconds; needs promtool, else it skips)
+	./tools/monitoring
+
 bench: ## the benchmarks behind the README's figures; writes docs/results/bench.txt
 	./tools/bench
+
+loadtest: ## the load tests behind docs/performance.md; writes docs/results/loadtest.txt and loadtest.html
+	./tools/loadtest
 
 check: fmt vet lint generated tidy
 

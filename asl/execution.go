@@ -42,6 +42,7 @@ type Command struct {
 	State     string
 	Resource  string        // RunTask
 	Input     any           // RunTask: after InputPath and Parameters
+	Entered   int64         // RunTask: the number of this state entry in the history
 	Attempt   int           // RunTask: 0-based retry count of this state entry
 	Timeout   time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
 	Heartbeat time.Duration // RunTask: 0 is none. The longest time between two signs of life

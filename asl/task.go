@@ -15,7 +15,7 @@ func (x *Execution) schedule(sc *scope) outcome {
 		return fails(f)
 	}
 	t := sc.state.task
-	c := Command{Kind: RunTask, State: sc.state.name, Resource: t.resource, Input: in, Attempt: sc.attempt}
+	c := Command{Kind: RunTask, State: sc.state.name, Resource: t.resource, Input: in, Entered: sc.entered, Attempt: sc.attempt}
 	if c.Timeout, f = x.seconds(sc, &t.timeout); f != nil {
 		return fails(f)
 	}

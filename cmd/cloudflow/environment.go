@@ -49,7 +49,8 @@ func (c *cli) environmentCommand() *cobra.Command {
 		Use:   "environment",
 		Short: "List the variables that are read, and their defaults",
 		Long: `The variables of the environment that are read, their defaults, and what they mean. A flag wins over its variable,
-which wins over the default. Passwords have a variable and no flag: a command line can be read by others.
+which wins over the default. Passwords have a variable and no flag: a command line can be read by others. OpenTelemetry's own
+variables (OTEL_EXPORTER_OTLP_ENDPOINT and others, see docs/tracing.md) say whether telemetry is exported, and where to.
 
 ` + strings.TrimRight(table.String(), "\n"),
 		Example: `  cloudflow environment --json

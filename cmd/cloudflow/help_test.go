@@ -91,11 +91,17 @@ type service struct {
 
 func serve(t *testing.T, data string, args ...string) *service {
 	t.Helper()
+	return serveIn(t, nil, data, args...)
+}
+
+// serveIn is serve in an environment.
+func serveIn(t *testing.T, environ []string, data string, args ...string) *service {
+	t.Helper()
 	s := &service{t: t, data: data, log: newServeLog()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	args = append([]string{"serve", "--addr", "127.0.0.1:0", "--data", data}, args...)
-	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, s.log, nil) }()
+	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, s.log, environ) }()
 	s.end = sync.OnceValue(func() int {
 		cancel()
 		return <-ended
@@ -122,7 +128,7 @@ func (s *service) place(args ...string) apigen.Order {
 	return one[apigen.Order](s.cli(args...).exits(0))
 }
 
-// A serveLog is the stderr of a serve: JSON lines, one a Write. It knows the address once it is logged.
+// A serveLog is the stderr of a serve: JSON lines, each whole in a Write. It knows the address once it is logged.
 type serveLog struct {
 	mu        sync.Mutex
 	text      bytes.Buffer
@@ -135,9 +141,9 @@ func (l *serveLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text.Write(p)
-	if i := bytes.Index(p, []byte(`"message":"Listening"`)); i >= 0 {
+	for _, text := range bytes.Split(p, []byte("\n")) {
 		var line struct{ URL string }
-		if json.Unmarshal(p, &line) == nil {
+		if bytes.Contains(text, []byte(`"message":"Listening"`)) && json.Unmarshal(text, &line) == nil {
 			select {
 			case l.listening <- line.URL:
 			default:

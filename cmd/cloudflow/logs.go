@@ -14,8 +14,11 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/utkarsh698/cloudflow/internal/order"
 )
 
 // What reading a log may hold in memory, however long the log is.
@@ -25,6 +28,8 @@ const (
 	// maxFound is kept of the lines that are looked for, until they are sorted. An order writes about ten of 250 bytes, so this is over
 	// six thousand orders under one correlation id.
 	maxFound = 16 << 20
+	// maxOrders are remembered of one correlation id, which is more than fit into maxFound.
+	maxOrders = 100_000
 )
 
 func (c *cli) logsCommand() *cobra.Command {
@@ -34,7 +39,10 @@ func (c *cli) logsCommand() *cobra.Command {
 		Short: "Show what all services have logged of one request or one order",
 		Long: `Read the JSON lines that ` + "`cloudflow serve`" + ` writes to stderr, from a file or from stdin, and print those of one
 correlation id or one order, sorted by time: when, level, service, message, and behind an arrow the reservation or payment
-that it is about. With --json the lines are printed as they were written, in one JSON value.
+that it is about. What the saga engine logs of an order's executions is among them; with --correlation-id, if it stands behind the
+first line that names the order. With --json the lines are printed as they were written, in one JSON value.
+
+An order that is not in the sample of ` + "`serve --log-sample`" + ` has warnings and errors in the log, or nothing.
 
 The log may have any length: of the lines that are looked for 16 MiB are kept, and 1 MiB of any line. If there are more, the
 first 16 MiB are printed, it is said on stderr, and the exit code is 1; so it is if nothing was found. Lines that are no JSON are
@@ -106,7 +114,8 @@ type foundLine struct {
 type lineSearch struct {
 	correlationID, orderID string // one of them is ""
 
-	found   []foundLine // by time, and lines of the same millisecond as they were written
+	orders  map[string]bool // that the lines with the correlation id name
+	found   []foundLine     // by time, and lines of the same millisecond as they were written
 	bytes   int
 	more    bool  // there are more than are kept
 	skipped int64 // lines that are no JSON object
@@ -127,7 +136,7 @@ func (s *lineSearch) hint() string {
 	case strings.HasPrefix(s.orderID, "corr-"):
 		return "; that is a correlation id: look for it with --correlation-id"
 	}
-	return "; the log is what `cloudflow serve` writes to stderr, at --log-level info or debug"
+	return "; the log is what `cloudflow serve` writes to stderr, at --log-level info or debug, of the orders in its --log-sample"
 }
 
 // read takes the log line by line, and sorts what it has found.
@@ -161,11 +170,11 @@ func (s *lineSearch) take(line []byte) {
 		s.skipped++
 		return
 	}
-	if !bytes.Contains(line, []byte(s.correlationID+s.orderID)) { // one is empty; decoding each line would take ten times as long
+	if !s.mayBe(line) {
 		return
 	}
 	l := logged(line)
-	if s.orderID != "" && l.OrderID != s.orderID || s.correlationID != "" && l.CorrelationID != s.correlationID {
+	if !s.wants(l) {
 		return
 	}
 	if s.bytes+len(line) > maxFound {
@@ -180,6 +189,37 @@ func (s *lineSearch) take(line []byte) {
 	s.found = append(s.found, foundLine{at, bytes.Clone(line)})
 }
 
+// mayBe is a look at the bytes of a line: decoding each would take ten times as long.
+func (s *lineSearch) mayBe(line []byte) bool {
+	if bytes.Contains(line, []byte(s.correlationID+s.orderID)) { // one is empty
+		return true
+	}
+	return len(s.orders) > 0 && bytes.Contains(line, []byte("ord-")) && !bytes.Contains(line, []byte(`"correlation_id"`))
+}
+
+// wants reports whether the line is looked for. What has an execution and no order is the engine's, which knows executions alone.
+func (s *lineSearch) wants(l logMembers) bool {
+	of := l.OrderID
+	if of == "" {
+		of = order.OfExecution(l.Execution)
+	}
+	if s.orderID != "" {
+		return of == s.orderID
+	}
+	if l.CorrelationID == "" {
+		return s.orders[of]
+	}
+	if l.CorrelationID == s.correlationID && l.OrderID != "" {
+		if s.orders == nil {
+			s.orders = map[string]bool{}
+		}
+		if len(s.orders) < maxOrders {
+			s.orders[l.OrderID] = true
+		}
+	}
+	return l.CorrelationID == s.correlationID
+}
+
 // A logMembers is what is shown of a line. See package observe for what else it has.
 type logMembers struct {
 	Timestamp     string `json:"timestamp"`
@@ -190,6 +230,7 @@ type logMembers struct {
 	ReservationID string `json:"reservation_id"`
 	PaymentID     string `json:"payment_id"`
 	CorrelationID string `json:"correlation_id"`
+	Execution     string `json:"execution"`
 }
 
 // logged is what can be read of a line: a member of another type than its own is empty, and the others are there all the same.
@@ -212,25 +253,48 @@ func (c *cli) printFound(s *lineSearch) error {
 	if len(s.found) == 0 {
 		return nil
 	}
+	rows := make([][5]string, 2, 2+len(s.found))
+	rows[0] = [5]string{"@timestamp", "level", "service", "message"}
+	for _, f := range s.found {
+		rows = append(rows, logged(f.text).row())
+	}
+	rows[1] = ruler(rows)
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "@timestamp\tlevel\tservice\tmessage\t\n")
-	for _, f := range s.found {
-		l := logged(f.text)
-		stamp := l.Timestamp
-		if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
-			stamp = at.UTC().Format("2006-01-02 15:04:05.000")
-		}
-		about := strings.TrimSpace(l.ReservationID + " " + l.PaymentID)
-		if about != "" {
-			about = "→ " + printable(about)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(stamp), printable(l.Level), printable(l.Service), printable(l.Message), about)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row[:], "\t"))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	return c.printTrimmed(text.String())
+}
+
+// row is the line as it is shown.
+func (l logMembers) row() [5]string {
+	stamp := l.Timestamp
+	if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
+		stamp = at.UTC().Format("2006-01-02 15:04:05.000")
+	}
+	about := strings.TrimSpace(l.ReservationID + " " + l.PaymentID)
+	if about != "" {
+		about = "→ " + printable(about)
+	}
+	return [5]string{printable(stamp), printable(l.Level), printable(l.Service), printable(l.Message), about}
+}
+
+// ruler is the line below the headings, as long as each column is wide. What an arrow points at has no heading.
+func ruler(rows [][5]string) (line [5]string) {
+	for i := range rows[0] {
+		width := 0
+		for _, row := range rows {
+			width = max(width, utf8.RuneCountInString(row[i]))
+		}
+		if rows[0][i] != "" {
+			line[i] = strings.Repeat("─", width)
+		}
+	}
+	return line
 }
 
 // printTrimmed prints a table without the spaces that pad its last column.

@@ -36,6 +36,7 @@ func TestLogsCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	const confirmed = `@timestamp               level  service                      message
+───────────────────────  ─────  ───────────────────────────  ──────────────────────
 2026-11-28 13:41:54.125  INFO   order_service.handler        Order created
 2026-11-28 13:41:54.125  INFO   order_service.handler        SAGA execution started
 2026-11-28 13:41:54.126  INFO   inventory_service.handler    Inventory reserved      → res-01M8H685A8RF3VBSW3Q5FB2WYT
@@ -94,12 +95,36 @@ func TestLogsCommand(t *testing.T) {
 		in := `{"timestamp":"2026-01-01T00:00:00.000Z","message":"about ord-1","order_id":"ord-12"}` + "\n" + `{"message":"ord-1","order_id":["ord-1"]}`
 		piping(t, in, "logs", "--order-id", "ord-1").exits(1)
 	})
+	t.Run("what the engine logs of an order's executions is among its lines", func(t *testing.T) {
+		in := `{"timestamp":"2026-01-01T00:00:00.001Z","message":"created","order_id":"ord-1","correlation_id":"c"}
+{"timestamp":"2026-01-01T00:00:00.002Z","level":"WARN","message":"late","execution":"ord-1"}
+{"timestamp":"2026-01-01T00:00:00.003Z","level":"ERROR","message":"failed","execution":"ord-1-r2"}
+{"timestamp":"2026-01-01T00:00:00.004Z","level":"ERROR","message":"stuck","order_id":"ord-1","execution":"ord-1-r2"}
+{"timestamp":"2026-01-01T00:00:00.005Z","message":"another","execution":"ord-12"}
+{"timestamp":"2026-01-01T00:00:00.006Z","message":"by hand","order_id":"ord-1","correlation_id":"d"}`
+		for id, want := range map[[2]string]string{
+			{"--order-id", "ord-1"}:    "created late failed stuck by hand",
+			{"--correlation-id", "c"}:  "created late failed stuck",
+			{"--correlation-id", "d"}:  "by hand",
+			{"--order-id", "ord-12"}:   "another",
+			{"--order-id", "ord-1-r2"}: "",
+		} {
+			var got []string
+			r := piping(t, in, "logs", id[0], id[1], "--json")
+			for _, line := range one[struct{ Lines []struct{ Message string } }](r).Lines {
+				got = append(got, line.Message)
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%s has %q, want %q", id, got, want)
+			}
+		}
+	})
 	t.Run("a line does nothing to the terminal, and one without a time stands where it was written", func(t *testing.T) {
 		in := `{"timestamp":"2026-01-01T00:00:00.001Z","level":5,"message":"first","order_id":"o","reservation_id":"res-1","payment_id":"pay-1"}
 {"message":"\u001b[2Jsecond\nline","order_id":"o"}
 {"timestamp":"2026-01-01T00:00:00.002Z","message":"third","order_id":"o"}`
 		r := piping(t, in, "logs", "--order-id", "o").exits(0).prints("→ res-1 pay-1")
-		if lines := strings.Split(r.out, "\n"); len(lines) != 5 || strings.ContainsRune(r.out, 0x1b) || !strings.Contains(lines[2], "second") {
+		if lines := strings.Split(r.out, "\n"); len(lines) != 6 || strings.ContainsRune(r.out, 0x1b) || !strings.Contains(lines[3], "second") {
 			t.Errorf("prints %q", r.out)
 		}
 	})
@@ -169,4 +194,27 @@ func TestLogsHoldNoMoreThanTheirBound(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+func TestServeLogsASampleOfTheOrders(t *testing.T) {
+	t.Parallel()
+	for share, want := range map[string]int{"1": 0, "0.000001": 1} { // cloudflow logs finds the order, or not
+		s := serve(t, t.TempDir(), "--demo", "--log-sample", share)
+		o := s.place("--customer", "cust-1", "--item", "MOUSE-01=1")
+		if code := s.end(); code != 0 {
+			t.Fatalf("serve: exit %d", code)
+		}
+		log := s.log.String()
+		for _, message := range []string{"Product created", "Listening", "Stopped"} {
+			if !strings.Contains(log, message) {
+				t.Errorf("at %s there is no %q in\n%s", share, message, log)
+			}
+		}
+		r := piping(t, log, "logs", "--order-id", o.OrderID).exits(want)
+		if want != 0 {
+			r.hints("--log-sample")
+		}
+	}
+	invoke(t, []string{"CLOUDFLOW_LOG_SAMPLE=0"}, "serve", "--data", t.TempDir()).exits(2).hints("--log-sample 0 ")
+	invoke(t, []string{"CLOUDFLOW_LOG_SAMPLE=one"}, "version").exits(2).hints("CLOUDFLOW_LOG_SAMPLE", `"one"`)
 }

@@ -38,6 +38,9 @@ type settings struct {
 	URL      string `env:"URL" envDefault:"http://127.0.0.1:8080" help:"the instance that the other commands talk to (--url)"`
 	JSON     bool   `env:"JSON" help:"true: print one JSON value and nothing else (--json)"`
 	LogLevel string `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error (--log-level)"`
+
+	LogSample float64 `env:"LOG_SAMPLE" envDefault:"1" help:"the share of orders of which more than warnings and errors is logged (--log-sample); 1: all"`
+
 	Currency string `env:"CURRENCY" envDefault:"USD" help:"the shop's one currency, ISO 4217 (--currency)"`
 
 	Token string `env:"TOKEN" help:"who the commands call as: an API key or a JWT, sent as Authorization: Bearer"`
@@ -82,6 +85,7 @@ type cli struct {
 	settings
 	in       io.Reader
 	out, err io.Writer
+	environ  map[string]string // what is not ours too: OpenTelemetry's variables
 
 	timeout time.Duration // of a call
 }
@@ -94,8 +98,8 @@ func usagef(format string, args ...any) error {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, environ []string) int {
-	c := &cli{in: in, out: out, err: errOut, timeout: clientTimeout}
-	if err := env.ParseWithOptions(&c.settings, env.Options{Prefix: envPrefix, Environment: env.ToMap(environ)}); err != nil {
+	c := &cli{in: in, out: out, err: errOut, environ: env.ToMap(environ), timeout: clientTimeout}
+	if err := env.ParseWithOptions(&c.settings, env.Options{Prefix: envPrefix, Environment: c.environ}); err != nil {
 		fmt.Fprintf(errOut, "cloudflow: environment: %v\n", variable(err))
 		return 2
 	}

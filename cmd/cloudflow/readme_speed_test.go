@@ -65,6 +65,19 @@ func speedTable(results string) string {
 		v := func(unit string, digits int) string { return median(results, row.name, unit, digits) }
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", row.title, v("ops/s", 0), v("commits/sync", 0), v("bytes/op", 0), v("allocs/op", 0))
 	}
+	b.WriteString("\n| what it costs to look, against an instance that nobody looks at, in turns in one run | orders/s | nobody looks | ratio | CPU µs | nobody looks |\n|---|---|---|---|---|---|\n")
+	for _, row := range []struct{ name, title string }{
+		{"BenchmarkObserved/nothing-", "nobody looks at either: the noise of the method"},
+		{"BenchmarkObserved/logs-", "logs at info, into a file"},
+		{"BenchmarkObserved/metrics-", "metrics, scraped once a second"},
+		{"BenchmarkObserved/traces=1%-", "traces of 1 % of the orders, to a collector"},
+		{"BenchmarkObserved/all-", "all three"},
+		{"BenchmarkObserved/traces=100%-", "traces of all orders"},
+	} {
+		v := func(unit string, digits int) string { return median(results, row.name, unit, digits) }
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.title, v("on-orders/s", 0), v("off-orders/s", 0), v("on/off", 2),
+			v("on-cpu-µs/order", 0), v("off-cpu-µs/order", 0))
+	}
 	fmt.Fprintf(&b, "\nA refusal by an open circuit takes %s ns in the process.\n", median(results, "BenchmarkOpenRefusal-", "ns/op", 0))
 	return b.String()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"regexp"
@@ -16,6 +15,8 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/sender"
 )
 
@@ -26,7 +27,8 @@ func (c *cli) serveCommand() *cobra.Command {
 		Short: "Run the HTTP API, the services, the saga engine and the store",
 		Long: `Run everything: the HTTP API, the services, the saga engine and the durable store, in one process.
 Data lives in --data and survives kill -9; one process holds the directory at a time. Logs are JSON
-lines on stderr. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
+lines on stderr; with --log-sample 0.01 those of one order in a hundred, by its correlation id, and every
+warning and error. SIGTERM or Ctrl-C stops accepting, finishes the requests, and leaves open sagas to
 the next start.
 
 Without --auth it runs in development mode: everybody on this machine is admin, it listens on loopback only, and the rates
@@ -34,7 +36,10 @@ and --max-open-orders are off, since everybody is one caller. With --auth keys c
 made with ` + "`cloudflow key create --data DIR`" + ` before the start; with --auth jwt they have an issuer's tokens.
 
 Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
-and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
+and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.
+
+Metrics are at /metrics for Prometheus. They and the traces of orders are sent as OTLP where OpenTelemetry's variables ask for
+it, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.`,
 		Example: `  cloudflow serve --demo
   cloudflow serve --addr 127.0.0.1:9000 --data /var/lib/cloudflow
   cloudflow serve --addr :8443 --auth keys --tls-cert cert.pem --tls-key key.pem --admin-addr 127.0.0.1:9090
@@ -49,6 +54,7 @@ and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.`,
 	flags.StringVar(&c.Data, "data", c.Data, "the data directory; made if it is not there")
 	flags.BoolVar(&demo, "demo", false, "put demo products on the shelf: LAPTOP-01, MOUSE-01, KEYBD-01")
 	flags.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	flags.Float64Var(&c.LogSample, "log-sample", c.LogSample, "the share of orders, such as 0.01, of which more than warnings and errors is logged")
 	flags.StringVar(&c.Currency, "currency", c.Currency, "the shop's one currency")
 	flags.StringVar(&c.Sender, "sender", c.Sender, "how notifications leave: log or smtp")
 	flags.IntVar(&c.BreakerFailures, "breaker-failures", c.BreakerFailures, "consecutive failures that open a circuit")
@@ -75,9 +81,15 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 		return usagef("--log-level %q is not debug, info, warn or error", c.LogLevel)
 	}
 	tail := observe.NewTail()
-	log := observe.NewLogger(io.MultiWriter(tail, c.err), level, nil)
+	lines := logLines{observe.NewWriter(c.err), tail}
+	defer lines.Close()
+	log := observe.NewSampledLogger(lines, level, nil, observe.NewSample(c.LogSample))
 	if err := c.checkServe(); err != nil {
 		return err
+	}
+	otlp, err := metrics.Environment(c.getenv, version)
+	if err != nil {
+		return usagef("%v", err)
 	}
 	relay, err := c.relay(log)
 	if err != nil {
@@ -87,16 +99,50 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err != nil {
 		return err
 	}
+	traced, err := trace.Environment(c.getenv, version)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	tracer, err := trace.Open(traced, log)
+	if err != nil {
+		return err
+	}
+	defer c.closeTracer(ctx, tracer, log)
 	instance.TuneGC()
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
-		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, Log: log, Tail: tail,
+		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, OTLP: otlp, Log: log, Tail: tail, Tracer: tracer,
 	})
 	if err != nil {
 		return err
 	}
 	err = c.listen(ctx, i, log, demo)
 	return errors.Join(err, i.Close())
+}
+
+// lastSpans bounds the export of what has ended: a collector that does not answer must not keep the program from stopping.
+const lastSpans = 5 * time.Second
+
+func (c *cli) closeTracer(ctx context.Context, tracer *trace.Tracer, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
+	defer cancel()
+	if err := tracer.Close(ctx); err != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "The last spans are lost", slog.String("service", "cloudflow"), slog.Any("error", err))
+	}
+}
+
+// getenv is a variable of the environment.
+func (c *cli) getenv(name string) string { return c.environ[name] }
+
+// logLines are gathered on their way out; the pages have them at once.
+type logLines struct {
+	*observe.Writer
+	tail *observe.Tail
+}
+
+func (l logLines) Write(p []byte) (int, error) {
+	_, _ = l.tail.Write(p) // it takes all
+	return l.Writer.Write(p)
 }
 
 // checkServe refuses what would only be noticed by the first order, or never.
@@ -108,6 +154,8 @@ func (c *cli) checkServe() error {
 		return usagef("--currency %q is not a code of ISO 4217, such as USD", c.Currency)
 	case c.BreakerFailures < 1:
 		return usagef("--breaker-failures %d would open a circuit that nothing has failed in; 1 is the least", c.BreakerFailures)
+	case !(c.LogSample > 0 && c.LogSample <= 1): // NaN is none either
+		return usagef("--log-sample %v is no share of the orders; it is more than 0, and at most 1 for all", c.LogSample)
 	case c.KeepExecutions < time.Hour:
 		return usagef("--keep-executions %s would delete what somebody is looking at; 1h is the least", c.KeepExecutions)
 	}

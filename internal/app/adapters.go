@@ -52,7 +52,7 @@ func (o outbox) Send(tx *store.Tx, m order.Message) error {
 	n := notification.Message{
 		OrderID: m.OrderID, CustomerID: m.CustomerID, Kind: notification.Kind(m.Kind), Version: m.Version,
 		TotalCents: m.TotalCents, Currency: m.Currency, FailureReason: m.FailureReason,
-		CorrelationID: m.CorrelationID, SealedContact: m.SealedContact,
+		CorrelationID: m.CorrelationID, Trace: m.Trace, SealedContact: m.SealedContact,
 	}
 	body, err := n.Encode()
 	if err != nil {
@@ -77,8 +77,15 @@ func (s *sagas) Stage(tx *store.Tx, start order.Start) error {
 
 // input is the order's signed input. A resume has all else from the state that failed; what is signed is made anew from the order's own
 // log, so that an order whose execution was edited, or whose key is gone, can be resumed, and no edit comes along.
+// traceMember of an execution's input says where its start stands in a trace. It is not signed, and nothing goes by it but who draws the
+// trace; a resumed execution has it from the one before.
+const traceMember = "trace"
+
 func (s *sagas) input(start order.Start) (map[string]any, error) {
 	signed := s.signed(start).Value()
+	if start.Trace != "" {
+		signed[traceMember] = start.Trace
+	}
 	if start.Resume == nil {
 		return signed, nil
 	}

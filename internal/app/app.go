@@ -18,6 +18,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/pii"
@@ -51,13 +52,25 @@ type Config struct {
 	Simulator       provider.Config                       // Store and Now are set here
 	Gateway         func(payment.Gateway) payment.Gateway // wraps the provider, for simulation; nil: as it is
 
-	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, for simulation; nil: as it is
+	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, to count them or for simulation; nil: as it is
+
+	Counts Counts // are told of what happens
+
+	Tracer *trace.Tracer // nil: nothing is traced
 
 	Apart   bool // commit each step of the saga on its own, as on AWS: for simulation
 	Workers int  // executions being advanced at once; 0: flow's default
 	Now     func() time.Time
 	Rand    *rand.Rand // of everything that is chance; used under a lock; nil: the runtime's
 	Log     *slog.Logger
+}
+
+// Counts are told of what happened, once it is durable, and are quick. Any may be nil.
+type Counts struct {
+	OrderCreated   func()
+	OrderEnded     func(status string)
+	ExecutionEnded func(status string)
+	BreakerChanged func(name string, to breaker.State) // decided here
 }
 
 // App is the wired system.
@@ -92,12 +105,14 @@ func New(c Config) (*App, error) {
 	if c.Currency == "" {
 		c.Currency = "USD"
 	}
+	t := traced{c.Tracer, c.Now}
+	c.Store = t.store(c.Store)
 	chance := newChance(c.Rand)
 	a := &App{log: c.Log, Breakers: map[string]*breaker.Breaker{}, NewID: chance.newID(c.Now)}
 
 	for _, name := range []string{ChargeBreaker, RefundBreaker} {
 		a.Breakers[name] = breaker.New(c.Store, name, breaker.Config{
-			Failures: c.BreakerFailures, Now: c.Now, Rand: chance.fork(), Log: c.Log,
+			Failures: c.BreakerFailures, Now: c.Now, Rand: chance.fork(), Log: c.Log, OnChange: c.Counts.breaker(name), Watch: t.breaker(name),
 		})
 	}
 	sim := c.Simulator
@@ -107,6 +122,7 @@ func New(c Config) (*App, error) {
 	if c.Gateway != nil {
 		gateway = c.Gateway(gateway)
 	}
+	gateway = t.gateway(gateway)
 	a.Payments = payment.New(payment.Config{
 		Store: c.Store, Gateway: gateway, Ledger: a.Provider,
 		ChargeBreaker: a.Breakers[ChargeBreaker], RefundBreaker: a.Breakers[RefundBreaker],
@@ -116,14 +132,15 @@ func New(c Config) (*App, error) {
 	a.Inventory = inventory.New(inventory.Config{Store: c.Store, Outcomes: outcomes, Now: c.Now, Log: c.Log})
 	a.Queue = storebus.Open(c.Store, "notifications", storebus.Config{Now: c.Now})
 	a.Notifications = notification.New(notification.Config{
-		Store: c.Store, Queue: a.Queue, Staged: a.Queue, Sender: c.Sender, NoContact: c.NoContact,
-		Keys: c.ContactKeys, Now: c.Now, Log: c.Log, Concurrency: c.Sends,
+		Store: c.Store, Queue: a.Queue, Staged: a.Queue, Sender: t.sender(c.Sender), NoContact: t.sender(c.NoContact),
+		Keys: c.ContactKeys, Now: c.Now, Log: c.Log, Concurrency: c.Sends, Received: t.received(),
 	})
 	sagas := &sagas{keys: c.SagaKeys}
 	a.Orders = order.New(order.Config{
 		Store: c.Store, Feed: c.Feed, Catalog: catalog{a.Inventory}, Admission: a.Breakers[ChargeBreaker],
-		Saga: sagas, Outbox: outbox{a.Queue}, Keys: c.ContactKeys,
+		Saga: t.starter(sagas), Outbox: t.outbox(outbox{a.Queue}), Keys: c.ContactKeys,
 		Now: c.Now, NewID: a.NewID, Currency: c.Currency, Log: c.Log,
+		Created: c.Counts.OrderCreated, Ended: c.Counts.OrderEnded,
 	})
 	outcomes.orders = a.Orders
 
@@ -135,9 +152,12 @@ func New(c Config) (*App, error) {
 			table[name] = c.Task(name, h)
 		}
 	}
-	task := func(ctx context.Context, call flow.Call) (store.Effect, error) {
-		return table.Do(ctx, call.Input, call.Attempt)
+	for name, h := range table {
+		table[name] = t.handler(h)
 	}
+	task := t.task(func(ctx context.Context, call flow.Call) (store.Effect, error) {
+		return table.Do(ctx, call.Input, call.Attempt)
+	})
 	engine, err := flow.New(flow.Options{
 		Store:      c.Store,
 		Definition: saga.Definition(resources),
@@ -148,15 +168,31 @@ func New(c Config) (*App, error) {
 		Now:        c.Now,
 		Seed:       chance.seed,
 		Log:        c.Log.With("service", "flow"),
+		Follow:     t.follow(),
 		OnFailed: func(tx *store.Tx, e flow.Ended) error {
 			return a.Orders.StageReview(tx, order.OfExecution(e.Execution), e.Execution, string(e.Status), e.Error, e.Cause)
 		},
+		OnEnded: c.Counts.execution(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("app: %w", err)
 	}
 	a.Engine, sagas.engine = engine, engine
 	return a, nil
+}
+
+func (c Counts) breaker(name string) func(_, to breaker.State) {
+	if c.BreakerChanged == nil {
+		return nil
+	}
+	return func(_, to breaker.State) { c.BreakerChanged(name, to) }
+}
+
+func (c Counts) execution() func(flow.Ended) {
+	if c.ExecutionEnded == nil {
+		return nil
+	}
+	return func(e flow.Ended) { c.ExecutionEnded(string(e.Status)) }
 }
 
 // thenWake tells the queue's consumer of a message once it is committed.

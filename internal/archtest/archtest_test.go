@@ -174,10 +174,27 @@ func TestWalls(t *testing.T) {
 	}
 
 	t.Run("observe/metrics alone knows the library that counts", func(t *testing.T) {
+		libraries := []string{
+			"github.com/prometheus/", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/sdk/metric",
+			"go.opentelemetry.io/otel/exporters/prometheus", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric",
+		}
 		for p, list := range production {
 			for _, imported := range list {
-				if strings.HasPrefix(imported, "github.com/prometheus/") && p != "internal/observe/metrics" {
+				of := func(library string) bool { return strings.HasPrefix(imported, library) }
+				if slices.ContainsFunc(libraries, of) && p != "internal/observe/metrics" {
 					t.Errorf("%s imports %s", p, imported)
+				}
+			}
+		}
+	})
+	t.Run("observe/trace alone knows the library that traces", func(t *testing.T) {
+		for p, list := range production {
+			for _, imported := range list {
+				for _, library := range []string{"trace", "sdk/trace", "propagation", "exporters/otlp/otlptrace", "exporters/stdout/stdouttrace"} {
+					path := "go.opentelemetry.io/otel/" + library
+					if (imported == path || strings.HasPrefix(imported, path+"/")) && p != "internal/observe/trace" {
+						t.Errorf("%s imports %s", p, imported)
+					}
 				}
 			}
 		}

@@ -72,8 +72,26 @@ type Config struct {
 	Now  func() time.Time
 	Rand *rand.Rand // for jitter and tokens; the breaker guards it
 	Log  *slog.Logger
-	// OnChange is called at each change of state, in order; it must not call the breaker.
+	// OnChange is called at each change of state that this process decided, in order; it must not call the breaker. What another process
+	// decided, this one before its last start among them, is that one's to tell: so a change is told once, however many share the circuit.
 	OnChange func(from, to State)
+	// Watch is told of each question and each report: what was done, since when, in which state that left the circuit, and with what error.
+	Watch func(ctx context.Context, what string, began time.Time, left State, err error)
+}
+
+// What Watch is told of.
+const (
+	Asked     = "acquire"
+	Succeeded = "record success"
+	Failed    = "record failure"
+)
+
+// watch tells Watch what was done. It is deferred, with the time of its beginning.
+func (b *Breaker) watch(ctx context.Context, what string, began time.Time, err *error) {
+	b.mu.Lock()
+	left := b.rec.State
+	b.mu.Unlock()
+	b.c.Watch(ctx, what, began, left, *err)
 }
 
 const (
@@ -138,15 +156,18 @@ func (b *Breaker) Admit(ctx context.Context) error {
 
 // Acquire is asked before each call. The caller makes the call and then tells the permit what came of it. It refuses with
 // fault.PaymentProviderUnavailable while the circuit is open, and with fault.Transient in HALF_OPEN while another call has the permit.
-func (b *Breaker) Acquire(ctx context.Context) (*Permit, error) {
+func (b *Breaker) Acquire(ctx context.Context) (p *Permit, err error) {
 	now := b.c.Now()
+	if b.c.Watch != nil {
+		defer b.watch(ctx, Asked, now, &err)
+	}
 	b.mu.Lock()
 	if b.mustRead(now) {
 		b.mu.Unlock()
 		b.refresh(ctx)
 		b.mu.Lock()
 	}
-	p, err := b.pass(now)
+	p, err = b.pass(now)
 	b.mu.Unlock()
 	if p != nil || err != nil {
 		return p, err
@@ -214,11 +235,18 @@ func (p *Permit) Done(ctx context.Context, ok bool) {
 	if !p.ended.CompareAndSwap(false, true) {
 		return
 	}
+	now := p.b.c.Now()
+	if p.b.c.Watch != nil {
+		what := Succeeded
+		if !ok {
+			what = Failed
+		}
+		defer p.b.watch(ctx, what, now, new(error))
+	}
 	if p.token == "" {
 		p.b.count(ctx, p.generation, ok)
 		return
 	}
-	now := p.b.c.Now()
 	p.b.settle(ctx, func(r record) (record, bool) {
 		if ok {
 			return r.probeSucceeded(p.generation, p.token)

@@ -65,7 +65,7 @@ func (b *Breaker) read(ctx context.Context) (record, error) {
 func (b *Breaker) adopt(stored record) {
 	b.loaded, b.loadedAt, b.retryAt = true, b.c.Now(), time.Time{}
 	if stored.Generation != b.base {
-		b.install(stored)
+		b.install(stored, others)
 		return
 	}
 	if b.ahead {
@@ -78,13 +78,19 @@ func (b *Breaker) adopt(stored record) {
 	b.rec = stored
 }
 
+// Whose a change of state was.
+const (
+	ours   = true
+	others = false
+)
+
 // install makes a stored record the one in memory. mu is held.
-func (b *Breaker) install(r record) {
+func (b *Breaker) install(r record, decidedHere bool) {
 	from, changed := b.rec.State, b.rec.Generation != r.Generation
 	b.rec, b.base = r, r.Generation
 	b.adds, b.reset, b.ahead = 0, false, false
 	b.loaded, b.loadedAt, b.retryAt = true, b.c.Now(), time.Time{}
-	b.changed(from, changed)
+	b.changed(from, changed, decidedHere)
 }
 
 // installHere makes a decision that is not stored yet the record in memory. mu is held.
@@ -93,10 +99,10 @@ func (b *Breaker) installHere(r record) {
 	b.rec = r
 	b.adds, b.reset, b.ahead = 0, false, true
 	b.localSeq++
-	b.changed(from, changed)
+	b.changed(from, changed, ours)
 }
 
-func (b *Breaker) changed(from State, generation bool) {
+func (b *Breaker) changed(from State, generation, decidedHere bool) {
 	if generation {
 		b.window.clear()
 	}
@@ -105,7 +111,7 @@ func (b *Breaker) changed(from State, generation bool) {
 	}
 	b.since = b.c.Now()
 	b.c.Log.Warn("Circuit breaker changed", "breaker", b.name, "from", string(from), "to", string(b.rec.State), "generation", b.rec.Generation)
-	if b.c.OnChange != nil {
+	if decidedHere && b.c.OnChange != nil {
 		b.c.OnChange(from, b.rec.State)
 	}
 }
@@ -156,7 +162,7 @@ func (b *Breaker) change(ctx context.Context, f func(record) (record, bool)) boo
 		b.storeFailed(err)
 		return b.moveHere(f)
 	case moved:
-		b.install(next)
+		b.install(next, ours)
 	case !usedMine:
 		b.adopt(next)
 	}
@@ -227,7 +233,7 @@ func (b *Breaker) flushOnce(ctx context.Context) (more bool) {
 		b.storeFailed(err)
 		return false
 	case !written:
-		b.install(stored) // another process decided first
+		b.install(stored, others) // another process decided first
 	case u.ahead:
 		b.base = u.rec.Generation
 		b.loaded, b.loadedAt, b.retryAt = true, b.c.Now(), time.Time{}

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -67,6 +68,29 @@ func TestTwoProcesses(t *testing.T) {
 			t.Fatalf("stored %+v", r)
 		}
 		wantState(t, a, Closed)
+	})
+	inBubble(t, "a change is told by the one that decided it, and by none after its restart", func(t *testing.T) {
+		s := newTestStore()
+		var told []string
+		tell := func(who string) Config {
+			return Config{CacheFor: time.Second, OnChange: func(from, to State) { told = append(told, who+" "+string(from)+"-"+string(to)) }}
+		}
+		a, b := newBreaker(s, tell("a")), newBreaker(s, tell("b"))
+		call(t, a, 5, false)
+		wantState(t, a, Open)
+		wantState(t, b, Open)
+		wantState(t, newBreaker(s, tell("a's next life")), Open)
+		if err := b.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sleepUntilDue(a)
+		wantState(t, a, Closed)
+		if err := newBreaker(s, tell("c")).Trip(t.Context()); err != nil { // its first look at the circuit is the change
+			t.Fatal(err)
+		}
+		if want := []string{"a CLOSED-OPEN", "b OPEN-CLOSED", "c CLOSED-OPEN"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
 	})
 	inBubble(t, "one of them resets the count of both", func(t *testing.T) {
 		s := newTestStore()

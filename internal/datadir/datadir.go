@@ -59,6 +59,8 @@ type Options struct {
 	KeepFeed time.Duration        // how long the feed does; 0: the store's default
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	Watch, WatchProvider pebblestore.Watch // are told how long commits of either store take
 }
 
 // Open opens the directory, and makes it where there is none. A directory that another process holds, that was written in a
@@ -77,7 +79,7 @@ func Open(path string, o Options) (dir *Dir, err error) {
 		return nil, err
 	}
 	// Makes path, too, and syncs it into the directory above, which os.MkdirAll does not: else a crash could take it away.
-	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, FeedRetention: o.KeepFeed, Now: o.Now, Logger: o.Log})
+	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, FeedRetention: o.KeepFeed, Now: o.Now, Logger: o.Log, Watch: o.Watch})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
@@ -88,7 +90,7 @@ func Open(path string, o Options) (dir *Dir, err error) {
 	if err := d.complete(); err != nil {
 		return nil, err
 	}
-	d.Provider, err = pebblestore.Open(filepath.Join(path, providerDir), pebblestore.Options{Now: o.Now, Logger: o.Log})
+	d.Provider, err = pebblestore.Open(filepath.Join(path, providerDir), pebblestore.Options{Now: o.Now, Logger: o.Log, Watch: o.WatchProvider})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: provider's ledger: %w", path, err)
 	}

@@ -25,6 +25,10 @@ type run struct {
 	tries  int     // failures in a row that are not the execution's
 	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
 
+	follower Follower           // nil: nobody is told
+	noted    []asl.HistoryEvent // for the follower, since it was last told
+	heard    int                // how many events followers of this process were told
+
 	at    time.Time // when it wakes
 	order uint64    // of going to sleep: who wakes first of two with one time
 }
@@ -42,7 +46,7 @@ type answer struct {
 
 // forget drops what is loaded; the next step reads the journal again.
 func (r *run) forget() {
-	r.x, r.machine, r.head, r.open = nil, nil, nil, nil
+	r.x, r.machine, r.head, r.open, r.follower, r.noted = nil, nil, nil, nil, nil, nil
 }
 
 // command returns the open command of that ID.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -229,6 +230,38 @@ func TestAPanicOfATaskThatIsASimulatedCrashPassesThrough(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOnEndedIsToldOnceTheEndIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		var told []string
+		var e *flow.Engine
+		e = engine(t, flow.Options{Store: s, Definition: []byte(one(``)),
+			Tasks: map[string]flow.Task{arn("undo"): counted, arn("work"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				if c.Execution == "o-bad" {
+					return store.Effect{}, fault.New(fault.OrderState, "too late")
+				}
+				return counted(ctx, c)
+			}},
+			OnEnded: func(x flow.Ended) {
+				if d := describe(t, e, x.Execution); d.Status != x.Status || d.Ended.IsZero() {
+					t.Errorf("told of %+v, which is %+v", x, d)
+				}
+				told = append(told, x.Execution+" "+string(x.Status)+" "+x.Error)
+				if len(told) == 1 {
+					panic("whoever counts is broken")
+				}
+			},
+		})
+		for _, name := range []string{"o-1", "o-bad", "o-3"} {
+			start(t, e, s, name, nil)
+			settle(t, e)
+		}
+		if want := []string{"o-1 SUCCEEDED ", "o-bad FAILED OrderState", "o-3 SUCCEEDED "}; !slices.Equal(told, want) || e.Open() != 0 {
+			t.Errorf("told %q, want %q; %d are open", told, want, e.Open())
+		}
+	})
 }
 
 func TestOnFailed(t *testing.T) {

@@ -64,7 +64,7 @@ func (e *Engine) Summary(ctx context.Context, name string) (Execution, error) {
 
 func (e *Engine) describe(ctx context.Context, name string, observe func(asl.HistoryEvent)) (Execution, error) {
 	r := run{name: name}
-	if err := e.replay(ctx, &r, observe); err != nil {
+	if err := e.replay(ctx, &r, func(asl.Start) func(asl.HistoryEvent) { return observe }); err != nil {
 		return Execution{}, err
 	}
 	switch {
@@ -73,7 +73,7 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	case r.x == nil:
 		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
 	}
-	start, err := startOf(name, r.head, nil)
+	start, err := startOf(name, r.head)
 	if err != nil {
 		return Execution{}, fault.Wrap(fault.Internal, err, "flow: the head of %s", name)
 	}

@@ -27,6 +27,8 @@ const (
 type Call struct {
 	Execution string // its name
 	State     string // the Task state
+	Entered   int64  // the number that its entry has in the execution's history: the same for all attempts
+	Retry     int    // how many attempts of this entry came before
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
 	Input     any    // an asl value, after InputPath and Parameters; shared, not to be changed
 }
@@ -35,10 +37,10 @@ type Call struct {
 // entry. It is called at least once for each attempt, and its effect takes place at most once.
 type Task func(ctx context.Context, c Call) (store.Effect, error)
 
-// Ended tells OnFailed how an execution ended.
+// Ended tells how an execution ended.
 type Ended struct {
 	Execution    string
-	Status       asl.Status // FAILED, TIMED_OUT or ABORTED
+	Status       asl.Status // SUCCEEDED, FAILED, TIMED_OUT or ABORTED
 	Error, Cause string
 	State        string // in which it ended
 	At           time.Time
@@ -64,9 +66,16 @@ type Options struct {
 	// task is like that.
 	StagedOnly func(Call) bool
 
+	// Follow, if not nil, is asked of each execution whose journal is read, to be advanced, whether somebody follows it; nil: nobody does.
+	Follow func(start asl.Start) Follower
+
 	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED. It may run several
 	// times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.
 	OnFailed func(tx *store.Tx, e Ended) error
+
+	// OnEnded is told of each execution that has ended, once that is durable, and is quick. It is for those who count: a crash, or a commit
+	// whose reply was lost, may leave one out.
+	OnEnded func(e Ended)
 }
 
 // An Engine runs executions of one machine (and, until they have ended, of the machines that came before it) over one

@@ -154,9 +154,9 @@ func plain(v any) bool {
 	return false
 }
 
-// replay reads an execution's journal and steps through it. The run's x stays nil if there is no such execution, or its
+// replay reads an execution's journal and steps through it, showing the history to who wants it of such a start, if anybody. The run's x stays nil if there is no such execution, or its
 // journal was forgotten. Errors of the store are returned as they are; a journal that does not fit its definition is fault.Internal.
-func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEvent)) error {
+func (e *Engine) replay(ctx context.Context, r *run, observer func(asl.Start) func(asl.HistoryEvent)) error {
 	r.forget()
 	q := store.Query{Table: Table, PK: r.name}
 	page, err := e.o.Store.Range(ctx, q)
@@ -175,10 +175,11 @@ func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEve
 	if err != nil {
 		return err
 	}
-	start, err := startOf(r.name, head, observe)
+	start, err := startOf(r.name, head)
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "flow: the head of %s", r.name)
 	}
+	start.Observe = observer(start)
 	x, open := m.Start(start)
 	open = answered(nil, 0, open)
 	seq, last := 0, start.Time
@@ -210,7 +211,7 @@ func (e *Engine) replay(ctx context.Context, r *run, observe func(asl.HistoryEve
 	return nil
 }
 
-func startOf(name string, head store.Item, observe func(asl.HistoryEvent)) (asl.Start, error) {
+func startOf(name string, head store.Item) (asl.Start, error) {
 	var input any
 	if text := head.Str("input"); text != "" {
 		var err error
@@ -229,7 +230,6 @@ func startOf(name string, head store.Item, observe func(asl.HistoryEvent)) (asl.
 		MachineID: arn + "stateMachine:" + machine,
 		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),
 		Seed:      uint64(head.Int("seed")), // the bits are what counts
-		Observe:   observe,
 	}, nil
 }
 

@@ -20,9 +20,10 @@ type link struct {
 // speaks (it fails, it writes what was written before it) is left to a commit of its own, as are those behind it.
 func (c *commit) stageLinks(tx *store.Tx) {
 	for len(c.linked) < maxLinks && c.x.Status() == running {
-		mark := tx.Then()
+		mark, noted := tx.Then(), len(c.r.noted)
 		if !c.stageLink(tx) {
 			tx.Undo(mark)
+			c.r.noted = c.r.noted[:noted]
 			return
 		}
 	}
@@ -35,7 +36,7 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 	if !ok || next.Kind != asl.RunTask || e.o.Tasks[next.Resource] == nil {
 		return false
 	}
-	call := Call{Execution: r.name, State: next.State, Attempt: attemptName(r.name, next), Input: next.Input}
+	call := callOf(r.name, next)
 	if !e.stagedOnly(call) {
 		return false
 	}

@@ -35,9 +35,10 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		panic(*crash)
 	}
 	if r.x == nil {
-		if err := e.replay(ctx, r, nil); err != nil {
+		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
 			return e.tryLater(ctx, r, "read", err)
 		}
+		r.loaded()
 		if r.x == nil || r.head.Str("status") != string(running) {
 			return gone
 		}
@@ -87,7 +88,7 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		r.answer = &answer{kind: asl.TimerFired, id: c.ID, state: c.State}
 		return again
 	}
-	return e.runTask(ctx, w, r, c)
+	return e.runTask(r.context(ctx), w, r, c)
 }
 
 // A commit is one attempt to commit a run's answer, and with it the tasks that may follow in the same commit. Its fields are of the latest
@@ -111,6 +112,7 @@ var errStale = errors.New("flow: this command was answered already")
 
 // commit makes the task's writes, the journal entry and, if the machine ended, the end: all at once.
 func (e *Engine) commit(ctx context.Context, r *run) outcome {
+	ctx = r.context(ctx)
 	c := commit{e: e, r: r, ctx: ctx}
 	err := e.o.Store.Update(ctx, c.stage)
 	if err == nil {
@@ -148,6 +150,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
+	r.noted = r.noted[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
 		c.at = r.last // the clock was set back; the journal's does not
@@ -204,11 +207,16 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 	if status == succeeded || c.e.o.OnFailed == nil {
 		return nil
 	}
-	ended := Ended{Execution: r.name, Status: status, At: c.at}
+	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, c.ended()) })
+	return c.hookErr
+}
+
+// ended is how the execution will have ended.
+func (c *commit) ended() Ended {
+	ended := Ended{Execution: c.r.name, Status: c.x.Status(), At: c.at}
 	ended.Error, ended.Cause = c.x.Failure()
 	ended.State, _ = c.x.Current()
-	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, ended) })
-	return c.hookErr
+	return ended
 }
 
 // ofTask reports whether the task itself staged an operation on the key.
@@ -224,13 +232,18 @@ func (c *commit) ofTask(key store.Key) bool {
 func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
 	r.answer, r.tries, r.alone = nil, 0, false
+	c.logFailure()
 	if a.kind == asl.TaskSucceeded {
 		c.e.report(r.name, a.state, a.effect)
 	}
 	for _, l := range c.linked {
 		c.e.report(r.name, l.state, l.effect)
 	}
+	r.happened()
 	if c.x.Status() != running {
+		if c.e.o.OnEnded != nil {
+			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
+		}
 		return gone
 	}
 	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
@@ -239,10 +252,14 @@ func (c *commit) committed() outcome {
 
 // report tells the task that its effect is durable.
 func (e *Engine) report(execution, state string, effect store.Effect) {
-	if effect.Committed == nil {
-		return
+	if effect.Committed != nil {
+		e.afterwards(execution, state, effect.Committed)
 	}
-	if err := guard(func() error { effect.Committed(); return nil }); err != nil {
+}
+
+// afterwards calls who wants to know of a commit. What goes wrong there is theirs.
+func (e *Engine) afterwards(execution, state string, fn func()) {
+	if err := guard(func() error { fn(); return nil }); err != nil {
 		e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: after a commit", slog.String("execution", execution),
 			slog.String("state", state), slog.Any("error", err))
 	}
@@ -268,4 +285,16 @@ func backoff(n int, chance uint64) time.Duration {
 		d = min(minBackoff<<n, maxBackoff)
 	}
 	return d/2 + time.Duration(chance%uint64(d/2)) + time.Millisecond // below 10 s
+}
+
+// logFailure tells of an end that is not SUCCEEDED: somebody has to look at it. Its cause stays with the execution.
+func (c *commit) logFailure() {
+	status := c.x.Status()
+	if status == running || status == succeeded {
+		return
+	}
+	name, _ := c.x.Failure()
+	state, _ := c.x.Current()
+	c.e.o.Log.LogAttrs(context.Background(), slog.LevelError, "flow: an execution failed", slog.String("execution", c.r.name),
+		slog.String("status", string(status)), slog.String("state", state), slog.String("error", name))
 }

@@ -37,7 +37,7 @@ func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) 
 	if task == nil { // of an older definition: this build is at fault, not the execution
 		return e.tryLater(ctx, r, "run", fault.New(fault.Internal, "flow: no task for %s", c.Resource))
 	}
-	call := Call{Execution: r.name, State: c.State, Attempt: attemptName(r.name, c), Input: c.Input}
+	call := callOf(r.name, c)
 	a := answer{kind: asl.TaskSucceeded, id: c.ID, state: c.State, attempt: call.Attempt}
 	limit, late := e.limit(r, c, a)
 	var err error
@@ -68,6 +68,10 @@ func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) 
 		r.answer = &a
 	}
 	return again
+}
+
+func callOf(execution string, c asl.Command) Call {
+	return Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
 }
 
 // limit is how long the task may take, 0 for ever, and the answer if it takes longer. A function sends no heartbeats, so

@@ -85,3 +85,26 @@ func TestNoCardNumberIsLoggedThatStandsInAPathOrAnError(t *testing.T) {
 		t.Errorf("%s", log)
 	}
 }
+
+func TestALineNamesTheRouteAndTheOrderAndNothingElseOfAPath(t *testing.T) {
+	w := newWorld()
+	w.err = errors.New("the disk is gone")
+	h := w.handler(func(c *httpapi.Config) { c.Log = observe.NewLogger(&w.log, nil, nil) })
+	for path, want := range map[string]string{
+		"/orders/" + orderID:                          "/orders/" + orderID,
+		"/orders/" + orderID + "?version=2":           "/orders/" + orderID,
+		"/orders/pi_3Canary_secret_Qx9":               "/orders/{order_id}",
+		"/orders/ord-4111111111111111":                "/orders/{order_id}",
+		"/orders/ord-jane.doe":                        "/orders/{order_id}",
+		"/products/4915155500777":                     "/products/{product_id}",
+		"/admin/payments/" + orderID:                  "/admin/payments/" + orderID,
+		"/admin/payments/" + orderID[:len(orderID)-1]: "/admin/payments/{order_id}",
+		"/admin/payments/" + orderID + "A":            "/admin/payments/{order_id}",
+	} {
+		w.log.Reset()
+		h.ServeHTTP(&sink{header: http.Header{}}, request("GET", path, ""))
+		if log := w.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `"path":"`+want+`"`) {
+			t.Errorf("%s is logged as %s", path, log)
+		}
+	}
+}

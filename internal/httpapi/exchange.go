@@ -3,13 +3,12 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/observe"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
-	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 // An exchange is one request on its way: the ResponseWriter that its handler gets, and what is known about it. It travels as the
@@ -80,42 +79,11 @@ const (
 	revalidate = "private, no-cache"
 )
 
-// correlation is the id that the call goes by: the caller's X-Correlation-Id, the trace id of its traceparent
-// (https://www.w3.org/TR/trace-context/), or a new one. One that is malformed, or holds a card's number, is replaced and not refused: a
-// wrong header for the log is no reason to lose an order.
+// correlation is the id that the call goes by: its caller's own, if it sent one that may be taken over, or a new one. Any other is
+// replaced and not refused: a wrong header for the log is no reason to lose an order.
 func (s *server) correlation(r *http.Request) string {
-	if id := r.Header.Get("X-Correlation-Id"); validID(id) && !pan.In(id) {
-		return id
-	}
-	if id, ok := traceID(r.Header.Get("Traceparent")); ok {
+	if id, ok := observe.CorrelationFrom(r.Header.Get); ok {
 		return id
 	}
 	return s.newID("corr-")
-}
-
-// traceID is the 32 hexadecimal digits of version-traceid-parentid-flags. A later version may have more after the flags.
-func traceID(traceparent string) (string, bool) {
-	if len(traceparent) < 55 || traceparent[2] != '-' || traceparent[35] != '-' || traceparent[52] != '-' {
-		return "", false
-	}
-	version, trace, parent, flags := traceparent[:2], traceparent[3:35], traceparent[36:52], traceparent[53:55]
-	if version == "ff" || version == "00" && len(traceparent) != 55 || len(traceparent) > 55 && traceparent[55] != '-' {
-		return "", false
-	}
-	if !lowerHex(version) || !lowerHex(trace) || !lowerHex(parent) || !lowerHex(flags) {
-		return "", false
-	}
-	if strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "" {
-		return "", false
-	}
-	return trace, true
-}
-
-func lowerHex(s string) bool {
-	for i := range len(s) {
-		if (s[i] < '0' || s[i] > '9') && (s[i] < 'a' || s[i] > 'f') {
-			return false
-		}
-	}
-	return true
 }

@@ -116,11 +116,9 @@ func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 		NewID:    func(prefix string) string { return prefix + "01JHZK5V3M8Q9T2W4X6Y8Z0A1C" },
 		Log:      slog.New(slog.NewJSONHandler(&w.log, nil)),
 	}
-	c.Metrics.Collect(func(add func(metrics.Sample)) {
-		if err := w.called(); err != nil {
-			panic(err)
-		}
-		add(metrics.Sample{Name: "executions_open", Value: 3})
+	c.Metrics.Observe(func(_ context.Context, o metrics.Observer) error {
+		o.Set(metrics.ExecutionsOpen, 3)
+		return w.called()
 	})
 	for _, f := range change {
 		f(&c)
@@ -222,6 +220,15 @@ func (f fakeNews) News(ctx context.Context, after store.Position) (order.News, e
 		return order.News{}, f.newsErr
 	}
 	return news, ctx.Err()
+}
+
+func (f fakeNews) NewsWaits(_ context.Context, after store.Position) (time.Time, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n, err := strconv.Atoi(string(after)); err == nil && n < len(f.notices) {
+		return f.notices[n].Timestamp, f.newsErr
+	}
+	return time.Time{}, f.newsErr
 }
 
 func (f fakeNews) NewsGrow() <-chan struct{} {

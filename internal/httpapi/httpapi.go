@@ -28,6 +28,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/retention"
@@ -56,6 +57,8 @@ type Config struct {
 	Recovering func() bool
 	// Metrics count the requests and are what GET /metrics shows; nil: some that nobody else counts into.
 	Metrics *metrics.Metrics
+	// Tracer has a trace begin, or go on, with each request; nil: there is none.
+	Tracer *trace.Tracer
 	// Drain is started when the server is about to stop; nil: it never is.
 	Drain *Drain
 	// Principal says who calls: fault.Unauthorized. nil: development mode, everybody is auth.Anonymous.
@@ -102,6 +105,8 @@ type News interface {
 	News(ctx context.Context, after store.Position) (order.News, error)
 	// NewsGrow is closed when there is more. It is taken before the look.
 	NewsGrow() <-chan struct{}
+	// NewsWaits says since when what follows a place has been there; zero: nothing does yet.
+	NewsWaits(ctx context.Context, after store.Position) (time.Time, error)
 }
 
 // Products is the catalogue and its stock.
@@ -230,6 +235,7 @@ type server struct {
 	pace       pace
 	newID      func(prefix string) string
 	log        *slog.Logger
+	tracer     *trace.Tracer
 	metrics    *metrics.Metrics
 	unrouted   *metrics.Route // counts what is no call of the document
 	now        func() time.Time
@@ -257,7 +263,7 @@ func newServer(c Config) *server {
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
 		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
 		keys: c.Keys, origins: c.CORS, streams: &streams{}, faults: c.Faults, debug: c.Debug, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
-		newID: c.NewID, log: c.Log, metrics: c.Metrics, now: c.Now,
+		newID: c.NewID, log: c.Log, tracer: c.Tracer, metrics: c.Metrics, now: c.Now,
 	}
 	if s.recovering == nil {
 		s.recovering = func() bool { return false }
@@ -272,6 +278,7 @@ func newServer(c Config) *server {
 		s.metrics = metrics.New()
 	}
 	s.unrouted = s.metrics.Route("other", "other")
+	s.metrics.Observe(s.observeLag)
 	if s.principal != nil {
 		s.pace = newPace(c.Limits, s.now)
 	} else {
@@ -319,7 +326,7 @@ func (s *server) rescue(x *exchange, r *http.Request) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
 		panic(cause)
 	}
-	s.log.ErrorContext(r.Context(), "Handler panicked", "method", r.Method, "path", r.URL.Path,
+	s.log.ErrorContext(r.Context(), "Handler panicked", "method", r.Method, "path", pathOf(r),
 		"correlation_id", x.correlationID, "panic", cause)
 	if x.answered {
 		panic(http.ErrAbortHandler)

@@ -30,6 +30,8 @@ func TestCorrelationID(t *testing.T) {
 		{"one that could break a log line is replaced", []string{"X-Correlation-Id", "a b"}, made},
 		{"one of 65 characters is replaced", []string{"X-Correlation-Id", strings.Repeat("a", 65)}, made},
 		{"an empty one is replaced", []string{"X-Correlation-Id", ""}, made},
+		{"dots that a path could not name are replaced", []string{"X-Correlation-Id", ".."}, made},
+		{"a card's number gives way to the traceparent", []string{"X-Correlation-Id", card, "Traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}, trace},
 		{"the trace id of a traceparent", []string{"Traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}, trace},
 		{"of a later version of it", []string{"Traceparent", "01-" + trace + "-00f067aa0ba902b7-01-more"}, trace},
 		{"the caller's own wins over its traceparent", []string{"X-Correlation-Id", "mine", "Traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}, "mine"},

@@ -44,7 +44,7 @@ func (s *server) stream(x *exchange, r *http.Request, mediaType string, write fu
 	case err == nil:
 		out.begin() // nothing is an answer, too
 	case x.answered:
-		s.log.WarnContext(r.Context(), "An answer was cut", "method", r.Method, "path", r.URL.Path,
+		s.log.WarnContext(r.Context(), "An answer was cut", "method", r.Method, "path", pathOf(r),
 			"correlation_id", x.correlationID, "error", err.Error())
 		panic(http.ErrAbortHandler)
 	case s.drain.Started():

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/utkarsh698/cloudflow/internal/auth/caller"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/jcs"
@@ -99,15 +101,15 @@ func (s *server) refuse(x *exchange, r *http.Request, err error) {
 	p := problemOf(err)
 	switch {
 	case p.status == http.StatusInternalServerError:
-		s.log.ErrorContext(r.Context(), "Request failed", "method", r.Method, "path", r.URL.Path,
+		s.log.ErrorContext(r.Context(), "Request failed", "method", r.Method, "path", pathOf(r),
 			"correlation_id", x.correlationID, "kind", string(p.kind), "error", err.Error())
 	case p.status == http.StatusServiceUnavailable && r.Context().Err() == nil && errors.Unwrap(err) != nil:
 		// Something of ours is away. Not for a caller that has gone, nor for a refusal without a cause, such as draining: a probe
 		// would fill the log with it.
-		s.log.WarnContext(r.Context(), "Request turned away", "method", r.Method, "path", r.URL.Path,
+		s.log.WarnContext(r.Context(), "Request turned away", "method", r.Method, "path", pathOf(r),
 			"correlation_id", x.correlationID, "kind", string(p.kind), "error", err.Error())
 	case p.status == http.StatusUnauthorized && errors.Unwrap(err) != nil: // why, which its caller is not told
-		s.log.InfoContext(r.Context(), "Credentials refused", "method", r.Method, "path", r.URL.Path,
+		s.log.InfoContext(r.Context(), "Credentials refused", "method", r.Method, "path", pathOf(r),
 			"correlation_id", x.correlationID, "error", errors.Unwrap(err).Error())
 	}
 	h := x.Header()
@@ -125,6 +127,26 @@ func (s *server) refuse(x *exchange, r *http.Request, err error) {
 	body := p.append(make([]byte, 0, 512), r.URL.EscapedPath(), x.correlationID)
 	x.WriteHeader(p.status)
 	_, _ = x.Write(body) // a caller that has gone cannot be told
+}
+
+// pathOf is a path as a log line has it: the pattern that it met, with the order's id in its place. What else somebody has written into a path may
+// be a customer's address or worse, and whatever it is, it is not ours to keep.
+func pathOf(r *http.Request) string {
+	_, path, _ := strings.Cut(r.Pattern, " ")
+	if id := r.PathValue("order_id"); madeHere(id) {
+		path = strings.Replace(path, "{order_id}", id, 1)
+	}
+	return path
+}
+
+// madeHere reports whether the text is an order's id as this house makes them: ord- and a ULID.
+func madeHere(id string) bool {
+	text, ok := strings.CutPrefix(id, "ord-")
+	if !ok {
+		return false
+	}
+	_, err := ulid.ParseStrict(text)
+	return err == nil
 }
 
 // challenge says how to prove who calls (RFC 6750, section 3). What was sent and is not good is invalid_token, whatever is wrong with it; to

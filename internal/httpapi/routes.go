@@ -7,12 +7,14 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/utkarsh698/cloudflow/internal/apidocs"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 )
 
 // A policy is what is checked before a route's handler runs.
@@ -164,15 +166,35 @@ func (rt *router) route(pattern string, p policy, handler func(http.ResponseWrit
 		p.mediaType = jsonType
 	}
 	route := s.metrics.Route(method, path)
+	// Probes, scrapes and documents come all the time and are about no order; a stream lasts as long as somebody looks.
+	traced := s.tracer != nil && !p.open && p.mediaType != streamType && path != "/metrics" && !strings.HasPrefix(path, debugPath)
 	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		x := of(w)
 		x.route = route
+		if traced {
+			ctx, span := s.tracer.Continue(r.Context(), r.Header.Get, trace.Server, pattern,
+				trace.String("http.request.method", method), trace.String("http.route", path), trace.String("cloudflow.correlation_id", x.correlationID))
+			if span != nil {
+				r = r.WithContext(ctx)
+				defer func() { x.endSpan(span) }()
+			}
+		}
 		if err := s.check(x, r, p); err != nil {
 			s.refuse(x, r, err)
 			return
 		}
 		handler(x, r)
 	})
+}
+
+// endSpan says how the request was answered. Without an answer its handler has panicked, or its caller has gone.
+func (x *exchange) endSpan(span *trace.Span) {
+	span.Set(trace.Int("http.response.status_code", int64(x.status)))
+	if x.status < http.StatusOK || x.status >= http.StatusInternalServerError {
+		span.Fail(strconv.Itoa(x.status))
+		return
+	}
+	span.End(nil)
 }
 
 // ServeHTTP makes the router an apigen.ServeMux.

@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
@@ -43,12 +45,13 @@ const feedQuery = "GET /events"
 func (s *server) StreamEvents(w http.ResponseWriter, r *http.Request, params apigen.StreamEventsParams) {
 	x := of(w)
 	at, err := s.feedPlace(r.Context(), x, params.LastEventID)
+	follower := newFollower(at)
 	if err == nil && s.drain.Started() {
 		err = errDraining
 	}
 	leave := func() {}
 	if err == nil {
-		leave, err = s.streams.enter(x.principal.Subject)
+		leave, err = s.streams.enter(x.principal.Subject, follower)
 	}
 	if err != nil {
 		s.refuse(x, r, err)
@@ -66,7 +69,7 @@ func (s *server) StreamEvents(w http.ResponseWriter, r *http.Request, params api
 	if r.Method == http.MethodHead {
 		return
 	}
-	st := &stream{s: s, x: x, r: r, conn: http.NewResponseController(x), at: at, checked: time.Now(), ended: ctx.Done()}
+	st := &stream{s: s, x: x, r: r, conn: http.NewResponseController(x), at: at, follower: follower, checked: time.Now(), ended: ctx.Done()}
 	defer context.AfterFunc(ctx, st.hurry)() // also for a write that is under way
 	err = st.run(ctx)
 	if !errors.Is(err, os.ErrDeadlineExceeded) { // the client takes what it is sent: also the end of the answer
@@ -100,6 +103,8 @@ type stream struct {
 	at   store.Position // what it has been told
 	told time.Time      // when it was last told anything
 	buf  []byte
+
+	follower *follower // says at to who asks from elsewhere
 
 	checked time.Time // when the caller's credentials were
 	ended   <-chan struct{}
@@ -196,10 +201,13 @@ func (st *stream) tell(news order.News) error {
 		st.buf = append(st.buf, '\n')
 	}
 	st.at = news.Last
-	if len(st.buf) == 0 {
-		return nil
+	if len(st.buf) > 0 {
+		if err := st.send(); err != nil {
+			return err
+		}
 	}
-	return st.send()
+	st.follower.at.Store(&news.Last) // the client has it, or its connection does
+	return nil
 }
 
 // comment keeps a silent connection open and moves the client on: an id without data is no event, but it is what the client comes
@@ -244,10 +252,56 @@ type streams struct {
 	mu       sync.Mutex
 	open     int
 	byCaller map[string]int
+	follow   map[*follower]struct{} // one for each that is open
 }
 
+// A follower is where a stream is.
+type follower struct {
+	at atomic.Pointer[store.Position]
+}
+
+func newFollower(at store.Position) *follower {
+	f := &follower{}
+	f.at.Store(&at)
+	return f
+}
+
+// furthestBehind is the place of the follower who has read the least; false: nobody follows.
+func (s *streams) furthestBehind() (least store.Position, followed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f := range s.follow {
+		if at := *f.at.Load(); !followed || at < least {
+			least, followed = at, true
+		}
+	}
+	return least, followed
+}
+
+// observeLag tells how long the oldest event has been waiting for the follower who has read the least. Without the store nobody can say: then
+// it is left out.
+func (s *server) observeLag(ctx context.Context, o metrics.Observer) error {
+	ctx, cancel := context.WithTimeout(ctx, lagTime)
+	defer cancel()
+	lag := 0.0
+	if at, followed := s.streams.furthestBehind(); followed {
+		since, err := s.news.NewsWaits(ctx, at)
+		if err != nil {
+			return nil //nolint:nilerr // as it says above
+		}
+		if !since.IsZero() {
+			lag = max(0, s.now().Sub(since).Seconds())
+		}
+	}
+	o.Set(metrics.FeedLag, lag)
+	return nil
+}
+
+// lagTime bounds the look for the lag: it reads two items, and a scrape is given up after 10 s.
+const lagTime = time.Second
+
 // enter takes a place, to be left. fault.Throttled: the caller has too many; fault.Unavailable: everybody together.
-func (s *streams) enter(subject string) (leave func(), err error) {
+func (s *streams) enter(subject string, f *follower) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -257,19 +311,21 @@ func (s *streams) enter(subject string) (leave func(), err error) {
 		return nil, errStreams
 	}
 	if s.byCaller == nil {
-		s.byCaller = map[string]int{}
+		s.byCaller, s.follow = map[string]int{}, map[*follower]struct{}{}
 	}
 	s.open++
 	s.byCaller[subject]++
-	return func() { s.leave(subject) }, nil
+	s.follow[f] = struct{}{}
+	return func() { s.leave(subject, f) }, nil
 }
 
 var errStreams error = fault.New(fault.Unavailable, "There are %d event streams open already.", maxStreams)
 
-func (s *streams) leave(subject string) {
+func (s *streams) leave(subject string, f *follower) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
+	delete(s.follow, f)
 	if s.byCaller[subject]--; s.byCaller[subject] == 0 {
 		delete(s.byCaller, subject)
 	}

@@ -130,6 +130,45 @@ func onStream(t *testing.T, fn func(t *testing.T, w *world, c *http.Client)) {
 	}, byName)
 }
 
+func TestMetricsSayHowFarFollowersAreBehind(t *testing.T) {
+	onServer(t, func(t *testing.T, w *world, c *http.Client) {
+		w.newsErr = nil
+		lag := func(rule, want string) {
+			t.Helper()
+			synctest.Wait()
+			_, text := call(t, c, "GET", "", "/metrics")
+			got := "left out"
+			for line := range strings.Lines(text) {
+				if value, ok := strings.CutPrefix(line, "cloudflow_feed_lag_seconds "); ok {
+					got = strings.TrimSpace(value)
+				}
+			}
+			if got != want {
+				t.Errorf("%s: the lag is %s, want %s", rule, got, want)
+			}
+		}
+		w.tell("ada", "o-0", 1, "ORDER_CREATED", "PENDING")
+		lag("nobody follows", "0")
+		keepsUp := listen(t, c, "ada")
+		lag("one has just come", "0")
+		stuck := listen(t, c, "ada")
+		for n := int64(1); n <= 100; n++ { // more than the connection holds
+			w.tell("ada", "o-1", n, "STOCK_RESERVED", "PENDING")
+			keepsUp.hears(fmt.Sprint("o-1 ", n))
+		}
+		lag("one takes nothing", "90")
+		w.mu.Lock()
+		w.newsErr = fault.New(fault.Unavailable, "the store is away")
+		w.mu.Unlock()
+		lag("the feed cannot be read", "left out")
+		w.mu.Lock()
+		w.newsErr = nil
+		w.mu.Unlock()
+		stuck.leave()
+		lag("it has gone", "0")
+	}, byName, func(c *httpapi.Config) { c.Now = func() time.Time { return start.Add(90 * time.Second) } })
+}
+
 func TestTheLiveFeed(t *testing.T) {
 	t.Run("an event is a frame with its id, its type and what the contract says", func(t *testing.T) {
 		onStream(t, func(t *testing.T, w *world, c *http.Client) {

@@ -37,50 +37,21 @@ func BenchmarkOrder(b *testing.B) {
 }
 
 func benchmarkOrder(b *testing.B, callers, products int) {
-	instance.TuneGC()                                         // as serve does
-	log := observe.NewLogger(io.Discard, slog.LevelInfo, nil) // lines are made, not kept
 	dir := b.TempDir()
-	i, err := instance.Open(instance.Config{Dir: dir, Sender: sender.NewLog(log), Log: log})
-	if err != nil {
-		b.Fatal(err)
-	}
-	stock := int64(100_000_000)
-	for n := range products {
-		p := inventory.PutProduct{ProductID: fmt.Sprintf("P-%03d", n), Name: "P", UnitPriceCents: 100, Stock: &stock}
-		if _, _, err := i.App.Inventory.Put(b.Context(), p); err != nil {
-			b.Fatal(err)
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- i.Serve(ctx, l) }()
-	drive(b, l.Addr().String(), min(callers, 8), products, 200) // warm: connections, caches, the first memtable
+	i, addr, stop := serveBench(b, instance.Config{Dir: dir, Log: observe.NewLogger(io.Discard, slog.LevelInfo, nil)}, products) // lines are made, not kept
+	drive(b, addr, min(callers, 8), products, 200)                                                                               // warm: connections, caches, the first memtable
 
 	before, theirs := i.Dir.Store.Stats(), i.Dir.Provider.Stats()
 	latencies := make([]time.Duration, 0, b.N)
 	b.ReportAllocs()
 	b.ResetTimer()
 	began, burnt := time.Now(), cpuTime(b)
-	latencies = append(latencies, drive(b, l.Addr().String(), callers, products, b.N)...)
+	latencies = append(latencies, drive(b, addr, callers, products, b.N)...)
 	took := time.Since(began)
 	burnt = cpuTime(b) - burnt
 	b.StopTimer()
 	after, theirsAfter := i.Dir.Store.Stats(), i.Dir.Provider.Stats()
 	stop()
-	if err := <-served; err != nil {
-		b.Error(err)
-	}
-	report, err := instance.Verify(context.Background(), i.Dir, time.Now())
-	if err != nil || len(report.Violations) > 0 {
-		b.Errorf("verify: %v %v", err, report.Violations)
-	}
-	if err := i.Close(); err != nil {
-		b.Error(err)
-	}
 
 	slices.Sort(latencies)
 	n := float64(b.N)
@@ -96,6 +67,44 @@ func benchmarkOrder(b *testing.B, callers, products int) {
 	total, median := floor(b, dir, int(groups+theirsAfter.Groups-theirs.Groups), int(bytes+theirsAfter.Bytes-theirs.Bytes))
 	b.ReportMetric(n/total.Seconds(), "floor-orders/s")
 	b.ReportMetric(float64(median.Nanoseconds())/1000, "fdatasync-µs")
+}
+
+// serveBench serves an instance with products on the shelf, as serve does, until stop, which verifies and closes it.
+func serveBench(b *testing.B, c instance.Config, products int) (i *instance.Instance, addr string, stop func()) {
+	b.Helper()
+	instance.TuneGC()
+	c.Sender = sender.NewLog(c.Log)
+	i, err := instance.Open(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	stock := int64(100_000_000)
+	for n := range products {
+		p := inventory.PutProduct{ProductID: fmt.Sprintf("P-%03d", n), Name: "P", UnitPriceCents: 100, Stock: &stock}
+		if _, _, err := i.App.Inventory.Put(b.Context(), p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- i.Serve(ctx, l) }()
+	return i, l.Addr().String(), func() {
+		cancel()
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
+		report, err := instance.Verify(context.Background(), i.Dir, time.Now())
+		if err != nil || len(report.Violations) > 0 {
+			b.Errorf("verify: %v %v", err, report.Violations)
+		}
+		if err := i.Close(); err != nil {
+			b.Error(err)
+		}
+	}
 }
 
 // cpuTime is what this process has used so far, callers included: it does not depend on who else uses the machine.

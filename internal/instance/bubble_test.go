@@ -41,7 +41,7 @@ type bubble struct {
 }
 
 // inBubble runs fn in a bubble; nothing works there before start.
-func inBubble(t *testing.T, fn func(t *testing.T, b *bubble)) {
+func inBubble(t *testing.T, fn func(t *testing.T, b *bubble), options ...func(*app.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, mail: newMailbox()}
@@ -51,16 +51,19 @@ func inBubble(t *testing.T, fn func(t *testing.T, b *bubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.App, err = app.New(app.Config{
+		config := app.Config{
 			Store: b.faults, Provider: b.theirs, SagaKeys: keys, ContactKeys: pii.NewMemoryKeys(),
 			Sender: b.mail, NoContact: b.mail, Rand: rand.New(rand.NewPCG(1, 2)), Log: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
+		}
+		for _, o := range options {
+			o(&config)
+		}
+		if b.App, err = app.New(config); err != nil {
 			t.Fatal(err)
 		}
 		sagas, faults := instance.OperatorsView(b.App)
 		b.handler = httpapi.New(httpapi.Config{
-			Orders: b.Orders, Products: b.Inventory, Payments: b.Payments, NewID: b.NewID, Sagas: sagas, Faults: faults,
+			Orders: instance.TracedOrders(b.Orders, config.Tracer), Tracer: config.Tracer, Products: b.Inventory, Payments: b.Payments, NewID: b.NewID, Sagas: sagas, Faults: faults,
 			DeadLetters: notification.DeadLetters{Queue: b.DeadLetters()},
 			Breakers:    []httpapi.Breaker{b.Breakers[app.ChargeBreaker], b.Breakers[app.RefundBreaker]},
 		})

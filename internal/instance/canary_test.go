@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,8 +24,8 @@ type canary struct {
 	forms map[string][]byte
 }
 
-// newCanary makes the forms: as it is, in hexadecimal, in base64 at each of the three places in which it can begin, in UTF-16, and as JSON
-// escapes it.
+// newCanary makes the forms: as it is, in hexadecimal, in base64 at each of the three places in which it can begin, in UTF-16, in JSON
+// with few escapes and with nothing else, and in a URL with few and with nothing else.
 func newCanary(name string, secret []byte) canary {
 	c := canary{name, map[string][]byte{
 		"plain": secret, "hex": []byte(hex.EncodeToString(secret)), "HEX": []byte(strings.ToUpper(hex.EncodeToString(secret))),
@@ -41,10 +43,36 @@ func newCanary(name string, secret []byte) canary {
 		little, big = append(little, byte(u), byte(u>>8)), append(big, byte(u>>8), byte(u))
 	}
 	c.forms["UTF-16LE"], c.forms["UTF-16BE"] = little, big
-	if escaped := strings.NewReplacer("@", `\u0040`, "+", `\u002b`).Replace(string(secret)); escaped != string(secret) {
-		c.forms["JSON"] = []byte(escaped)
+	for form, escaped := range map[string]string{
+		"JSON":     strings.NewReplacer("@", `\u0040`, "+", `\u002b`).Replace(string(secret)),
+		"all JSON": jsonEscaped(string(secret)),
+		"a query":  url.QueryEscape(string(secret)),
+		"a path":   url.PathEscape(string(secret)),
+		"all URL":  percentEncoded(string(secret)),
+	} {
+		if escaped != string(secret) {
+			c.forms[form] = []byte(escaped)
+		}
 	}
 	return c
+}
+
+// jsonEscaped is the inside of a JSON string in which every character is an escape.
+func jsonEscaped(text string) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune(text)) {
+		fmt.Fprintf(&b, `\u%04x`, unit)
+	}
+	return b.String()
+}
+
+// percentEncoded is the text as a URL may have it, with nothing as it is.
+func percentEncoded(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		fmt.Fprintf(&b, "%%%02X", text[i])
+	}
+	return b.String()
 }
 
 // in names the forms in which the canary stands in the text.
@@ -129,6 +157,11 @@ func TestACanaryIsFoundInEveryForm(t *testing.T) {
 		}
 		if c.in([]byte(base64.URLEncoding.EncodeToString([]byte(around(shift, 4-shift, secret))))) == nil {
 			t.Errorf("not in base64url behind %d bytes", shift)
+		}
+	}
+	for _, written := range []string{jsonEscaped(secret), percentEncoded(secret), url.QueryEscape(secret), url.PathEscape(secret)} {
+		if c.in([]byte(around(1, 1, written))) == nil {
+			t.Errorf("not in %s", written)
 		}
 	}
 	text, err := json.Marshal(map[string]string{"email": secret})

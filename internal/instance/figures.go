@@ -9,6 +9,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/saga"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -22,8 +23,9 @@ const figureMinutes = 15
 //
 // What an answer is, is an answer: a declined card and missing stock are no failures. As over HTTP, a failure is what would be a 5xx.
 type figures struct {
-	now func() time.Time
-	of  map[string]*figure // only read
+	now   func() time.Time
+	of    map[string]*figure // only read
+	tasks *metrics.Metrics   // have the durations of tasks
 }
 
 // The services that are counted. The store counts for itself.
@@ -37,8 +39,8 @@ const (
 	figureStore        = "store"
 )
 
-func newFigures(now func() time.Time) *figures {
-	f := &figures{now: now, of: map[string]*figure{}}
+func newFigures(now func() time.Time, m *metrics.Metrics) *figures {
+	f := &figures{now: now, of: map[string]*figure{}, tasks: m}
 	for _, name := range []string{figureHTTP, figureOrder, figureInventory, figurePayment, figureNotification, figureProvider} {
 		f.of[name] = &figure{}
 	}
@@ -110,22 +112,27 @@ func (f *figures) request(_, pattern string, status int, took time.Duration) {
 	}
 }
 
-// task counts a task of the saga under its service: from its beginning until what it wrote is durable.
+// task counts a task of the saga under its service, and times it under its name: from its beginning until what it wrote is durable.
 func (f *figures) task(name string, h saga.Handler) saga.Handler {
 	service, _, _ := strings.Cut(name, ".")
 	if f.of[service] == nil {
 		return h
 	}
+	duration := f.tasks.Histogram(metrics.TaskDuration, name)
 	return func(ctx context.Context, in saga.TaskInput) (store.Effect, error) {
 		began := time.Now()
+		ended := func(err error) {
+			duration.Took(time.Since(began))
+			f.addError(service, began, err)
+		}
 		effect, err := h(ctx, in)
 		if err != nil {
-			f.addError(service, began, err)
+			ended(err)
 			return effect, err
 		}
 		committed, refused := effect.Committed, effect.Refused
 		effect.Committed = func() {
-			f.addError(service, began, nil)
+			ended(nil)
 			if committed != nil {
 				committed()
 			}
@@ -134,7 +141,7 @@ func (f *figures) task(name string, h saga.Handler) saga.Handler {
 			effect.Refused = func(r *store.Refusal) error {
 				err := refused(r)
 				if err != nil {
-					f.addError(service, began, err)
+					ended(err)
 				}
 				return err
 			}

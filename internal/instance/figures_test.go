@@ -8,6 +8,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/saga"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
@@ -23,7 +24,7 @@ func TestFigures(t *testing.T) {
 		t.Fatalf("there is no figure of %s", name)
 		return dashboard.ServiceFigure{}
 	}
-	newTestFigures := func() *figures { return newFigures(func() time.Time { return now }) }
+	newTestFigures := func() *figures { return newFigures(func() time.Time { return now }, metrics.New()) }
 	t.Run("they are of the last fifteen minutes", func(t *testing.T) {
 		f := newTestFigures()
 		for range 40 {

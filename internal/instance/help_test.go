@@ -36,6 +36,8 @@ type world struct {
 	mail *mailbox
 	http *http.Client
 	end  func()
+
+	families []string // of metrics, as scrape saw them
 }
 
 // newWorld starts an instance on an empty directory. It is stopped with the test.

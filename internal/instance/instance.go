@@ -29,6 +29,8 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
+	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/retention"
 	"github.com/utkarsh698/cloudflow/internal/sender"
@@ -54,9 +56,13 @@ type Config struct {
 	Access          Access           // who may call; the zero Access is development mode, with outages of the provider over HTTP
 	Limits          *httpapi.Limits  // nil: httpapi.DefaultLimits
 	Version         string           // of the program, for its metrics
+	OTLP            *metrics.OTLP    // where metrics are sent, beside what /metrics shows; nil: nowhere
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
+	Tracer          *trace.Tracer // nil: nothing is traced. It is the caller's to close
 	Tail            *observe.Tail // the last lines of Log, for the pages; nil: they show none
+
+	uncounted bool // nothing is counted: for the benchmark that says what counting costs
 }
 
 // Instance is an open data directory with everything wired over it.
@@ -70,6 +76,7 @@ type Instance struct {
 
 	dashboard *dashboard.Dashboard
 	figures   *figures
+	metrics   *metrics.Metrics
 	url       atomic.Value // string: where it is served
 
 	access Access
@@ -79,11 +86,28 @@ type Instance struct {
 	log    *slog.Logger
 }
 
-// Open opens the directory and wires the services. Nothing runs before Run.
+// Open opens the directory and wires the services. Nothing runs before Run, but for what sends metrics.
 func Open(c Config) (*Instance, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	var m *metrics.Metrics
+	if !c.uncounted {
+		var err error
+		if m, err = metrics.Open(metrics.Config{Version: c.Version, OTLP: c.OTLP, Log: c.Log.With("service", "metrics")}); err != nil {
+			return nil, err
+		}
+	}
+	i, err := open(c, m)
+	if err != nil {
+		nobody, cancel := context.WithCancel(context.Background())
+		cancel() // nothing has happened that a collector should hear of
+		return nil, errors.Join(err, m.Close(nobody))
+	}
+	return i, nil
+}
+
+func open(c Config, m *metrics.Metrics) (*Instance, error) {
 	if c.Sender == nil {
 		c.Sender = sender.NewLog(c.Log)
 	}
@@ -97,15 +121,18 @@ func Open(c Config) (*Instance, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	dir, err := datadir.Open(c.Dir, datadir.Options{FeedKeys: order.IsEvent, KeepFeed: c.KeepFeed, Now: c.Now, Log: c.Log.With("service", "store")})
+	dir, err := datadir.Open(c.Dir, datadir.Options{
+		FeedKeys: order.IsEvent, KeepFeed: c.KeepFeed, Now: c.Now, Log: c.Log.With("service", "store"),
+		Watch: watch(m, ownStore), WatchProvider: watch(m, providerStore),
+	})
 	if err != nil {
 		return nil, err
 	}
-	counted := newFigures(c.Now)
+	counted := newFigures(c.Now, m)
 	a, err := app.New(app.Config{
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
 		Sender: counted.sender(c.Sender), NoContact: counted.sender(sender.NewLog(c.Log)), Sends: sends,
-		Gateway: counted.gateway, Task: counted.task,
+		Gateway: counted.gateway, Task: counted.task, Counts: counts(m), Tracer: c.Tracer,
 		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
 		Now: c.Now, Log: c.Log,
 	})
@@ -118,8 +145,10 @@ func Open(c Config) (*Instance, error) {
 	}
 	i := &Instance{
 		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits,
-		drain: httpapi.NewDrain(), figures: counted, now: c.Now, log: c.Log,
+		drain: httpapi.NewDrain(), figures: counted, metrics: m, now: c.Now, log: c.Log,
 	}
+	m.Watch(counted.request)
+	m.Observe(i.observe)
 	principal, err := c.Access.principal(i.Keys)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
@@ -128,11 +157,11 @@ func Open(c Config) (*Instance, error) {
 		Store: dir.Store, Dump: dir.Store, Engine: a.Engine, Now: c.Now, KeepExecutions: c.KeepExecutions, Log: c.Log,
 	})
 	routes := httpapi.Config{
-		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
+		Orders: tracedOrders(a.Orders, c.Tracer), Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
 		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
-		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version),
+		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: m, Tracer: c.Tracer,
 		Keys: i.Keys, Principal: principal, CORS: c.Access.CORS, Drain: i.drain, NewID: a.NewID, Log: c.Log, Debug: profiles(),
 	}
 	if err := i.handlers(routes, c.Tail); err != nil {
@@ -232,8 +261,12 @@ func (i *Instance) secured(l net.Listener) net.Listener {
 	return tls.NewListener(l, i.access.TLS)
 }
 
-// Close closes the directory. Serve must have returned.
-func (i *Instance) Close() error { return i.Dir.Close() }
+// Close sends the last metrics, if they are sent anywhere, and closes the directory. Serve must have returned.
+func (i *Instance) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sendTime)
+	defer cancel()
+	return errors.Join(i.metrics.Close(ctx), i.Dir.Close())
+}
 
 // DemoProducts are what --demo puts on the shelf.
 var DemoProducts = []inventory.PutProduct{

@@ -4,87 +4,107 @@ import (
 	"context"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/store/pebblestore"
 )
 
-// scrapeTime bounds what a scrape reads from the store: Prometheus gives up after 10 s.
-const scrapeTime = 2 * time.Second
+const (
+	// scrapeTime bounds what a scrape reads from the store: Prometheus gives up after 10 s.
+	scrapeTime = 2 * time.Second
+	// sendTime bounds the last sending of metrics at the stop. What a collector has not taken by then it does not get.
+	sendTime = 5 * time.Second
+)
 
-// metrics are the instance's own figures beside those of its requests.
-func (i *Instance) metrics(version string) *metrics.Metrics {
-	m := metrics.New()
-	m.Watch(i.figures.request)
-	m.Collect(func(add func(metrics.Sample)) {
-		add(metrics.Sample{Name: "build_info", Help: "1, with the version of the program.", Labels: []string{"version", version}, Value: 1})
-		add(metrics.Sample{Name: "executions_open", Help: "Executions of the saga that have begun and not ended.", Value: float64(i.App.Engine.Open())})
-		for name, s := range map[string]*pebblestore.Store{"cloudflow": i.Dir.Store, "provider": i.Dir.Provider} {
-			storeMetrics(add, name, s.Stats())
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
-		defer cancel()
-		i.queueMetrics(ctx, add)
-		for name, b := range i.App.Breakers {
-			// Without the store it is what this process goes by, which is what counts here.
-			s, _ := b.State(ctx)
-			for _, state := range []breaker.State{breaker.Closed, breaker.Open, breaker.HalfOpen} {
-				add(metrics.Sample{
-					Name: "breaker_state", Help: "1 for the state that the circuit breaker is in, 0 for the others.",
-					Labels: []string{"breaker", name, "state", string(state)}, Value: oneIf(s.State == state),
-				})
-			}
-		}
-	})
-	return m
-}
+// Both stores, and the queue, as metrics name them.
+const (
+	ownStore      = "cloudflow"
+	providerStore = "provider"
+	queue         = "notifications"
+)
 
-func storeMetrics(add func(metrics.Sample), name string, s pebblestore.Stats) {
-	for _, c := range []struct {
-		name, help string
-		value      float64
-	}{
-		{"store_commits_total", "Transactions that were applied.", float64(s.Commits)},
-		{"store_syncs_total", "Groups of transactions, each written and synced at once.", float64(s.Groups)},
-		{"store_sync_seconds_total", "Time spent on writing and syncing groups.", s.SyncTime.Seconds()},
-		{"store_written_bytes_total", "Bytes of those groups.", float64(s.Bytes)},
-		{"store_refusals_total", "Transactions whose condition did not hold.", float64(s.Refusals)},
-		{"store_conflicts_total", "Runs of a transaction that a changed read made void.", float64(s.Conflicts)},
-	} {
-		add(metrics.Sample{Name: c.name, Help: c.help, Labels: []string{"store", name}, Value: c.value, Counter: true})
+var breakerStates = [...]breaker.State{breaker.Closed, breaker.Open, breaker.HalfOpen}
+
+// counts are the counters that the services tell of what happened, all of them there from the start.
+func counts(m *metrics.Metrics) app.Counts {
+	ended, executions, changes := map[string]*metrics.Counter{}, map[string]*metrics.Counter{}, map[string]*metrics.Counter{}
+	for _, status := range metrics.OrderStatuses {
+		ended[status] = m.Counter(metrics.OrdersEnded, status)
 	}
-	for _, g := range []struct {
-		name, help string
-		value      float64
-	}{
-		{"store_waiting_transactions", "Transactions that wait for the committer.", float64(s.Queued)},
-		{"store_disk_bytes", "What the store's directory takes.", float64(s.DiskBytes)},
-		{"store_low_disk", "1 while the disk is nearly full and commits are refused.", oneIf(s.Low)},
-	} {
-		add(metrics.Sample{Name: g.name, Help: g.help, Labels: []string{"store", name}, Value: g.value})
+	for _, status := range metrics.ExecutionStatuses {
+		executions[status] = m.Counter(metrics.SagaExecutions, status)
+	}
+	for _, name := range []string{app.ChargeBreaker, app.RefundBreaker} {
+		for _, state := range breakerStates {
+			changes[name+" "+string(state)] = m.Counter(metrics.BreakerChanges, name, string(state))
+		}
+	}
+	return app.Counts{
+		OrderCreated:   m.Counter(metrics.OrdersCreated).Inc,
+		OrderEnded:     func(status string) { ended[status].Inc() },
+		ExecutionEnded: func(status string) { executions[status].Inc() },
+		BreakerChanged: func(name string, to breaker.State) { changes[name+" "+string(to)].Inc() },
 	}
 }
 
-// queueMetrics are left out if the queue cannot be read: the others are what an operator needs then.
-func (i *Instance) queueMetrics(ctx context.Context, add func(metrics.Sample)) {
+// watch counts the commits of a store.
+func watch(m *metrics.Metrics, store string) pebblestore.Watch {
+	commit, sync := m.Histogram(metrics.StoreCommitDuration, store), m.Histogram(metrics.StoreSyncDuration, store)
+	group := m.Histogram(metrics.StoreGroupCommits, store)
+	return pebblestore.Watch{Committed: commit.Took, Synced: func(took time.Duration, commits int) {
+		sync.Took(took)
+		group.Held(commits)
+	}}
+}
+
+// observe tells what an instance knows anyway.
+func (i *Instance) observe(ctx context.Context, o metrics.Observer) error {
+	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
+	defer cancel()
+	o.Set(metrics.ExecutionsOpen, float64(i.App.Engine.Open()))
+	observeStore(o, ownStore, i.Dir.Store.Stats())
+	observeStore(o, providerStore, i.Dir.Provider.Stats())
+	i.observeQueue(ctx, o)
+	if n, err := i.App.Orders.CountInReview(ctx); err == nil { // as for the queue
+		o.Set(metrics.OrdersReview, float64(n))
+	}
+	for name, b := range i.App.Breakers {
+		// Without the store it is what this process goes by, which is what counts here.
+		s, _ := b.State(ctx)
+		for _, state := range breakerStates {
+			o.Set(metrics.BreakerState, oneIf(s.State == state), name, string(state))
+		}
+	}
+	return nil
+}
+
+func observeStore(o metrics.Observer, name string, s pebblestore.Stats) {
+	o.Set(metrics.StoreCommits, float64(s.Commits), name)
+	o.Set(metrics.StoreSyncs, float64(s.Groups), name)
+	o.Set(metrics.StoreSyncTime, s.SyncTime.Seconds(), name)
+	o.Set(metrics.StoreWritten, float64(s.Bytes), name)
+	o.Set(metrics.StoreRefusals, float64(s.Refusals), name)
+	o.Set(metrics.StoreConflicts, float64(s.Conflicts), name)
+	o.Set(metrics.StoreWaiting, float64(s.Queued), name)
+	o.Set(metrics.StoreDisk, float64(s.DiskBytes), name)
+	o.Set(metrics.StoreLowDisk, oneIf(s.Low), name)
+}
+
+// observeQueue leaves the queue out if it cannot be read: the others are what an operator needs then.
+func (i *Instance) observeQueue(ctx context.Context, o metrics.Observer) {
 	stats, err := i.App.Queue.Stats(ctx)
 	if err != nil {
 		return
 	}
-	for place, n := range map[string]int{"ready": stats.Ready, "in_flight": stats.InFlight, "dead": stats.Dead} {
-		add(metrics.Sample{
-			Name: "queue_messages", Help: "Messages of the queue, by place; dead ones wait for an operator.",
-			Labels: []string{"queue", "notifications", "place", place}, Value: float64(n),
-		})
-	}
+	o.Set(metrics.QueueMessages, float64(stats.Ready), queue, "ready")
+	o.Set(metrics.QueueMessages, float64(stats.InFlight), queue, "in_flight")
+	o.Set(metrics.QueueMessages, float64(stats.Dead), queue, "dead")
 	age := 0.0
 	if !stats.Oldest.IsZero() {
 		age = max(0, time.Since(stats.Oldest).Seconds())
 	}
-	add(metrics.Sample{
-		Name: "queue_oldest_seconds", Help: "Age of the oldest message that is not dead; 0 if there is none.",
-		Labels: []string{"queue", "notifications"}, Value: age,
-	})
+	o.Set(metrics.QueueOldest, age, queue)
 }
 
 func oneIf(yes bool) float64 {

@@ -56,10 +56,10 @@ func (b *bubble) commit(e store.Effect, err error) {
 }
 
 // failing is an order whose saga fails at CommitReservation: its stock is given back behind its back while the card is charged.
-func (b *bubble) failing() (id string, heal func()) {
+func (b *bubble) failing(headers ...string) (id string, heal func()) {
 	b.t.Helper()
 	b.call("PUT", "/admin/faults", apigen.Faults{LatencyMs: ptr[int64](4000)}).is(http.StatusOK)
-	id = b.accepted(request(visa, "A"))
+	id = b.accepted(request(visa, "A"), headers...)
 	lines := inventory.Request{OrderID: id, Lines: []inventory.Line{{ProductID: "A", Quantity: 1}}}
 	wait(time.Second)
 	b.commit(b.Inventory.Release(b.t.Context(), lines))

@@ -1,6 +1,7 @@
 package notification
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,9 @@ type delivery struct {
 	twin    *delivery // an earlier one of the batch with the same record: what becomes of it becomes of this one
 	skip    bool      // the record is final already
 	err     error
+
+	ctx  context.Context // of its send
+	done func(error)     // Config.Received's
 }
 
 func (d *delivery) failure() error {
@@ -56,6 +60,32 @@ func (s *Service) handle(ctx context.Context, batch []bus.Message, until time.Ti
 		return nil, fault.New(fault.Internal, "a batch of %d notifications, at most %d", len(batch), MaxBatch)
 	}
 	deliveries := decode(batch)
+	ctx, done := s.received(ctx, deliveries)
+	failures, err := s.deliver(ctx, deliveries, until)
+	done(err)
+	return failures, err
+}
+
+// received tells Config.Received of each message. What is done for the batch as a whole, its two commits, is done in the context of the first.
+func (s *Service) received(ctx context.Context, deliveries []*delivery) (context.Context, func(err error)) {
+	for _, d := range deliveries {
+		if d.ctx = ctx; s.c.Received != nil {
+			d.ctx, d.done = s.c.Received(ctx, d.content, d.message.Receives)
+		}
+	}
+	if len(deliveries) > 0 {
+		ctx = deliveries[0].ctx
+	}
+	return ctx, func(err error) {
+		for _, d := range deliveries {
+			if d.done != nil {
+				d.done(cmp.Or(err, d.failure()))
+			}
+		}
+	}
+}
+
+func (s *Service) deliver(ctx context.Context, deliveries []*delivery, until time.Time) ([]Failure, error) {
 	if err := s.begin(ctx, deliveries); err != nil {
 		return nil, fmt.Errorf("notification: begin: %w", err)
 	}
@@ -136,7 +166,7 @@ func (s *Service) sendAll(ctx context.Context, deliveries []*delivery, until tim
 			d.err = errNotBegun
 			return
 		}
-		if d.err = s.send(context.WithoutCancel(ctx), d); d.err != nil {
+		if d.err = s.send(context.WithoutCancel(d.ctx), d); d.err != nil {
 			failed.Store(true)
 		}
 	}

@@ -29,6 +29,7 @@ type Message struct {
 	Currency      string `json:"currency"` // ISO 4217
 	FailureReason string `json:"failure_reason,omitempty"`
 	CorrelationID string `json:"correlation_id"`
+	Trace         string `json:"trace,omitempty"`          // where its sender stands, as a W3C traceparent; nothing goes by it
 	SealedContact []byte `json:"sealed_contact,omitempty"` // a Contact as JSON, sealed by pii.Seal for CustomerID; base64
 }
 

@@ -72,6 +72,10 @@ type Config struct {
 	// which every send runs into its timeout; sends for which the time does not suffice any more are left to the next
 	// receive.
 	Visibility time.Duration
+
+	// Received, if not nil, is told of each message that is about to be handled, and how often it was received, this time included. What it
+	// returns is told what came of that, unless it is nil, and the context is the send's. A message that cannot be read is a zero Message.
+	Received func(ctx context.Context, m Message, receives int) (context.Context, func(err error))
 }
 
 // A Service is the consumer of the notification queue. It is safe for concurrent use.

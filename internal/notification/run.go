@@ -86,8 +86,8 @@ func (s *Service) putBack(ctx context.Context, failures []Failure) error {
 	var order []group
 	receipts := make(map[group][]string)
 	for _, f := range failures {
-		s.log.Warn("Notification failed",
-			"message_id", f.Message.ID, "receives", f.Message.Receives, "error", f.Err.Error())
+		s.log.Warn("Notification failed", append(about(f.Message),
+			"message_id", f.Message.ID, "receives", f.Message.Receives, "error", f.Err.Error())...)
 		g := group{retryAfter(f.Message.Receives), f.Err.Error()}
 		if errors.Is(f.Err, errNotBegun) {
 			g.delay = 0
@@ -103,6 +103,15 @@ func (s *Service) putBack(ctx context.Context, failures []Failure) error {
 		}
 	}
 	return nil
+}
+
+// about are the ids that a message's lines are found by; none if it cannot be understood.
+func about(m bus.Message) []any {
+	content, err := Decode(m.Body)
+	if err != nil {
+		return nil
+	}
+	return []any{"order_id", content.OrderID, "correlation_id", content.CorrelationID}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -3,6 +3,8 @@ package observe
 import (
 	"context"
 	"strings"
+
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 type correlationKey struct{}
@@ -37,10 +39,10 @@ func CorrelationFrom(get func(name string) string) (string, bool) {
 	return TraceID(get(HeaderTraceparent))
 }
 
-// ValidCorrelation reports whether id is one that may be taken over: 1 to 64 of [A-Za-z0-9._-], as every id here. What
-// is longer or other does not get into logs and events.
+// ValidCorrelation reports whether id is one that may be taken over: 1 to 64 of [A-Za-z0-9._-], neither "." nor "..", as every id here, and
+// without a payment card's number. What is longer or other does not get into logs and events.
 func ValidCorrelation(id string) bool {
-	if id == "" || len(id) > 64 {
+	if id == "" || len(id) > 64 || id == "." || id == ".." {
 		return false
 	}
 	for i := range len(id) {
@@ -50,7 +52,7 @@ func ValidCorrelation(id string) bool {
 			return false
 		}
 	}
-	return true
+	return !pan.In(id)
 }
 
 // TraceID is the trace id, 32 hexadecimal digits, of a traceparent header: version-traceid-parentid-flags

@@ -10,7 +10,7 @@
 //	{"timestamp":"2026-01-15T10:30:00.047Z","level":"INFO","service":"inventory_service.handler",
 //	 "message":"Inventory reserved","order_id":"ord-...","reservation_id":"res-...","correlation_id":"corr-..."}
 //
-// Logging never fails for its caller: a line that cannot be written is lost.
+// Logging never fails for its caller: a line that cannot be written is lost. A Sample leaves lines out on purpose, never one of WARN or above.
 package observe
 
 import (
@@ -38,16 +38,14 @@ const (
 	keyMessage     = "message"
 	keyTruncated   = "truncated"
 	keyCorrelation = "correlation_id"
+	keyOrder       = "order_id" // an attribute like any other, but to a Sample
 )
 
 // NewLogger returns a logger that writes to w what is at least of the level (nil: INFO). now gives the timestamps; nil
 // means the record's own, which is the time of the call. A correlation id in the context (WithCorrelation) is added to
 // lines that have none.
 func NewLogger(w io.Writer, level slog.Leveler, now func() time.Time) *slog.Logger {
-	if level == nil {
-		level = slog.LevelInfo
-	}
-	return slog.New(&handler{out: &output{w: w}, level: level, now: now})
+	return NewSampledLogger(w, level, now, nil)
 }
 
 // output serialises the writes.
@@ -56,23 +54,28 @@ type output struct {
 	w  io.Writer
 }
 
-func (o *output) write(line []byte) error {
+// write writes the line, at once if it is urgent, where there is a Writer that would gather it.
+func (o *output) write(line []byte, urgent bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, err := o.w.Write(line)
+	if f, ok := o.w.(interface{ Flush() }); ok && urgent {
+		f.Flush()
+	}
 	return err
 }
 
 // A handler is a slog.Handler. What With gave it is kept as written JSON.
 type handler struct {
-	out        *output
-	level      slog.Leveler
-	now        func() time.Time
-	service    string
-	attrs      []byte   // ,"name":value...
-	open       []string // groups that attrs has left open, outermost first
-	correlated bool     // attrs hold a correlation id
-	truncated  bool
+	out       *output
+	level     slog.Leveler
+	now       func() time.Time
+	sample    *Sample // nil: all
+	service   string
+	attrs     []byte   // ,"name":value...
+	open      []string // groups that attrs has left open, outermost first
+	of        subject  // by attrs
+	truncated bool
 }
 
 // Enabled implements slog.Handler.
@@ -90,7 +93,9 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 			next.service = a.Value.Resolve().String()
 			continue
 		}
-		next.correlated = next.correlated || l.top && a.Key == keyCorrelation
+		if l.top {
+			next.of.take(a, 0)
+		}
 		l.attr(a, 0)
 	}
 	next.attrs, next.truncated = l.b, l.truncated
@@ -117,24 +122,34 @@ var lines = sync.Pool{New: func() any { return &line{b: make([]byte, 0, 1024)} }
 
 // Handle implements slog.Handler.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	top, service, of := len(h.open) == 0, h.service, h.of
+	if top {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == keyService {
+				service = a.Value.Resolve().String()
+			}
+			of.take(a, 0)
+			return true
+		})
+	}
+	id, inContext := Correlation(ctx)
+	if inContext = inContext && !of.correlated; inContext {
+		of.correlationID = id
+	}
+	if h.sample.drops(r.Level, &of) {
+		return nil
+	}
 	l := lines.Get().(*line)
 	defer func() {
 		if cap(l.b) <= MaxLineBytes {
 			lines.Put(l)
 		}
 	}()
-	*l = line{b: l.b[:0], top: len(h.open) == 0, truncated: h.truncated}
-	at, service, correlated := r.Time, h.service, h.correlated
+	*l = line{b: l.b[:0], top: top, truncated: h.truncated}
+	at := r.Time
 	if h.now != nil {
 		at = h.now()
 	}
-	r.Attrs(func(a slog.Attr) bool {
-		if l.top && a.Key == keyService {
-			service = a.Value.Resolve().String()
-		}
-		correlated = correlated || l.top && a.Key == keyCorrelation
-		return true
-	})
 	l.b = append(l.b, `{"timestamp":"`...)
 	l.b = at.UTC().AppendFormat(l.b, "2006-01-02T15:04:05.000Z07:00")
 	l.b = append(l.b, `","level":"`...)
@@ -146,7 +161,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	l.name(keyMessage)
 	l.text(r.Message)
-	if id, ok := Correlation(ctx); ok && !correlated {
+	if inContext {
 		l.name(keyCorrelation)
 		l.text(id)
 		l.correlated = true
@@ -168,5 +183,5 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 		l.b = append(l.b, "true"...)
 	}
 	l.b = append(l.b, '}', '\n')
-	return h.out.write(l.b)
+	return h.out.write(l.b, r.Level >= slog.LevelError)
 }

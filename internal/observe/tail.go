@@ -13,7 +13,8 @@ const (
 )
 
 // A Tail is an io.Writer that remembers the last lines that were logged, for who looks at one order. It is no log: a restart, and a few seconds
-// under load, forget everything. It is safe for concurrent use.
+// under load, forget everything. It stands where the log does, so it has what is written and nothing that a Sample has dropped: what is not to
+// be formatted for the log is not formatted for a page that nobody may open. It is safe for concurrent use.
 type Tail struct {
 	mu    sync.Mutex
 	lines [][]byte // a ring

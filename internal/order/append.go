@@ -75,6 +75,7 @@ func (s *Service) effect(ctx context.Context, t Task, decide decision) store.Eff
 			if !after.Terminal() || before.Terminal() {
 				return
 			}
+			s.onEnded(after.Status)
 			s.logEnd(ctx, t, after)
 			s.waiters.wake(t.OrderID)
 		},

@@ -79,6 +79,32 @@ func (s *Service) News(ctx context.Context, after store.Position) (News, error) 
 
 var errNoFeed = fault.New(fault.Unavailable, "There is no live feed here.")
 
+// NewsWaits says since when the next event behind a position has been there; zero: there is none. It reads that one event and does not
+// move what News has read. Its errors are those of News.
+func (s *Service) NewsWaits(ctx context.Context, after store.Position) (time.Time, error) {
+	if s.feed == nil {
+		return time.Time{}, errNoFeed
+	}
+	for range newsBatch { // events that were deleted since wait for nobody; so many in a row are found by the next look
+		page, err := s.feed.ReadFeed(ctx, after, 1)
+		if err != nil || len(page.Changes) == 0 {
+			return time.Time{}, err
+		}
+		key := page.Changes[0].Key
+		it, err := s.store.Get(ctx, key, store.Eventual)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if it != nil {
+			if e, err := eventlog.Decode(store.Entry{Key: key, Item: it}); err == nil {
+				return e.Timestamp, nil
+			}
+		}
+		after = page.Last
+	}
+	return time.Time{}, nil
+}
+
 // readNews reads the feed, and of each order in it the log, once: only the fold of a log tells the customer and the status.
 func (s *Service) readNews(ctx context.Context, after store.Position) (News, error) {
 	page, err := s.feed.ReadFeed(ctx, after, newsBatch)

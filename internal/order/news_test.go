@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -189,6 +190,46 @@ func TestNews(t *testing.T) {
 }
 
 // Who comes back from far behind reads the feed again; many of them at once must not take the machine.
+func TestNewsWaits(t *testing.T) {
+	w := newWorld(t, memstore.Options{FeedKeys: IsEvent})
+	f := w.follow()
+	waits := func(rule string, want time.Time) {
+		t.Helper()
+		if since, err := w.NewsWaits(t.Context(), f.at); err != nil || !since.Equal(want) {
+			t.Errorf("%s: since %v, %v, want %v", rule, since, err, want)
+		}
+	}
+	waits("nothing has happened", time.Time{})
+	id := w.place()
+	w.pass(time.Minute)
+	w.do(id, reserve)
+	w.pass(time.Minute)
+	waits("two events", t0)
+	waits("looking moves nothing", t0)
+	if err := w.mem.Update(t.Context(), func(tx *store.Tx) error {
+		tx.Delete(eventlog.Key(Table, id, 1))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waits("the first was deleted since", t0.Add(time.Minute))
+	f.read()
+	if err := w.mem.Update(t.Context(), func(tx *store.Tx) error {
+		tx.Put(store.Key{Table: Table, PK: "other"}, store.Item{})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waits("all was read, and what is no event came since", time.Time{})
+	if _, err := w.NewsWaits(t.Context(), "no position"); !fault.Is(err, fault.BadRequest) {
+		t.Error(err)
+	}
+	w.feed = nil
+	if _, err := w.NewsWaits(t.Context(), f.at); !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+}
+
 func TestThoseWhoAreBehindTakeTurns(t *testing.T) {
 	w := newWorld(t, memstore.Options{FeedKeys: IsEvent})
 	behind := make([]*follower, 8)

@@ -25,7 +25,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Config of a Service. All of it is required, but Feed (then there is no news), Keys (then orders with a contact are refused) and Log.
+// Config of a Service. All of it is required, but Feed (then there is no news), Keys (then orders with a contact are refused), Log and what counts.
 type Config struct {
 	Store     store.Store
 	Feed      store.FeedReader // of the store, with what IsEvent selects
@@ -38,6 +38,11 @@ type Config struct {
 	NewID     func(prefix string) string // prefix and ULID: NewID("ord-") is "ord-01J..."
 	Currency  string                     // the only one that is taken, ISO 4217
 	Log       *slog.Logger
+
+	// Created and Ended are told of an order that was stored, and of one that has come to its end with its status, once that is durable. A
+	// repeated call is told of nobody. They are for those who count: a crash, or a commit whose reply was lost, may leave one out. nil: none.
+	Created func()
+	Ended   func(status string)
 }
 
 // A Service is the order service. It is safe for concurrent use and starts no goroutine.
@@ -56,6 +61,8 @@ type Service struct {
 	currency  string
 	log       *slog.Logger
 	notifyLog *slog.Logger
+	onCreated func()
+	onEnded   func(status string)
 	waiters   waiters
 	markedDay atomic.Pointer[string] // the last day that this process has put into the list of days
 }
@@ -64,6 +71,12 @@ type Service struct {
 func New(c Config) *Service {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Created == nil {
+		c.Created = func() {}
+	}
+	if c.Ended == nil {
+		c.Ended = func(string) {}
 	}
 	return &Service{
 		store:     c.Store,
@@ -79,6 +92,8 @@ func New(c Config) *Service {
 		currency:  c.Currency,
 		log:       c.Log.With("service", "order_service.handler"),
 		notifyLog: c.Log.With("service", "notification_service"),
+		onCreated: c.Created,
+		onEnded:   c.Ended,
 		waiters:   waiters{byOrder: make(map[string]map[*waiter]struct{})},
 	}
 }
@@ -116,6 +131,7 @@ type Start struct {
 	Currency      string
 	PaymentMethod string
 	CorrelationID string
+	Trace         string   // where what starts it stands, as a W3C traceparent; "": nobody looks
 	Resume        *Failure // the failed execution that this one goes on from; nil for the first
 }
 
@@ -151,6 +167,7 @@ type Message struct {
 	Currency      string
 	FailureReason string
 	CorrelationID string
+	Trace         string // where what sends it stands, as a W3C traceparent; "": nobody looks
 	SealedContact []byte // JSON {"email","phone"}, sealed by pii under the customer's id; nil if none was given
 }
 

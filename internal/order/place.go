@@ -40,6 +40,7 @@ type PlaceRequest struct {
 	Owner          string   // the only customer who may be ordered for; "": any
 	Fingerprint    [32]byte // SHA-256 of the canonical body
 	CorrelationID  string   // "" makes one
+	Trace          string   // where the call stands, as a W3C traceparent; "": nobody looks
 	OpenLimit      int      // how many orders the principal may have open at once; 0: any number
 }
 
@@ -203,6 +204,7 @@ func (s *Service) commit(ctx context.Context, n newOrder) (Placed, error) {
 	}
 	s.noteDay(day)
 	s.saga.Begin(n.id)
+	s.onCreated()
 	for _, message := range [...]string{"Order created", "SAGA execution started"} {
 		s.log.LogAttrs(ctx, slog.LevelInfo, message,
 			slog.String("order_id", n.id),
@@ -249,7 +251,9 @@ func (s *Service) stage(tx *store.Tx, n newOrder, now time.Time) error {
 		result := idempotency.Result{Status: statusAccepted, Body: n.body, Ref: n.id}
 		idempotency.Complete(tx, n.key, n.request.Fingerprint, result, now, KeyTTL)
 	}
-	return s.saga.Stage(tx, n.created.start(n.id, 0, n.request.CorrelationID))
+	start := n.created.start(n.id, 0, n.request.CorrelationID)
+	start.Trace = n.request.Trace
+	return s.saga.Stage(tx, start)
 }
 
 // start is what the order's execution starts with, having been resumed that many times.

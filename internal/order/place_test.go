@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -85,6 +86,41 @@ func TestPlace(t *testing.T) {
 		_, err := w.Place(t.Context(), r)
 		wantKind(t, err, fault.Internal)
 	})
+}
+
+func TestWhoCountsIsToldOfEachOrderOnce(t *testing.T) {
+	w := newWorld(t, memstore.Options{})
+	created, ended := 0, map[string]int{}
+	w.onCreated = func() { created++ }
+	w.onEnded = func(status string) { ended[status]++ }
+	for range 2 { // the second is answered from the first's record
+		if _, err := w.Place(t.Context(), request("k1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := request("")
+	r.Lines = nil
+	if _, err := w.Place(t.Context(), r); err == nil {
+		t.Fatal("an empty order is taken")
+	}
+	w.flaky.crashAt(1, true) // stored, though the reply is lost: the next attempt finds it
+	confirmed := w.place()
+	if created != 2 {
+		t.Errorf("told of %d orders, want 2", created)
+	}
+	w.do(confirmed, reserve, review, redrive)
+	if len(ended) > 0 {
+		t.Errorf("told of an end: %v", ended)
+	}
+	w.do(confirmed, confirm, confirm, notify)
+	undone, cancelled, failed := w.place(), w.place(), w.place()
+	w.do(undone, reserve, decline, compensate, compensate)
+	w.do(cancelled, reserve, cancel, compensate)
+	w.do(failed, fail, fail)
+	want := map[string]int{Confirmed: 1, Compensated: 1, Cancelled: 1, Failed: 1}
+	if created != 5 || !maps.Equal(ended, want) {
+		t.Errorf("told of %d orders and the ends %v, want %v", created, ended, want)
+	}
 }
 
 func TestValidation(t *testing.T) {

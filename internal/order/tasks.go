@@ -17,6 +17,7 @@ type Task struct {
 	Caught        string // of order.fail: the error that the saga caught; "" counts as InsufficientStock
 	PaymentID     string // as payment.charge, resolve or refund answered; "" or what is no id: the one derived from the order
 	RefundedCents int64  // as payment.refund answered: above 0 if a capture was refunded
+	Trace         string // where the attempt stands, as a W3C traceparent; "": nobody looks
 }
 
 // A RecordTask is order.record: one event that says how far the saga has come.
@@ -138,6 +139,7 @@ func (s *Service) Notify(ctx context.Context, t Task) (store.Effect, error) {
 				Currency:      st.Currency,
 				FailureReason: st.FailureReason(),
 				CorrelationID: t.CorrelationID,
+				Trace:         t.Trace,
 				SealedContact: contact.Bytes(attrSealed),
 			})
 		},

@@ -25,6 +25,31 @@ func (s *Service) InReview(ctx context.Context, after string, limit int) ([]Stan
 	return s.standings(ctx, reviewPartition, after, limit)
 }
 
+// MaxReviewCount bounds CountInReview: a thousand reads at most, and nobody acts on a greater number in another way.
+const MaxReviewCount = 10_000
+
+// CountInReview is how many orders wait for a person, at most MaxReviewCount. It reads their index and nothing else; it is no snapshot.
+func (s *Service) CountInReview(ctx context.Context) (int, error) {
+	n := 0
+	for _, pk := range allShards(reviewPartition) {
+		for q := (store.Query{Table: Table, PK: pk}); ; {
+			q.Limit = min(store.MaxRangeLimit, MaxReviewCount-n)
+			page, err := s.store.Range(ctx, q)
+			if err != nil {
+				return 0, err
+			}
+			if n += len(page); n == MaxReviewCount {
+				return n, nil
+			}
+			if len(page) < q.Limit {
+				break
+			}
+			q.After = page[len(page)-1].Key.SK
+		}
+	}
+	return n, nil
+}
+
 func (s *Service) standings(ctx context.Context, partition func(int) string, after string, limit int) ([]Standing, error) {
 	page, _, err := store.Merge(s.store, store.Query{Table: Table, After: after}, allShards(partition)).Next(ctx, min(limit, store.MaxGetMany))
 	if err != nil || len(page) == 0 {

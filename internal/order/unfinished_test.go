@@ -1,10 +1,12 @@
 package order
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
 	"github.com/utkarsh698/cloudflow/internal/store/memstore"
 )
 
@@ -32,6 +34,9 @@ func TestUnfinishedAndInReview(t *testing.T) {
 		if err != nil || names(waiting) != inReview {
 			t.Errorf("%s: in review are %q, %v, want %q", rule, names(waiting), err, inReview)
 		}
+		if n, err := w.CountInReview(t.Context()); err != nil || n != len(waiting) {
+			t.Errorf("%s: %d are counted, %v", rule, n, err)
+		}
 	}
 	wants("before the first order", "", "")
 	a, b, c := w.place(), w.place(), w.place()
@@ -56,5 +61,31 @@ func TestUnfinishedAndInReview(t *testing.T) {
 	for _, id := range []string{"ord-unknown", "open#00", ""} {
 		_, err := w.Executions(t.Context(), id)
 		wantKind(t, err, fault.NotFound)
+	}
+}
+
+func TestTheCountOfTheReviewIsBounded(t *testing.T) {
+	w := newWorld(t, memstore.Options{})
+	put := func(pk string, from, to int) {
+		for n := from; n < to; n += store.MaxOps {
+			err := w.mem.Update(t.Context(), func(tx *store.Tx) error {
+				for i := n; i < min(to, n+store.MaxOps); i++ {
+					tx.Put(store.Key{Table: Table, PK: pk, SK: fmt.Sprintf("ord-%06d", i)}, store.Item{})
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(reviewPartition(3), 0, store.MaxRangeLimit+1) // more than one read gives
+	put(reviewPartition(15), 0, 1)
+	if n, err := w.CountInReview(t.Context()); err != nil || n != store.MaxRangeLimit+2 {
+		t.Errorf("%d, %v", n, err)
+	}
+	put(reviewPartition(7), 0, MaxReviewCount)
+	if n, err := w.CountInReview(t.Context()); err != nil || n != MaxReviewCount {
+		t.Errorf("%d, %v, want no more than %d", n, err, MaxReviewCount)
 	}
 }

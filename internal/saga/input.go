@@ -87,6 +87,8 @@ type TaskInput struct {
 	Caught        string // the last error that was caught: why order.fail fails the order
 	PaymentID     string // of the last answer of payment.charge, resolve or refund
 	RefundedCents int64
+
+	Trace string // where this attempt stands, as a W3C traceparent; "": nobody looks
 }
 
 // DecodeTask reads the Parameters of a task, a JSON value with its numbers as json.Number. What is not of that shape was not

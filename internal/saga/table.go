@@ -115,5 +115,6 @@ func (in TaskInput) orderTask() order.Task {
 		Caught:        in.Caught,
 		PaymentID:     in.PaymentID,
 		RefundedCents: in.RefundedCents,
+		Trace:         in.Trace,
 	}
 }

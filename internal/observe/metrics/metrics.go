@@ -1,141 +1,239 @@
-// Package metrics counts what the house does, for GET /metrics in the text format of Prometheus.
+// Package metrics counts what the house does: once, through OpenTelemetry, for whoever asks. Prometheus reads GET /metrics (Write); a
+// collector is sent OTLP if the environment names one (Environment); CloudWatch reads lines of its embedded metric format (EMF, Flush).
+// catalog.go has every instrument with all its names.
 //
-// It promises: counting costs a few atomic additions and never fails its caller; every label has a few values that are known beforehand,
-// since a label made of what a caller sends (a path, an id) would be a way to fill the memory of whoever collects them; names follow
-// https://prometheus.io/docs/practices/naming/ with the prefix cloudflow_.
+// It promises: counting costs a few atomic additions, whoever is listening, and never fails or delays its caller; every label has a few
+// values that are known beforehand, since a label made of what a caller sends (a path, an id) would be a way to fill the memory of whoever
+// collects them; a value that is known beforehand is there from the start, at zero, since nobody sees a counter rise that appears with its
+// first event.
 //
-// It keeps nothing: counters begin at zero with the process, as Prometheus expects.
+// It keeps nothing: counters begin at zero with the process, as Prometheus expects, and a crash loses what was counted since the last look.
 package metrics
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/otlptranslator"
+	"go.opentelemetry.io/otel/attribute"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
 )
 
 // ContentType is what Write writes.
 var ContentType = string(expfmt.NewFormat(expfmt.TypeTextPlain))
 
-// Metrics are the counters of one process. Each has a registry of its own, so that tests and instances do not count into each other.
+// scope names the library to OpenTelemetry.
+const scope = "github.com/utkarsh698/cloudflow"
+
+// Config of Metrics. The zero value has /metrics alone.
+type Config struct {
+	Version string       // of the program
+	OTLP    *OTLP        // where else they go, as Environment has read it; nil: nowhere
+	EMF     *EMF         // what Flush writes to; nil: nothing
+	Log     *slog.Logger // hears that a collector cannot be reached; nil: nobody does
+}
+
+// Metrics are what one process counts; nil counts nothing. Each is apart from all others, so that tests and instances do not count into each other.
 type Metrics struct {
 	registry *prometheus.Registry
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	meter    metric.Meter
+	observed [instruments]metric.Float64Observable // but for histograms
+	all      []metric.Observable                   // the same
+
+	mu     sync.RWMutex // guards series
+	series [instruments]table
+
+	scrape sync.Mutex            // one at a time: each reads the store
+	unread atomic.Pointer[error] // what could not be read since the scrape began
+
+	periodic *sdkmetric.PeriodicReader // sends OTLP; nil: nothing does
+	emf      *emfReader                // nil: nothing is written
 	watch    func(method, pattern string, status int, took time.Duration)
 }
 
-// Buckets of a request's duration, in seconds: an order is stored in 2 ms and decided in 25, a wait for an outcome ends after 20 s.
-var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}
-
-// New returns counters at zero, among them those of the Go runtime and of the process.
+// New returns counters at zero, for /metrics alone.
 func New() *Metrics {
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudflow_http_requests_total", Help: "Requests that were answered, by route and class of status.",
-		}, []string{"method", "route", "status"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "cloudflow_http_request_duration_seconds", Help: "From a request's header to the end of its answer.", Buckets: buckets,
-		}, []string{"method", "route"}),
+	m, err := Open(Config{})
+	if err != nil {
+		panic(err) // the catalog is wrong, which every test would have said
 	}
-	m.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
-		m.requests, m.seconds,
-	)
 	return m
 }
 
-// classes are the values of the label status.
-var classes = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
-
-// A Route counts the requests of one method and route.
-type Route struct {
-	requests [len(classes)]prometheus.Counter
-	seconds  prometheus.Observer
-	watch    func(status int, took time.Duration)
-}
-
-// Watch calls each for every request that is counted, at the end of its answer, from any goroutine. It is for routes that are asked for
-// after it.
-func (m *Metrics) Watch(each func(method, pattern string, status int, took time.Duration)) {
-	m.watch = each
-}
-
-// Route returns the counter of a route's pattern, such as /orders/{order_id}. It is asked for once a route, when the routes are made.
-func (m *Metrics) Route(method, pattern string) *Route {
-	r := &Route{seconds: m.seconds.WithLabelValues(method, pattern), watch: func(int, time.Duration) {}}
-	if each := m.watch; each != nil {
-		r.watch = func(status int, took time.Duration) { each(method, pattern, status, took) }
+// Open returns counters at zero, among them those of the Go runtime and of the process, which are for Prometheus only. With OTLP it starts
+// what sends them, until Close. An error says what is wrong with the settings of that; nobody is called before the first interval is over.
+func Open(c Config) (*Metrics, error) {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
+	)
+	exporter, err := otelprometheus.New(
+		otelprometheus.WithRegisterer(m.registry),
+		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
+		otelprometheus.WithProducer(&producer{m: m, temporality: metricdata.CumulativeTemporality, began: time.Now()}),
+		// Our names and labels are the whole of it: nothing of the library, nothing of the target, which Prometheus knows.
+		otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	for i, class := range classes {
-		r.requests[i] = m.requests.WithLabelValues(method, pattern, class)
+	options := []sdkmetric.Option{
+		sdkmetric.WithReader(exporter),
+		sdkmetric.WithResource(c.resource()),
+		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // whatever the environment says: what is read later knows no trace
 	}
-	return r
-}
-
-// Answered counts a request that was answered with the status after that time. A status that is none counts as 5xx: the handler went away.
-func (r *Route) Answered(status int, took time.Duration) {
-	class := status/100 - 1
-	if class < 0 || class >= len(classes) {
-		class = len(classes) - 1
+	if c.EMF != nil {
+		m.emf = newEMFReader(c.EMF, m)
+		options = append(options, sdkmetric.WithReader(m.emf.ManualReader))
 	}
-	r.requests[class].Inc()
-	r.seconds.Observe(took.Seconds())
-	r.watch(status, took)
-}
-
-// A Sample is a value that is read when somebody asks, from what the process counts anyway.
-type Sample struct {
-	Name    string // without cloudflow_; a counter's ends in _total
-	Help    string
-	Labels  []string // names and values in turn
-	Value   float64
-	Counter bool
-}
-
-// Collect has read called for each scrape. It gives its samples to add, always the same names, and must not take long.
-func (m *Metrics) Collect(read func(add func(Sample))) { m.registry.MustRegister(reader(read)) }
-
-// A reader is a collector that says only when it is read what it has: its labels come from what is wired.
-type reader func(add func(Sample))
-
-// Describe implements prometheus.Collector: nothing is known beforehand.
-func (reader) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector. It runs in a goroutine of the registry's, where a panic would end the process.
-func (r reader) Collect(ch chan<- prometheus.Metric) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err := fmt.Errorf("panic: %v", cause)
-			ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+	if c.OTLP != nil {
+		if m.periodic, err = c.OTLP.reader(m, c.Log); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
 		}
-	}()
-	r(func(s Sample) {
-		kind := prometheus.GaugeValue
-		if s.Counter {
-			kind = prometheus.CounterValue
-		}
-		var names, values []string
-		for i := 0; i+1 < len(s.Labels); i += 2 {
-			names, values = append(names, s.Labels[i]), append(values, s.Labels[i+1])
-		}
-		metric, err := prometheus.NewConstMetric(prometheus.NewDesc("cloudflow_"+s.Name, s.Help, names, nil), kind, s.Value, values...)
-		if err != nil {
-			metric = prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
-		}
-		ch <- metric
+		options = append(options, sdkmetric.WithReader(m.periodic))
+	}
+	m.meter = sdkmetric.NewMeterProvider(options...).Meter(scope)
+	if err := m.instruments(); err != nil {
+		return nil, errors.Join(fmt.Errorf("metrics: %w", err), m.Close(context.Background()))
+	}
+	m.Observe(func(_ context.Context, o Observer) error {
+		o.Set(BuildInfo, 1, c.Version)
+		return nil
 	})
+	return m, nil
 }
 
-// Write writes all metrics. With an error, which says what could not be read, it has written nothing: half a scrape looks like counters that
-// went away.
+// resource is who counts, for OTLP.
+func (c Config) resource() *resource.Resource {
+	if c.OTLP == nil {
+		return resource.Empty()
+	}
+	return resource.NewSchemaless(c.OTLP.resource...)
+}
+
+// instruments makes those of the catalog that OpenTelemetry reads from us, with all that counts here already.
+func (m *Metrics) instruments() error {
+	for i := range instruments {
+		row := &catalog[i]
+		m.series[i].index = map[string]int{}
+		switch row.Kind {
+		case KindHistogram:
+			continue
+		case KindCounter:
+			c, err := m.meter.Float64ObservableCounter(row.Name, metric.WithDescription(row.Help), metric.WithUnit(row.Unit))
+			if err != nil {
+				return err
+			}
+			m.observed[i] = c
+		case KindGauge:
+			g, err := m.meter.Float64ObservableGauge(row.Name, metric.WithDescription(row.Help), metric.WithUnit(row.Unit))
+			if err != nil {
+				return err
+			}
+			m.observed[i] = g
+		}
+		m.all = append(m.all, m.observed[i])
+		for _, value := range row.values {
+			m.Counter(i, value)
+		}
+	}
+	m.Counter(OrdersCreated)
+	m.Observe(func(_ context.Context, o Observer) error {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
+		for i := range m.series {
+			for _, s := range m.series[i].all {
+				if s.counter != nil {
+					o.to.ObserveFloat64(m.observed[i], float64(s.counter.n.Load()), s.option)
+				}
+			}
+		}
+		return nil
+	})
+	return nil
+}
+
+// An Observer takes what somebody counts or knows anyway, when it is asked for.
+type Observer struct {
+	m  *Metrics
+	to metric.Observer
+}
+
+// Set gives the value of a gauge, or of a counter since the start of the process, with the row's labels in order. It panics if that is no
+// such instrument, or has other labels.
+func (o Observer) Set(i Instrument, value float64, labels ...string) {
+	option := metric.WithAttributeSet(i.attributes(labels))
+	if o.m.observed[i] == nil {
+		panic(fmt.Sprintf("metrics: %s is a %s, which nobody can set", catalog[i].Name, catalog[i].Kind))
+	}
+	o.to.ObserveFloat64(o.m.observed[i], value, option)
+}
+
+// attributes are the labels by their names.
+func (i Instrument) attributes(labels []string) attribute.Set {
+	row := &catalog[i]
+	if len(labels) != len(row.Labels) {
+		panic(fmt.Sprintf("metrics: %s has the labels %q, not %q", row.Name, row.Labels, labels))
+	}
+	list := make([]attribute.KeyValue, len(labels))
+	for n, value := range labels {
+		list[n] = attribute.String(row.Labels[n], value)
+	}
+	return attribute.NewSet(list...)
+}
+
+// Observe has read called whenever somebody looks, from several goroutines at once; ctx ends when nobody waits any more. It sets always the
+// same values and must not take long. An error, or a panic, is one of Write.
+func (m *Metrics) Observe(read func(ctx context.Context, o Observer) error) {
+	if m == nil {
+		return
+	}
+	_, err := m.meter.RegisterCallback(func(ctx context.Context, to metric.Observer) (err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				err = fmt.Errorf("panic: %v", cause)
+			}
+			if failed := err; failed != nil {
+				m.unread.Store(&failed)
+				err = nil // OpenTelemetry would only print it, and send a collector nothing
+			}
+		}()
+		return read(ctx, Observer{m, to})
+	}, m.all...)
+	if err != nil {
+		panic(err) // of another meter, which they are not
+	}
+}
+
+// Write writes all metrics in the text format of Prometheus. With an error, which says what could not be read, it has written nothing: half
+// a scrape looks like counters that went away.
 func (m *Metrics) Write(w io.Writer) error {
+	if m == nil {
+		return errors.New("metrics: nothing is counted")
+	}
+	m.scrape.Lock()
+	defer m.scrape.Unlock()
+	m.unread.Store(nil)
 	families, err := m.registry.Gather()
+	// What a collector's look at the same moment could not read counts as ours: it fails for the same cause.
+	if unread := m.unread.Load(); err == nil && unread != nil {
+		err = *unread
+	}
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -148,4 +246,38 @@ func (m *Metrics) Write(w io.Writer) error {
 	}
 	_, _ = io.WriteString(w, text.String()) // a caller that has gone cannot be told
 	return nil
+}
+
+// Flush sends what has been counted since the last one: to the collector, and as EMF. It is for the end of an invocation on Lambda, where
+// the process may be frozen before the next interval is over.
+func (m *Metrics) Flush(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
+	var errs []error
+	if m.emf != nil {
+		errs = append(errs, m.emf.flush(ctx))
+	}
+	if m.periodic != nil {
+		errs = append(errs, m.periodic.ForceFlush(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Close sends what is left and stops sending, within ctx. What cannot be sent by then is lost, and is no error: the collector was told of as
+// missing when it was. Counting and Write go on as before.
+func (m *Metrics) Close(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
+	var errs []error
+	if m.emf != nil {
+		errs = append(errs, m.emf.flush(ctx))
+	}
+	if m.periodic != nil {
+		if err := m.periodic.Shutdown(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, sdkmetric.ErrReaderShutdown) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

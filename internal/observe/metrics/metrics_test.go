@@ -2,10 +2,14 @@ package metrics
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,64 +71,171 @@ func TestWhatTheProcessIsIsThere(t *testing.T) {
 	}
 }
 
-func TestSamples(t *testing.T) {
+func TestWhatIsKnownElsewhereIsReadAtEachScrape(t *testing.T) {
 	m := New()
 	value := 1.0
-	m.Collect(func(add func(Sample)) {
-		add(Sample{Name: "things", Help: "Things.", Value: value, Labels: []string{"kind", "a"}})
-		add(Sample{Name: "things", Help: "Things.", Value: 2 * value, Labels: []string{"kind", "b"}})
-		add(Sample{Name: "done_total", Help: "Done.", Value: 7, Counter: true})
+	m.Observe(func(_ context.Context, o Observer) error {
+		o.Set(StoreDisk, value, "a")
+		o.Set(StoreDisk, 2*value, "b")
+		o.Set(StoreCommits, 7*value, "a")
+		return nil
 	})
-	t.Run("they are read at each scrape", func(t *testing.T) {
-		for ; value < 4; value++ {
-			things := parsed(t, m)["cloudflow_things"].GetMetric()
-			if len(things) != 2 || things[0].GetGauge().GetValue() != value || things[1].GetGauge().GetValue() != 2*value {
-				t.Errorf("%v", things)
+	for ; value < 4; value++ {
+		families := parsed(t, m)
+		disk := families["cloudflow_store_disk_bytes"].GetMetric()
+		if len(disk) != 2 || disk[0].GetGauge().GetValue() != value || disk[1].GetGauge().GetValue() != 2*value {
+			t.Errorf("%v", disk)
+		}
+		commits := families["cloudflow_store_commits_total"]
+		if commits.GetType() != dto.MetricType_COUNTER || commits.GetMetric()[0].GetCounter().GetValue() != 7*value {
+			t.Errorf("%v", commits)
+		}
+	}
+	for name, read := range map[string]func(context.Context, Observer) error{
+		"the store is away":  func(context.Context, Observer) error { return errors.New("the store is away") },
+		"index out of range": func(context.Context, Observer) error { panic("index out of range") },
+		"the labels":         func(_ context.Context, o Observer) error { o.Set(StoreDisk, 1); return nil },
+		"nobody can set":     func(_ context.Context, o Observer) error { o.Set(TaskDuration, 1, "x"); return nil },
+	} {
+		t.Run("what cannot be read is an error, and nothing is written: "+name, func(t *testing.T) {
+			m, wrong := New(), true
+			m.Observe(func(ctx context.Context, o Observer) error {
+				if !wrong {
+					return nil
+				}
+				return read(ctx, o)
+			})
+			var text strings.Builder
+			if err := m.Write(&text); err == nil || text.Len() > 0 || !strings.Contains(err.Error(), name) {
+				t.Errorf("%v, %q", err, text.String())
+			}
+			wrong = false
+			if err := m.Write(&text); err != nil || text.Len() == 0 {
+				t.Errorf("%v, after it can be read again", err)
+			}
+		})
+	}
+	t.Run("whoever has gone is no error", func(t *testing.T) {
+		if err := m.Write(failing{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatIsKnownBeforehandIsThereAtZero(t *testing.T) {
+	m := New()
+	m.Histogram(TaskDuration, "inventory.reserve")
+	m.Counter(BreakerChanges, "payment-charge", "OPEN")
+	families := parsed(t, m)
+	for name, n := range map[string]int{
+		"cloudflow_orders_created_total": 1, "cloudflow_orders_ended_total": 4, "cloudflow_saga_executions_total": 4,
+		"cloudflow_breaker_changes_total": 1, "cloudflow_task_duration_seconds": 1,
+	} {
+		series := families[name].GetMetric()
+		if len(series) != n {
+			t.Errorf("%s has %d series, want %d", name, len(series), n)
+		}
+		for _, s := range series {
+			if s.GetCounter().GetValue() != 0 || s.GetHistogram().GetSampleCount() != 0 {
+				t.Errorf("%s begins with %v", name, s)
 			}
 		}
-	})
-	t.Run("a counter is one", func(t *testing.T) {
-		if family := parsed(t, m)["cloudflow_done_total"]; family.GetType() != dto.MetricType_COUNTER {
-			t.Errorf("%v", family)
+	}
+	if got := len(families["cloudflow_task_duration_seconds"].GetMetric()[0].GetHistogram().GetBucket()); got != len(taskBounds)+1 {
+		t.Errorf("%d buckets", got)
+	}
+}
+
+func TestASeriesIsOne(t *testing.T) {
+	m := New()
+	failed, task := m.Counter(OrdersEnded, "FAILED"), m.Histogram(TaskDuration, "a")
+	if failed != m.Counter(OrdersEnded, "FAILED") || task != m.Histogram(TaskDuration, "a") {
+		t.Error("two for one name")
+	}
+	if m.Counter(HTTPRequests, "a", "b", "c") == m.Counter(HTTPRequests, "a", "bc", "") {
+		t.Error("one for two")
+	}
+	for name, ask := range map[string]func(){
+		"a counter that is a histogram": func() { m.Counter(TaskDuration, "a") },
+		"a histogram that is a gauge":   func() { m.Histogram(FeedLag) },
+		"too few labels":                func() { m.Counter(OrdersEnded) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s is given out", name)
+				}
+			}()
+			ask()
+		}()
+	}
+}
+
+func TestHistograms(t *testing.T) {
+	m := New()
+	h := m.Histogram(TaskDuration, "payment.charge")
+	for _, d := range []time.Duration{-time.Hour, 0, time.Millisecond, time.Millisecond + 1, 3 * time.Second, 3*time.Second + 1, time.Hour} {
+		h.Took(d)
+	}
+	got := parsed(t, m)["cloudflow_task_duration_seconds"].GetMetric()[0].GetHistogram()
+	if got.GetSampleCount() != 7 || math.Abs(got.GetSampleSum()-3606.002000002) > 1e-9 {
+		t.Errorf("%d values of %v", got.GetSampleCount(), got.GetSampleSum())
+	}
+	for _, b := range got.GetBucket() {
+		want, known := map[float64]uint64{.001: 3, .0025: 4, 2: 4, 3: 5, 5: 6, 20: 6}[b.GetUpperBound()]
+		if known && b.GetCumulativeCount() != want {
+			t.Errorf("%d up to %v, want %d", b.GetCumulativeCount(), b.GetUpperBound(), want)
 		}
-	})
-	t.Run("one that is wrong is an error, and nothing is written", func(t *testing.T) {
-		m := New()
-		m.Collect(func(add func(Sample)) { add(Sample{Name: "no text: \xff"}) })
-		var text strings.Builder
-		if err := m.Write(&text); err == nil || text.Len() > 0 {
-			t.Errorf("%v, %q", err, text.String())
+	}
+	group := m.Histogram(StoreGroupCommits, "cloudflow")
+	group.Held(1)
+	group.Held(512)
+	if got := parsed(t, m)["cloudflow_store_group_commits"].GetMetric()[0].GetHistogram(); got.GetSampleSum() != 513 || got.GetBucket()[0].GetCumulativeCount() != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+// Many count while others look: nothing is lost, and no look sees less than the one before.
+func TestCountingBesideLooking(t *testing.T) {
+	m := New()
+	const goroutines, each = 8, 5000
+	var counting sync.WaitGroup
+	for range goroutines {
+		counting.Go(func() {
+			created, took := m.Counter(OrdersCreated), m.Histogram(TaskDuration, "order.record")
+			for n := range each {
+				created.Inc()
+				took.Took(time.Duration(n) * time.Microsecond)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { counting.Wait(); close(done) }()
+	last := 0.0
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		default:
 		}
-	})
-	t.Run("a panic is an error, and not the end of the process", func(t *testing.T) {
-		m := New()
-		m.Collect(func(func(Sample)) { panic("index out of range") })
-		if err := m.Write(failing{}); err == nil || !strings.Contains(err.Error(), "index out of range") {
-			t.Errorf("%v", err)
+		families := parsed(t, m)
+		n := families["cloudflow_orders_created_total"].GetMetric()[0].GetCounter().GetValue()
+		if n < last {
+			t.Fatalf("%v after %v", n, last)
 		}
-	})
-	t.Run("two of the same name and labels are an error", func(t *testing.T) {
-		m := New()
-		for range 2 {
-			m.Collect(func(add func(Sample)) { add(Sample{Name: "twice"}) })
+		last = n
+		if ended {
+			h := families["cloudflow_task_duration_seconds"].GetMetric()[0].GetHistogram()
+			if n != goroutines*each || h.GetSampleCount() != goroutines*each {
+				t.Errorf("%v and %d of %d", n, h.GetSampleCount(), goroutines*each)
+			}
 		}
-		if err := m.Write(failing{}); err == nil {
-			t.Error("no error")
-		}
-	})
+	}
 }
 
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("gone") }
-
-func BenchmarkAnswered(b *testing.B) {
-	route := New().Route("POST", "/orders")
-	b.ReportAllocs()
-	for b.Loop() {
-		route.Answered(202, 3*time.Millisecond)
-	}
-}
 
 func TestRequestsAreToldToWhoWatches(t *testing.T) {
 	m := New()
@@ -137,5 +248,20 @@ func TestRequestsAreToldToWhoWatches(t *testing.T) {
 	m.Route("GET", "/orders/{order_id}").Answered(0, 0)
 	if want := []string{"POST /orders 503 2ms", "GET /orders/{order_id} 0 0s"}; !slices.Equal(got, want) {
 		t.Errorf("told of %q, want %q", got, want)
+	}
+}
+
+func TestNilCountsNothing(t *testing.T) {
+	var none *Metrics
+	none.Counter(OrdersCreated).Inc()
+	none.Histogram(TaskDuration, "inventory.reserve").Took(time.Second)
+	none.Watch(func(string, string, int, time.Duration) { t.Error("it is watched") })
+	none.Route("POST", "/orders").Answered(202, time.Second)
+	none.Observe(func(context.Context, Observer) error { t.Error("it is asked"); return nil })
+	if err := errors.Join(none.Flush(t.Context()), none.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if err := none.Write(io.Discard); err == nil {
+		t.Error("it has something to write")
 	}
 }

@@ -3,18 +3,24 @@ package pebblestore
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// openDisk opens a store as the binary does, on the disk that holds the temporary files.
+// openDisk opens a store as the binary does, watched too, on the disk that holds the temporary files.
 func openDisk(b *testing.B, feed func(store.Key) bool) *Store {
 	b.Helper()
-	s, err := Open(b.TempDir(), Options{Feed: feed})
+	var commits, groups [16]atomic.Int64 // about what a histogram costs
+	s, err := Open(b.TempDir(), Options{Feed: feed, Watch: Watch{
+		Committed: func(took time.Duration) { commits[bits.Len64(uint64(took))%len(commits)].Add(int64(took)) },
+		Synced:    func(took time.Duration, n int) { groups[n%len(groups)].Add(int64(took)) },
+	}})
 	if err != nil {
 		b.Fatal(err)
 	}

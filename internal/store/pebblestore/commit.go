@@ -35,6 +35,8 @@ type commit struct {
 	reads  []store.Read
 	ops    []store.Op
 	answer chan error // takes one: the committer never waits for a caller that has left
+
+	entered time.Time // the queue; only if somebody watches
 }
 
 // Update runs fn and commits what it staged. Each run reads one synced state. An fn that stages nothing does not
@@ -71,6 +73,9 @@ func (s *Store) attempt(ctx context.Context, fn func(*store.Tx) error) error {
 // error it may still be at it.
 func (s *Store) submit(ctx context.Context, tx *store.Tx) error {
 	c := s.newCommit(ctx, tx)
+	if s.opts.Watch.Committed != nil {
+		c.entered = s.opts.Now()
+	}
 	if err := s.enter(c); err != nil {
 		return err
 	}
@@ -98,6 +103,9 @@ func (s *Store) newCommit(ctx context.Context, tx *store.Tx) *commit {
 
 // answered takes back a commit that was answered, which is the last that the committer does with it.
 func (s *Store) answered(c *commit, err error) error {
+	if err == nil && s.opts.Watch.Committed != nil {
+		s.opts.Watch.Committed(s.opts.Now().Sub(c.entered))
+	}
 	c.ctx, c.reads, c.ops = nil, nil, nil
 	s.done.Put(c)
 	return err
@@ -259,11 +267,13 @@ func (c *committer) commit(waiting []*commit) error {
 	if err := c.group.decided(); err != nil {
 		return fmt.Errorf("pebblestore: read: %w", err)
 	}
+	var took time.Duration
 	if c.seq > before {
-		fed, err := c.write(before+1, now)
+		fed, spent, err := c.write(before+1, now)
 		if err != nil {
 			return err
 		}
+		took = spent
 		s.publish(c.seq)
 		if fed {
 			s.fed.wake()
@@ -272,6 +282,9 @@ func (c *committer) commit(waiting []*commit) error {
 	}
 	c.group.cells.rotate()
 	answer(waiting, answers)
+	if c.seq > before && s.opts.Watch.Synced != nil {
+		s.opts.Watch.Synced(took, int(c.seq-before)) //nolint:gosec // at most maxGroupCommits
+	}
 	return nil
 }
 
@@ -298,25 +311,26 @@ func (c *committer) decide(w *commit) error {
 }
 
 // write puts the changes of the group, which begins with commit number first, into one batch and syncs it. It says
-// whether there is something for the feed among them.
-func (c *committer) write(first uint64, now time.Time) (fed bool, err error) {
+// whether there is something for the feed among them, and what the disk took.
+func (c *committer) write(first uint64, now time.Time) (fed bool, took time.Duration, err error) {
 	batch, fed, err := c.group.flush(c.seq)
 	defer func() { err = errors.Join(err, batch.Close()) }()
 	if fed && err == nil {
 		err = c.trimmer.tidy(c.s.db, batch, first, now)
 	}
 	if err != nil {
-		return false, fmt.Errorf("pebblestore: build a batch: %w", err)
+		return false, 0, fmt.Errorf("pebblestore: build a batch: %w", err)
 	}
 	bytes, began := uint64(batch.Len()), c.s.opts.Now()
 	if err := c.s.db.Apply(batch, pebble.Sync); err != nil {
-		return false, fmt.Errorf("pebblestore: commit: %w", err)
+		return false, 0, fmt.Errorf("pebblestore: commit: %w", err)
 	}
 	if c.s.dead.Load() {
-		return false, errors.New("pebblestore: commit failed") // Pebble has told its logger, not us
+		return false, 0, errors.New("pebblestore: commit failed") // Pebble has told its logger, not us
 	}
 	c.s.stats.groups.Add(1)
 	c.s.stats.bytes.Add(bytes)
-	c.s.stats.syncNanos.Add(uint64(c.s.opts.Now().Sub(began)))
-	return fed, nil
+	took = c.s.opts.Now().Sub(began)
+	c.s.stats.syncNanos.Add(uint64(took))
+	return fed, took, nil
 }

@@ -36,8 +36,19 @@ type Options struct {
 	MinFreeBytes  uint64                 // below it commits answer fault.Unavailable; 0: 256 MiB; NoMinFree: never
 	FreeBytes     func() (uint64, error) // what is free for the directory; nil: asks the file system
 	Fatal         func(error)            // ends the process, since the state of the disk is unknown; nil: logs and exits with 1
+	Watch         Watch                  // is told how long commits take; the zero Watch: nobody is
 
 	tune func(*pebble.Options) // tests make everything small with it
+}
+
+// A Watch is told how long commits take, after whoever waits for them has been answered. Its functions are called from several goroutines at
+// once, must not call the store, and are quick: what they take, the next commit of that caller or the next group waits. nil: not told.
+type Watch struct {
+	// Committed is told of each transaction that was applied, on its caller's goroutine: how long it took from the entrance of the committer's
+	// queue until that caller heard that it is durable.
+	Committed func(took time.Duration)
+	// Synced is told of each group: what writing and syncing it took, and how many transactions it holds.
+	Synced func(took time.Duration, commits int)
 }
 
 func (o Options) withDefaults(dir string) Options {

@@ -3,6 +3,8 @@ package pebblestore
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -320,6 +322,58 @@ func TestStats(t *testing.T) {
 	got := s.Stats()
 	if got.Commits != 2 || got.Groups != 2 || got.Refusals != 1 || got.Conflicts != 0 || got.Bytes == 0 || got.DiskBytes == 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAWatchIsToldOfWhatWasApplied(t *testing.T) {
+	var mu sync.Mutex
+	clock, commits, groups := time.Unix(0, 0), 0, 0
+	s := open(t, vfs.NewMem(), Options{
+		Now: func() time.Time { // each look takes a second
+			mu.Lock()
+			defer mu.Unlock()
+			clock = clock.Add(time.Second)
+			return clock
+		},
+		Watch: Watch{
+			Committed: func(took time.Duration) {
+				if mu.Lock(); took < time.Second {
+					t.Errorf("a commit took %s", took)
+				}
+				commits++
+				mu.Unlock()
+			},
+			Synced: func(took time.Duration, n int) {
+				if mu.Lock(); took < time.Second || n < 1 {
+					t.Errorf("a group of %d took %s", n, took)
+				}
+				groups += n
+				mu.Unlock()
+			},
+		},
+	})
+	var all sync.WaitGroup
+	for n := range 20 {
+		all.Go(func() { put(t, s, key("p", strconv.Itoa(n))) })
+	}
+	all.Wait()
+	if err := s.Update(context.Background(), func(tx *store.Tx) error { // refused
+		tx.Put(key("p", "0"), store.Item{}, store.Absent())
+		return nil
+	}); store.RefusalOf(err) == nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(context.Background(), func(tx *store.Tx) error { // writes nothing
+		_, err := tx.Get(key("p", "0"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // the last group's is told after its answer
+		t.Fatal(err)
+	}
+	if commits != 20 || groups != 20 {
+		t.Errorf("told of %d commits, and of groups with %d", commits, groups)
 	}
 }
 
