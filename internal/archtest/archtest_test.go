@@ -18,7 +18,7 @@ const module = "github.com/utkarsh698/cloudflow/"
 
 var (
 	services = []string{"order", "inventory", "payment", "notification"}
-	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "provider", "sender"}
+	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "bus/awsbus", "provider", "sender", "sender/snssender"}
 	// foundations are what a service may build on; each of them stands on those before it.
 	foundations = []string{
 		"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "auth/apikey", "observe",
@@ -166,12 +166,15 @@ func TestWalls(t *testing.T) {
 	})
 	for _, adapter := range adapters {
 		// provider and sender implement a port that stands in its consumer, and name that consumer's types.
-		port := map[string]string{"provider": "payment", "sender": "notification"}[adapter]
+		port := map[string]string{"provider": "payment", "sender": "notification", "sender/snssender": "notification"}[adapter]
 		each(adapter+" knows its port and its SDK", internal(adapter), func(imported string) bool {
 			r := room(imported)
-			return r == "" && !strings.HasPrefix(imported, module) || slices.Contains(foundations, r) || r == port
+			return r == "" && !strings.HasPrefix(imported, module) || slices.Contains(foundations, r) || r == port || r == "awscall"
 		})
 	}
+	each("awscall knows the SDK, and the house's kinds of errors", internal("awscall"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
+	})
 
 	t.Run("observe/metrics alone knows the library that counts", func(t *testing.T) {
 		for p, list := range production {

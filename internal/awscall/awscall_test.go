@@ -23,7 +23,9 @@ func answer(status int, err error) error {
 }
 
 func TestAnErrorsKindSaysWhetherAnotherTryMakesSense(t *testing.T) {
-	code := func(c string, f smithy.ErrorFault) error { return &smithy.GenericAPIError{Code: c, Message: "m", Fault: f} }
+	code := func(c string, f smithy.ErrorFault) error {
+		return &smithy.GenericAPIError{Code: c, Message: "m", Fault: f}
+	}
 	for _, c := range []struct {
 		err  error
 		kind fault.Kind

@@ -62,7 +62,7 @@ type DeadLetter struct {
 	Receives int
 	SentAt   time.Time
 	DiedAt   time.Time // on SQS, which does not keep it, when it was first received
-	Reason   string // the last one that Defer was given; "" if none was
+	Reason   string    // the last one that Defer was given; "" if none was
 }
 
 // DeadLetters is what an operator does with them.
