@@ -172,6 +172,13 @@ func TestWalls(t *testing.T) {
 			return r == "" && !strings.HasPrefix(imported, module) || slices.Contains(foundations, r) || r == port || r == "awscall"
 		})
 	}
+	each("awssecrets knows its SDK, and nothing of what its secrets are for", internal("awssecrets"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || slices.Contains([]string{"awscall", "fault"}, room(imported))
+	})
+	each("sfn knows order's port, the machine, the signature, and what an operator sees of an execution", internal("sfn"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || imported == module+"asl" ||
+			slices.Contains([]string{"awscall", "fault", "flow", "order", "saga", "store"}, room(imported))
+	})
 	each("awscall knows the SDK, and the house's kinds of errors", internal("awscall"), func(imported string) bool {
 		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
 	})
