@@ -179,6 +179,9 @@ func TestWalls(t *testing.T) {
 		return !strings.HasPrefix(imported, module) || imported == module+"asl" ||
 			slices.Contains([]string{"awscall", "fault", "flow", "order", "saga", "store"}, room(imported))
 	})
+	each("operator shows executions, and knows neither engine's store nor its SDK", internal("operator"), func(imported string) bool {
+		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "flow", "httpapi", "order"}, room(imported))
+	})
 	each("awscall knows the SDK, and the house's kinds of errors", internal("awscall"), func(imported string) bool {
 		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
 	})

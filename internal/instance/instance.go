@@ -129,7 +129,7 @@ func Open(c Config) (*Instance, error) {
 	})
 	routes := httpapi.Config{
 		Orders: a.Orders, Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
-		Products: a.Inventory, Payments: a.Payments, Sagas: sagas{a},
+		Products: a.Inventory, Payments: a.Payments, Sagas: sagasOf(a),
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
 		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: i.metrics(c.Version),

@@ -23,7 +23,7 @@ const (
 	lookWait = time.Second
 
 	maxListed    = 100              // letters a page, as storebus has it
-	maxLooked    = 1000             // letters that a List looks at: some two seconds
+	maxLooked    = 1000             // letters that a List looks at: a hundred receives
 	maxLookedMiB = 64               // and what they may hold together
 	maxMoves     = 5000             // receives of a Redrive, so 50,000 letters
 	restoreTime  = 10 * time.Second // to let go what is hidden, after the caller's context has ended too
