@@ -18,7 +18,7 @@ const module = "github.com/utkarsh698/cloudflow/"
 
 var (
 	services = []string{"order", "inventory", "payment", "notification"}
-	adapters = []string{"store/memstore", "store/pebblestore", "bus/storebus", "bus/awsbus", "provider", "sender", "sender/snssender"}
+	adapters = []string{"store/memstore", "store/pebblestore", "store/dynamostore", "bus/storebus", "bus/awsbus", "provider", "sender", "sender/snssender"}
 	// foundations are what a service may build on; each of them stands on those before it.
 	foundations = []string{
 		"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "auth/apikey", "observe",

@@ -26,9 +26,9 @@ type Config struct {
 	Open func(t *testing.T, feed func(store.Key) bool) store.Store
 	// Lags says that Eventual reads may be stale: the suite then asks them for nothing.
 	Lags bool
-	// NoFeed and NoDump say that the store is no store.Feed and store.FeedReader, or no store.Dumper: the suite skips those
+	// NoFeed, NoReader and NoDump say that the store is no store.Feed, no store.FeedReader, or no store.Dumper: the suite skips those
 	// promises. Without them a store that lacks one fails.
-	NoFeed, NoDump bool
+	NoFeed, NoReader, NoDump bool
 	// Rounds scales the tests with many goroutines; 0 means 1. An emulator may want less than a store on a disk, a
 	// nightly run more.
 	Rounds float64
@@ -53,6 +53,8 @@ func Run(t *testing.T, c Config) {
 	}
 	if !c.NoFeed {
 		t.Run("the feed delivers", c.testFeed)
+	}
+	if !c.NoReader {
 		t.Run("the feed is read from a position", c.testFeedReader)
 	}
 }
