@@ -3,10 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"maps"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -68,49 +65,11 @@ type sagas struct {
 }
 
 func (s *sagas) Stage(tx *store.Tx, start order.Start) error {
-	input, err := s.input(start)
+	input, err := s.keys.Start(start)
 	if err != nil {
 		return err
 	}
 	return s.engine.Stage(tx, start.Execution, input)
-}
-
-// input is the order's signed input. A resume has all else from the state that failed; what is signed is made anew from the order's own
-// log, so that an order whose execution was edited, or whose key is gone, can be resumed, and no edit comes along.
-// traceMember of an execution's input says where its start stands in a trace. It is not signed, and nothing goes by it but who draws the
-// trace; a resumed execution has it from the one before.
-const traceMember = "trace"
-
-func (s *sagas) input(start order.Start) (map[string]any, error) {
-	signed := s.signed(start).Value()
-	if start.Trace != "" {
-		signed[traceMember] = start.Trace
-	}
-	if start.Resume == nil {
-		return signed, nil
-	}
-	input, err := decodeObject(start.Resume.Input)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(input, signed)
-	input["resume_at"] = start.Resume.State
-	return input, nil
-}
-
-func (s *sagas) signed(start order.Start) saga.Input {
-	lines := make([]saga.Line, len(start.Lines))
-	for i, l := range start.Lines {
-		lines[i] = saga.Line{ProductID: l.ProductID, Quantity: l.Quantity}
-	}
-	return s.keys.Sign(saga.Input{
-		OrderID:       start.OrderID,
-		Lines:         lines,
-		TotalCents:    start.TotalCents,
-		Currency:      start.Currency,
-		PaymentMethod: start.PaymentMethod,
-		CorrelationID: start.CorrelationID,
-	})
 }
 
 func (s *sagas) Begin(execution string) { s.engine.Begin(execution) }
@@ -131,19 +90,6 @@ func (s *sagas) Failure(ctx context.Context, execution string) (order.Failure, e
 		return order.Failure{}, err
 	}
 	return order.Failure{Status: string(x.Status), State: x.State, Input: input, Error: x.Error, Cause: x.Cause}, nil
-}
-
-func decodeObject(text []byte) (map[string]any, error) {
-	d := json.NewDecoder(strings.NewReader(string(text)))
-	d.UseNumber()
-	var v map[string]any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if v == nil {
-		return nil, errors.New("the failed state's input is no object")
-	}
-	return v, nil
 }
 
 // newID makes ids such as ord-01JD...: a prefix and a ULID, so that they sort by the time of their making.

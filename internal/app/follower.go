@@ -11,6 +11,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/saga"
 )
 
 // follow is flow.Options': an execution whose start was traced goes on being traced.
@@ -20,7 +21,7 @@ func (t traced) follow() func(asl.Start) flow.Follower {
 	}
 	return func(s asl.Start) flow.Follower {
 		input, _ := s.Input.(map[string]any)
-		from, _ := input[traceMember].(string)
+		from, _ := input[saga.TraceMember].(string)
 		start := trace.Parse(from)
 		if !start.Known() {
 			return nil

@@ -18,7 +18,7 @@ const module = "github.com/utkarsh698/cloudflow/"
 
 var (
 	services = []string{"order", "inventory", "payment", "notification"}
-	adapters = []string{"store/memstore", "store/pebblestore", "store/dynamostore", "bus/storebus", "provider", "sender"}
+	adapters = []string{"store/memstore", "store/pebblestore", "store/dynamostore", "bus/storebus", "bus/awsbus", "provider", "sender", "sender/snssender"}
 	// foundations are what a service may build on; each of them stands on those before it.
 	foundations = []string{
 		"fault", "jcs", "pan", "store", "bus", "pii", "eventlog", "idempotency", "breaker", "auth", "auth/apikey", "observe",
@@ -166,12 +166,25 @@ func TestWalls(t *testing.T) {
 	})
 	for _, adapter := range adapters {
 		// provider and sender implement a port that stands in its consumer, and name that consumer's types.
-		port := map[string]string{"provider": "payment", "sender": "notification"}[adapter]
+		port := map[string]string{"provider": "payment", "sender": "notification", "sender/snssender": "notification"}[adapter]
 		each(adapter+" knows its port and its SDK", internal(adapter), func(imported string) bool {
 			r := room(imported)
-			return r == "" && !strings.HasPrefix(imported, module) || slices.Contains(foundations, r) || r == port
+			return r == "" && !strings.HasPrefix(imported, module) || slices.Contains(foundations, r) || r == port || r == "awscall"
 		})
 	}
+	each("awssecrets knows its SDK, and nothing of what its secrets are for", internal("awssecrets"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || slices.Contains([]string{"awscall", "fault"}, room(imported))
+	})
+	each("sfn knows order's port, the machine, the signature, and what an operator sees of an execution", internal("sfn"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || imported == module+"asl" ||
+			slices.Contains([]string{"awscall", "fault", "flow", "order", "saga", "store"}, room(imported))
+	})
+	each("operator shows executions, and knows neither engine's store nor its SDK", internal("operator"), func(imported string) bool {
+		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "flow", "httpapi", "order"}, room(imported))
+	})
+	each("awscall knows the SDK, and the house's kinds of errors", internal("awscall"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
+	})
 
 	t.Run("observe/metrics alone knows the library that counts", func(t *testing.T) {
 		libraries := []string{

@@ -20,7 +20,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/utkarsh698/cloudflow/internal/awscall"
 )
 
 // The account and the region that the emulator plays.
@@ -67,6 +70,7 @@ func (e *Emulator) Config() aws.Config {
 	return aws.Config{
 		Region:       Region,
 		BaseEndpoint: aws.String(e.URL),
+		HTTPClient:   awscall.HTTPClient(awshttp.NewBuildableClient()),
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
 }

@@ -1,6 +1,6 @@
 // Package bus is the port to a message queue: what a service needs of one, and what both adapters promise. storebus keeps
-// the queue in the store (the single binary, tests, simulation); the other world is Amazon SQS, on whose promises
-// the port is shaped. bustest holds them for every adapter:
+// the queue in the store (the single binary, tests, simulation); awsbus is Amazon SQS, on whose promises the port is
+// shaped. bustest holds them for every adapter:
 //
 //   - A message that was sent is delivered at least once, or stands among the dead letters. The order is
 //     roughly that of sending, and no more than that.
@@ -9,8 +9,8 @@
 //     once more moves it. Nothing but an operator's redrive takes a dead letter away.
 //   - A receipt belongs to one receive. Once the message was delivered again, the old receipt deletes nothing.
 //
-// There is no port for publishing to many subscribers yet: what follows from an order is read from the store's change
-// feed, and the only topic (SMS on AWS) belongs to the sender that uses it.
+// There is no port for publishing to many subscribers: what follows from an order is read from the store's change feed. On AWS a
+// reader of that feed puts it on EventBridge (awsbus.Events), and the only topic of SNS belongs to the sender that uses it.
 package bus
 
 import (
@@ -61,8 +61,8 @@ type DeadLetter struct {
 	Body     []byte
 	Receives int
 	SentAt   time.Time
-	DiedAt   time.Time
-	Reason   string // the last one that Defer was given; "" if none was
+	DiedAt   time.Time // on SQS, which does not keep it, when it was first received
+	Reason   string    // the last one that Defer was given; "" if none was
 }
 
 // DeadLetters is what an operator does with them.

@@ -7,7 +7,7 @@ import (
 )
 
 // OperatorsView is what Open wires for operators, for a system that has no data directory.
-func OperatorsView(a *app.App) (httpapi.Sagas, httpapi.Faults) { return sagas{a}, faultsOf(a, true) }
+func OperatorsView(a *app.App) (httpapi.Sagas, httpapi.Faults) { return sagasOf(a), faultsOf(a, true) }
 
 // TracedOrders is what Open puts around the orders.
 func TracedOrders(orders httpapi.Orders, t *trace.Tracer) httpapi.Orders {

@@ -14,12 +14,13 @@ type Email struct {
 	Kind          Kind
 	MessageID     string    // with its domain, without angle brackets; the same at every repeat
 	Date          time.Time // of this attempt
-	To            string    // the address as the customer gave it: for the sender to validate; "" goes to NoContact only
+	To            string    // the address as the customer gave it: for the sender to validate
+	Phone         string    // instead of To, the number: the subject then is all that is sent; neither goes to NoContact only
 	Subject       string    // printable ASCII
 	Text          string    // plain text, lines end with \n
 }
 
-// LogValue keeps the address out of every log.
+// LogValue keeps the contact out of every log.
 func (e Email) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("order_id", e.OrderID),
@@ -29,14 +30,15 @@ func (e Email) LogValue() slog.Value {
 }
 
 // compose writes the e-mail of a message.
-func compose(m Message, to string, now time.Time) Email {
+func compose(m Message, to Contact, now time.Time) Email {
 	e := Email{
 		OrderID:       m.OrderID,
 		CorrelationID: m.CorrelationID,
 		Kind:          m.Kind,
 		MessageID:     m.MessageID() + "@" + Domain,
 		Date:          now,
-		To:            to,
+		To:            to.Email,
+		Phone:         to.Phone,
 	}
 	switch m.Kind {
 	case OrderConfirmed:

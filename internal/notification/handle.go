@@ -195,13 +195,17 @@ func (s *Service) sendAll(ctx context.Context, deliveries []*delivery, until tim
 
 // send opens the contact and sends. The delivery's record then says what became of it.
 func (s *Service) send(ctx context.Context, d *delivery) (err error) {
-	address, status, err := s.contact(d.content)
+	contact, status, err := s.contact(d.content)
 	if err != nil {
 		return err
 	}
-	sender := s.c.Sender
-	if status != Sent {
-		sender = s.c.NoContact
+	sender := s.c.NoContact
+	switch {
+	case status != Sent:
+	case contact.Phone != "":
+		sender = s.c.Phone
+	default:
+		sender = s.c.Sender
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.SendTimeout)
 	defer cancel()
@@ -210,43 +214,51 @@ func (s *Service) send(ctx context.Context, d *delivery) (err error) {
 			err = fault.New(fault.Internal, "the %s sender panicked", sender.Name()) // p might quote the address
 		}
 	}()
-	if err := sender.Send(ctx, compose(d.content, address, s.c.Now())); err != nil {
-		return withoutContact(err, address)
+	if err := sender.Send(ctx, compose(d.content, contact, s.c.Now())); err != nil {
+		return withoutContact(err, contact)
 	}
 	d.record.Status, d.record.Channel, d.record.EndedAt = status, sender.Name(), s.c.Now()
 	return nil
 }
 
-// contact opens the address, and says what a successful send will be recorded as.
-func (s *Service) contact(m Message) (address string, as Status, err error) {
+// contact opens the contact and leaves of it the one way that is gone: the phone number if there is a sender for it, else the address. It
+// says what a successful send will be recorded as.
+func (s *Service) contact(m Message) (c Contact, as Status, err error) {
 	if len(m.SealedContact) == 0 {
-		return "", NoContact, nil
+		return Contact{}, NoContact, nil
 	}
 	plain, err := pii.Open(s.c.Keys, m.CustomerID, m.SealedContact)
 	if errors.Is(err, pii.ErrErased) {
-		return "", ContactErased, nil
+		return Contact{}, ContactErased, nil
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("open the contact: %w", err)
+		return Contact{}, "", fmt.Errorf("open the contact: %w", err)
 	}
-	var c Contact
 	if json.Unmarshal(plain, &c) != nil {
-		return "", "", fault.New(fault.Internal, "a sealed contact that is not JSON of the right shape")
+		return Contact{}, "", fault.New(fault.Internal, "a sealed contact that is not JSON of the right shape")
 	}
-	if c.Email == "" {
-		return "", NoContact, nil
+	switch {
+	case c.Phone != "" && s.c.Phone != nil:
+		return Contact{Phone: c.Phone}, Sent, nil
+	case c.Email != "":
+		return Contact{Email: c.Email}, Sent, nil
 	}
-	return c.Email, Sent, nil
+	return Contact{}, NoContact, nil
 }
 
-// withoutContact takes the address out of an error that a sender was careless with. It keeps the kind and drops the
-// chain, whose texts would hold the address still.
-func withoutContact(err error, address string) error {
+// withoutContact takes the contact out of an error that a sender was careless with. It keeps the kind and drops the
+// chain, whose texts would hold it still.
+func withoutContact(err error, c Contact) error {
 	text := err.Error()
-	if address == "" || !strings.Contains(text, address) {
+	for _, part := range []string{c.Email, c.Phone} {
+		if part != "" {
+			text = strings.ReplaceAll(text, part, "[contact]")
+		}
+	}
+	if text == err.Error() {
 		return err
 	}
-	return fault.New(fault.KindOf(err), "%s", strings.ReplaceAll(text, address, "[contact]"))
+	return fault.New(fault.KindOf(err), "%s", text)
 }
 
 // end records what was sent and, if the queue stands in the same store, deletes what is done: in one commit.

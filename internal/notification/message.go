@@ -33,7 +33,7 @@ type Message struct {
 	SealedContact []byte `json:"sealed_contact,omitempty"` // a Contact as JSON, sealed by pii.Seal for CustomerID; base64
 }
 
-// A Contact is how to reach a customer: the plaintext of SealedContact. Only e-mail is sent from here.
+// A Contact is how to reach a customer: the plaintext of SealedContact.
 type Contact struct {
 	Email string `json:"email,omitempty"`
 	Phone string `json:"phone,omitempty"`

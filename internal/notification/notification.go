@@ -60,9 +60,10 @@ type Config struct {
 	Store  store.Store
 	Keys   pii.Keys
 	Sender Sender // for those who gave an e-mail address
+	Phone  Sender // for those who gave a phone number, before Sender; nil: numbers do not count
 	Log    *slog.Logger
 	Now    func() time.Time
-	// NoContact takes the messages of those who gave no address, or whose key is erased.
+	// NoContact takes the messages of those who gave nothing that counts, or whose key is erased.
 	NoContact Sender
 
 	Batch       int           // messages a receive, default DefaultBatch, at most MaxBatch

@@ -113,6 +113,54 @@ func TestWhoHasNoAddress(t *testing.T) {
 	}
 }
 
+func TestWhoGaveAPhoneNumber(t *testing.T) {
+	both, phone := &notification.Contact{Email: "jane@example.com", Phone: "+49123"}, &notification.Contact{Phone: "+49123"}
+	for _, c := range []struct {
+		rule      string
+		contact   *notification.Contact
+		phones    bool // there is a sender for them
+		channel   string
+		status    notification.Status
+		to, phone string
+	}{
+		{"is told by phone alone, where there is a sender for it", both, true, "sns", notification.Sent, "", "+49123"},
+		{"is told by phone without an address too", phone, true, "sns", notification.Sent, "", "+49123"},
+		{"is told by e-mail alone, where there is none", both, false, "smtp", notification.Sent, "jane@example.com", ""},
+		{"and no address is told nothing, where there is none", phone, false, "log", notification.NoContact, "", ""},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			w := newWorld(t)
+			phones := &fakeSender{name: "sns", w: w}
+			if c.phones {
+				w.config.Phone = phones
+				w.open()
+			}
+			w.send(w.message(1, notification.OrderConfirmed, c.contact))
+			w.run()
+			if r := w.record(1); r.Status != c.status || r.Channel != c.channel {
+				t.Errorf("record %+v", r)
+			}
+			tried := slices.Concat(phones.tried, w.smtp.tried, w.logged.tried)
+			if len(tried) != 1 || tried[0].To != c.to || tried[0].Phone != c.phone || tried[0].Subject == "" {
+				t.Errorf("sent %+v", tried)
+			}
+			w.discreet()
+		})
+	}
+	t.Run("finds it in no error, however careless the sender", func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Phone = &fakeSender{name: "sns", w: w, fail: func(e notification.Email) error {
+			return fault.New(fault.Transient, "no way to %s", e.Phone)
+		}}
+		w.open()
+		w.send(w.message(1, notification.OrderConfirmed, phone))
+		w.run()
+		if text := w.log.String(); strings.Contains(text, "49123") || !strings.Contains(text, "no way to [contact]") {
+			t.Errorf("logged %s", text)
+		}
+	})
+}
+
 func TestRedeliveryDoesNotSendTwice(t *testing.T) {
 	w := newWorld(t)
 	w.queue(1, notification.OrderConfirmed)

@@ -21,7 +21,7 @@ type Status string
 const (
 	Sending       Status = "SENDING"        // a send was begun; whether it happened is not known
 	Sent          Status = "SENT"           // the sender took it over
-	NoContact     Status = "NO_CONTACT"     // no e-mail address was given: it went to the log
+	NoContact     Status = "NO_CONTACT"     // nothing was given that a sender could use: it went to the log
 	ContactErased Status = "CONTACT_ERASED" // the customer's key is gone: it went to the log
 )
 

@@ -25,7 +25,8 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Config of a Service. All of it is required, but Feed (then there is no news), Keys (then orders with a contact are refused), Log and what counts.
+// Config of a Service. All of it is required, but Feed (then there is no news), Keys (then orders with a contact are refused), StartNow, Log and
+// what counts.
 type Config struct {
 	Store     store.Store
 	Feed      store.FeedReader // of the store, with what IsEvent selects
@@ -34,10 +35,12 @@ type Config struct {
 	Saga      Starter
 	Outbox    Outbox
 	Keys      pii.Keys
-	Now       func() time.Time
-	NewID     func(prefix string) string // prefix and ULID: NewID("ord-") is "ord-01J..."
-	Currency  string                     // the only one that is taken, ISO 4217
-	Log       *slog.Logger
+	// StartNow is what Sweep starts a missing execution with where a change feed starts executions; nil: Saga stages the start.
+	StartNow func(ctx context.Context, s Start) error
+	Now      func() time.Time
+	NewID    func(prefix string) string // prefix and ULID: NewID("ord-") is "ord-01J..."
+	Currency string                     // the only one that is taken, ISO 4217
+	Log      *slog.Logger
 
 	// Created and Ended are told of an order that was stored, and of one that has come to its end with its status, once that is durable. A
 	// repeated call is told of nobody. They are for those who count: a crash, or a commit whose reply was lost, may leave one out. nil: none.
@@ -54,6 +57,7 @@ type Service struct {
 	catalog   Catalog
 	admission Admission
 	saga      Starter
+	startNow  func(ctx context.Context, s Start) error
 	outbox    Outbox
 	keys      pii.Keys
 	now       func() time.Time
@@ -85,6 +89,7 @@ func New(c Config) *Service {
 		catalog:   c.Catalog,
 		admission: c.Admission,
 		saga:      c.Saga,
+		startNow:  c.StartNow,
 		outbox:    c.Outbox,
 		keys:      c.Keys,
 		now:       c.Now,

@@ -166,6 +166,9 @@ func (s *Service) created(ctx context.Context, id string) (Created, string, erro
 	if err != nil {
 		return Created{}, "", err
 	}
+	if it == nil {
+		return Created{}, "", notFound()
+	}
 	e, err := eventlog.Decode(store.Entry{Key: key, Item: it})
 	if err != nil {
 		return Created{}, "", err

@@ -208,6 +208,26 @@ func (w *world) sweep() SweepReport {
 	return r
 }
 
+func TestStartOf(t *testing.T) {
+	w := newWorld(t, memstore.Options{})
+	id := w.place()
+	w.do(id, review, redrive)
+	first, err := w.StartOf(t.Context(), id, 0)
+	if err != nil || first.Execution != id || first.Resume != nil || first.PaymentMethod == "" || first.TotalCents != 129_900 || first.CorrelationID != "corr-1" {
+		t.Errorf("%+v, %v", first, err)
+	}
+	again, err := w.StartOf(t.Context(), id, 1)
+	if err != nil || again.Execution != id+"-r1" || again.Resume == nil || again.Resume.State != "ConfirmOrder" {
+		t.Errorf("%+v, %v", again, err)
+	}
+	for _, none := range []string{"", "days#all", "ord-00000000000000000000000099"} {
+		_, err := w.StartOf(t.Context(), none, 0)
+		wantKind(t, err, fault.NotFound)
+	}
+	_, err = w.StartOf(t.Context(), id, 7)
+	wantKind(t, err, fault.NotFound)
+}
+
 func TestSweep(t *testing.T) {
 	t.Run("an order whose execution never began gets it after a minute, once", func(t *testing.T) {
 		w := newWorld(t, memstore.Options{})
@@ -253,6 +273,27 @@ func TestSweep(t *testing.T) {
 		}
 		if s := w.sagas.start(t, id+"-r1"); s.Resume == nil || s.Resume.State != "ConfirmOrder" {
 			t.Fatalf("got %+v", s)
+		}
+	})
+	t.Run("where a feed starts executions it starts what is missing itself", func(t *testing.T) {
+		w := newWorld(t, memstore.Options{})
+		w.sagas.fed = true
+		id := w.place()
+		var started []Start
+		var fails error
+		w.startNow = func(_ context.Context, s Start) error {
+			started = append(started, s)
+			return fails
+		}
+		w.pass(sweepAge)
+		if r := w.sweep(); r != (SweepReport{Open: 1, Started: 1}) || len(started) != 1 || started[0].Execution != id || started[0].TotalCents != 129_900 {
+			t.Fatalf("got %+v, started %+v", r, started)
+		}
+		fails = fault.New(fault.Throttled, "later")
+		r, err := w.Sweep(t.Context())
+		wantKind(t, err, fault.Throttled)
+		if r != (SweepReport{Open: 1, Failed: 1}) {
+			t.Fatalf("got %+v", r)
 		}
 	})
 	t.Run("a failed execution without a review gets one, also after the terminal event", func(t *testing.T) {

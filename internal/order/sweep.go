@@ -105,30 +105,47 @@ func (s *Service) sweepOne(ctx context.Context, id string, report *SweepReport) 
 	return nil
 }
 
+// StartOf is what the order's execution starts with after that many redrives: for the reader of a change feed, which sees ORDER_CREATED (none) or
+// SAGA_REDRIVEN (its n). fault.NotFound: there is no such order, or not the execution that it goes on from.
+func (s *Service) StartOf(ctx context.Context, id string, redrives int64) (Start, error) {
+	if !validID(id) {
+		return Start{}, notFound()
+	}
+	start, err := s.startOf(ctx, id, redrives)
+	if err != nil || redrives == 0 {
+		return start, err
+	}
+	failure, err := s.saga.Failure(ctx, ExecutionName(id, redrives-1))
+	if err != nil {
+		return Start{}, err
+	}
+	start.Resume = &failure
+	return start, nil
+}
+
 // startMissing starts the order's current execution, which was found not to exist.
 func (s *Service) startMissing(ctx context.Context, id string, seen State, report *SweepReport) error {
-	start, err := s.startOf(ctx, id, seen.Redrives)
+	start, err := s.StartOf(ctx, id, seen.Redrives)
 	if err != nil {
 		return err
 	}
-	if seen.Redrives > 0 {
-		failure, err := s.saga.Failure(ctx, ExecutionName(id, seen.Redrives-1))
-		if err != nil {
-			return err
-		}
-		start.Resume = &failure
-	}
+	needed := false
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		needed = false
 		st, err := s.read(tx, id)
 		if err != nil || st.NeedsReview || st.Redrives != seen.Redrives {
 			return err
 		}
+		needed = true
 		return s.saga.Stage(tx, start)
 	})
 	if store.RefusalOf(err) != nil {
 		return nil //nolint:nilerr // somebody else has just started it
 	}
-	if err != nil {
+	if err == nil && needed && s.startNow != nil {
+		err = s.startNow(ctx, start)
+	}
+	if err != nil || !needed {
 		return err
 	}
 	report.Started++

@@ -16,8 +16,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 )
@@ -30,6 +32,9 @@ const keyBytes = sha256.Size
 type Keys struct {
 	signing string
 	byID    map[string]*signer
+
+	follow func(fresh bool) (*Keys, error) // of FollowKeys; all else is empty but what was followed last
+	last   atomic.Pointer[Keys]
 }
 
 // NewKeys returns Keys that sign with byID[signing] and verify with all of byID.
@@ -45,6 +50,39 @@ func NewKeys(signing string, byID map[string][]byte) (*Keys, error) {
 		k.byID[id] = &signer{key: bytes.Clone(key)}
 	}
 	return k, nil
+}
+
+// FollowKeys returns Keys that are, at each use, what current gives: for keys that are rotated while this runs. current is called at every use
+// and has to be quick; fresh asks it to look again, because a signature names a key that it has not given, as one does that another process made
+// just after a rotation. Once it has given keys, the last ones sign while it fails; verifying then fails with its error.
+func FollowKeys(current func(fresh bool) (*Keys, error)) (*Keys, error) {
+	k := &Keys{follow: current}
+	if _, err := k.now(false); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// now is the keys that count now.
+func (k *Keys) now(fresh bool) (*Keys, error) {
+	if k.follow == nil {
+		return k, nil
+	}
+	now, err := k.follow(fresh)
+	if err != nil {
+		return nil, fmt.Errorf("saga: signing keys: %w", err)
+	}
+	k.last.Store(now)
+	return now, nil
+}
+
+// latest is now, or what it was last.
+func (k *Keys) latest() *Keys {
+	now, err := k.now(false)
+	if err != nil {
+		return k.last.Load()
+	}
+	return now
 }
 
 // keyFile is the form of the file in a data directory.
@@ -63,27 +101,92 @@ func OpenKeys(path string) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("saga: signing keys: %w", err)
 	}
-	var f keyFile
-	if err := json.Unmarshal(text, &f); err != nil {
-		return nil, fmt.Errorf("saga: signing keys in %s: %w", path, err)
+	keys, err := ParseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w, in %s", err, path)
 	}
-	byID := make(map[string][]byte, len(f.Keys))
-	for id, digits := range f.Keys {
-		key, err := hex.DecodeString(digits)
+	return keys, nil
+}
+
+// ParseKeys reads texts of the form of the key file, {"signing": id, "keys": {id: hexadecimal}}. The first one says which key signs; the
+// keys of the others, such as the text before a rotation, verify too. An id that stands for two keys is refused: what one of them signed would be
+// worth nothing from then on. No error quotes a key.
+func ParseKeys(text []byte, others ...[]byte) (*Keys, error) {
+	first, err := parseKeyFile(text)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string][]byte, len(first.Keys))
+	for _, other := range append([][]byte{text}, others...) {
+		f, err := parseKeyFile(other)
 		if err != nil {
-			return nil, fmt.Errorf("saga: signing key %q in %s is not hexadecimal", id, path)
+			return nil, err
 		}
-		byID[id] = key
+		for id, digits := range f.Keys {
+			key, err := hex.DecodeString(digits)
+			if err != nil {
+				return nil, fmt.Errorf("saga: signing key %q is not hexadecimal", id)
+			}
+			if had, twice := byID[id]; twice && !bytes.Equal(had, key) {
+				return nil, fmt.Errorf("saga: the id %q stands for two signing keys", id)
+			}
+			byID[id] = key
+		}
 	}
-	return NewKeys(f.Signing, byID)
+	return NewKeys(first.Signing, byID)
+}
+
+func parseKeyFile(text []byte) (f keyFile, err error) {
+	if json.Unmarshal(text, &f) != nil { // whose error may quote
+		return keyFile{}, errors.New("saga: signing keys that are not JSON of the right shape")
+	}
+	return f, nil
+}
+
+// maxKeys are kept by a rotation: with one a month, an execution that is over a year old.
+const maxKeys = 16
+
+// RotateKeys returns the text with a new key, which signs. The ids of such keys are k1, k2 and so on; beyond 16 of them the one with the lowest
+// number goes.
+func RotateKeys(text []byte) ([]byte, error) {
+	if _, err := ParseKeys(text); err != nil {
+		return nil, err
+	}
+	f, err := parseKeyFile(text)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []int
+	for id := range f.Keys {
+		if n, err := strconv.Atoi(strings.TrimPrefix(id, "k")); err == nil && id == keyID(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	next := 1
+	if len(numbers) > 0 {
+		next = numbers[len(numbers)-1] + 1
+	}
+	for len(numbers) >= maxKeys {
+		delete(f.Keys, keyID(numbers[0]))
+		numbers = numbers[1:]
+	}
+	f.Signing = keyID(next)
+	f.Keys[f.Signing] = newKey()
+	return json.MarshalIndent(f, "", "  ")
+}
+
+func keyID(n int) string { return "k" + strconv.Itoa(n) }
+
+// newKey draws a key, in hexadecimal; crypto/rand never fails.
+func newKey() string {
+	key := make([]byte, keyBytes)
+	_, _ = rand.Read(key)
+	return hex.EncodeToString(key)
 }
 
 func createKeyFile(path string) ([]byte, error) {
-	key := make([]byte, keyBytes)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
-	text, err := json.MarshalIndent(keyFile{Signing: "k1", Keys: map[string]string{"k1": hex.EncodeToString(key)}}, "", "  ")
+	text, err := json.MarshalIndent(keyFile{Signing: "k1", Keys: map[string]string{"k1": newKey()}}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -113,15 +216,24 @@ func writeSynced(path string, text []byte) error {
 
 // Sign returns the input with its MAC.
 func (k *Keys) Sign(in Input) Input {
+	k = k.latest()
 	sum := k.byID[k.signing].sum(in)
 	in.MAC = k.signing + ":" + hex.EncodeToString(sum[:])
 	return in
 }
 
-// Verify refuses an input that no key of ours has signed as it stands: fault.BadSignature.
+// Verify refuses an input that no key of ours has signed as it stands: fault.BadSignature. Keys that are followed and cannot be had are another
+// error: then nothing is known of the signature.
 func (k *Keys) Verify(in Input) error {
 	id, digits, _ := strings.Cut(in.MAC, ":")
-	if s := k.byID[id]; s == nil || !s.made(digits, in) {
+	now, err := k.now(false)
+	if err == nil && now.byID[id] == nil && k.follow != nil {
+		now, err = k.now(true)
+	}
+	if err != nil {
+		return err
+	}
+	if s := now.byID[id]; s == nil || !s.made(digits, in) {
 		return fault.New(fault.BadSignature, "the input of order %s is not what was signed", in.OrderID)
 	}
 	return nil
@@ -130,6 +242,7 @@ func (k *Keys) Verify(in Input) error {
 // Derive returns keys of 32 bytes for another purpose, which the label names: one from each key, that of the signing key first. They
 // say nothing about the keys that they come from (HKDF, RFC 5869).
 func (k *Keys) Derive(label string) ([][]byte, error) {
+	k = k.latest()
 	derived := make([][]byte, 0, len(k.byID))
 	for _, id := range append([]string{k.signing}, slices.Sorted(maps.Keys(k.byID))...) {
 		if id == k.signing && len(derived) > 0 {

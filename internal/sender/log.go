@@ -1,8 +1,9 @@
 // Package sender holds the ways in which a notification leaves the house: log, which writes a line and is what
-// development and customers without an address get, and smtp, which hands the e-mail to a relay.
+// development and customers without an address get, and smtp, which hands the e-mail to a relay. snssender, which sends an SMS, is a package
+// beside it.
 //
-// Both promise the same: nil means taken over, an error says so without naming the recipient, and fault.Transient
-// means that another try may succeed. A repeated send carries the same Message-ID.
+// All promise the same: nil means taken over, an error says so without naming the recipient, and fault.Transient
+// means that another try may succeed. A repeated send carries the same Message-ID, where what carries it has room for one.
 package sender
 
 import (
