@@ -115,6 +115,8 @@ func (d *Database) newTable(c Config, t table) awsdynamodb.Table {
 // digits>"}. Every member but signing is a key; a second one is added by hand and named in signing, and the first goes on verifying.
 const sagaKeysID = "k1"
 
+const notHexadecimal = "ghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
 // newSagaKeys draws the saga's first signing key. It never leaves Secrets Manager but for the functions that ask for it by name.
 func (d *Database) newSagaKeys(c Config) {
 	awssecretsmanager.NewSecret(d.stack, str("SagaKeys"), &awssecretsmanager.SecretProps{
@@ -126,9 +128,9 @@ func (d *Database) newSagaKeys(c Config) {
 		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
 			SecretStringTemplate: str(`{"signing":"` + sagaKeysID + `"}`),
 			GenerateStringKey:    str(sagaKeysID),
-			// 256 bits: what is left of the alphabet are the hexadecimal digits.
+			// 256 bits: what is left of all characters are the hexadecimal digits. They are said twice, since MiniStack knows the list alone.
 			PasswordLength:          num(64),
-			ExcludeCharacters:       str("ghijklmnopqrstuvwxyz"),
+			ExcludeCharacters:       str(notHexadecimal),
 			ExcludeUppercase:        yes,
 			ExcludePunctuation:      yes,
 			IncludeSpace:            no,

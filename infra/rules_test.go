@@ -268,7 +268,14 @@ var databaseRules = []rule{
 		name: "the first signing key is drawn by Secrets Manager: 64 hexadecimal digits, under our key",
 		check: each(secretType, func(r resource) error {
 			g := func(name string) any { return at(r.props, "GenerateSecretString", name) }
-			return errors.Join(is(g("PasswordLength"), 64), is(g("ExcludeCharacters"), "ghijklmnopqrstuvwxyz"), is(g("ExcludeUppercase"), true),
+			excluded, _ := g("ExcludeCharacters").(string)
+			left := ""
+			for ch := '!'; ch <= '~'; ch++ {
+				if !strings.ContainsRune(excluded, ch) {
+					left += string(ch)
+				}
+			}
+			return errors.Join(is(g("PasswordLength"), 64), is(left, "0123456789abcdef"), is(g("ExcludeUppercase"), true),
 				is(g("ExcludePunctuation"), true), is(g("IncludeSpace"), false), is(g("RequireEachIncludedType"), false),
 				is(g("SecretStringTemplate"), `{"signing":"k1"}`), is(g("GenerateStringKey"), "k1"), is(r.props["Name"], "cloudflow-saga-keys"),
 				some(r.props["KmsKeyId"]))

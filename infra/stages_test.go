@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -196,5 +199,26 @@ func TestADeploymentIsOfItsDocument(t *testing.T) {
 	}
 	if deployment(dev) != deployment(local) {
 		t.Error("one document has two deployments: each synthesis would deploy anew")
+	}
+}
+
+// The assertions are over a synthesis in this process. This is the one that `make deploy` makes.
+func TestTheCommandLineSynthesizes(t *testing.T) {
+	if _, err := exec.LookPath("npm"); err != nil || testing.Short() {
+		t.Skip("it takes npm, and ten seconds")
+	}
+	asset, out := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(asset, "bootstrap"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.CommandContext(t.Context(), "./cdk", "synth", "--quiet", "--output", out, "-c", "stage=dev", "-c", "auth=none", "-c", "asset="+asset).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	if _, err := os.Stat(filepath.Join(out, "CloudFlowSagaStack.template.json")); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(string(said), "asks nobody who they are") {
+		t.Errorf("no warning of a stage that asks nobody who they are:\n%s", said)
 	}
 }
