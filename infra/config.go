@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,9 +15,9 @@ type Config struct {
 	Stage           string   // prod is the one whose names have no stage in them
 	Account, Region string   // empty: decided when it is deployed
 	Auth            string   // jwt or none
-	JWTIssuer       string   // the `iss` that tokens must have
-	JWTAudience     string   // the `aud` that they must have
-	JWTKeys         string   // where the issuer's public keys are, an https address; empty: the issuer's own document says
+	JWTIssuer       string   // the `iss` that tokens must have, exactly
+	JWTAudience     string   // what their `aud` must be or hold
+	JWTKeys         string   // the https address of the issuer's public keys. The three are given together, or none: then no token is good
 	Origins         []string // the origins whose pages may call the interface; empty: no page may
 	Clients         []string // who gets an API key: a name for each
 	Simulator       bool     // payments are simulated, with a ledger of the simulator's own
@@ -86,8 +87,10 @@ func (c Config) check(simulated string) error {
 		return refuse("auth", c.Auth, "jwt or none")
 	case c.Auth == "none" && c.Stage == production:
 		return refuse("auth", c.Auth, "jwt in the stage prod: without it everybody on the internet is an operator")
-	case c.JWTIssuer != "" && !urlPattern.MatchString(c.JWTIssuer):
-		return refuse("jwt_issuer", c.JWTIssuer, "an https address")
+	case (c.JWTIssuer == "") != (c.JWTKeys == "") || (c.JWTIssuer == "") != (c.JWTAudience == ""):
+		return errors.New("-c jwt_issuer, -c jwt_audience and -c jwt_keys are given together: without one of them anybody's token would do")
+	case c.JWTIssuer != "" && c.Auth == "none":
+		return refuse("jwt_issuer", c.JWTIssuer, "left out with -c auth=none")
 	case c.JWTKeys != "" && !urlPattern.MatchString(c.JWTKeys):
 		return refuse("jwt_keys", c.JWTKeys, "an https address")
 	case simulated != "" && simulated != "0" && simulated != "1":
@@ -119,7 +122,7 @@ func (c Config) warnings() []warning {
 	var out []warning
 	if c.Auth == "jwt" && c.JWTIssuer == "" {
 		out = append(out, warning{"no-issuer",
-			"No JWT issuer is set, so every call but /health is refused. Give -c jwt_issuer=https://... -c jwt_audience=..., or -c auth=none in a stage for trying out."})
+			"No JWT issuer is set, so every call but /health is refused. Give -c jwt_issuer=..., -c jwt_audience=... and -c jwt_keys=https://..., or -c auth=none in a stage for trying out."})
 	}
 	if c.Auth == "none" {
 		out = append(out, warning{"no-authentication",

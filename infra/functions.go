@@ -54,6 +54,7 @@ type use struct {
 type permission struct {
 	actions   []string
 	resources []string
+	except    []string    // instead of resources: all but these
 	key       awskms.IKey // under which it is encrypted, if any
 	service   string      // through which alone the key may be used, such as sqs
 	encrypts  bool
@@ -129,9 +130,13 @@ func (f functions) role(fn function) awsiam.Role {
 		actions:   []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
 		resources: []string{"*"}, // X-Ray knows no resources
 	}) {
-		role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-			Actions: strs(p.actions...), Resources: strs(p.resources...),
-		}))
+		props := &awsiam.PolicyStatementProps{Actions: strs(p.actions...)}
+		if p.except != nil {
+			props.NotResources = strs(p.except...)
+		} else {
+			props.Resources = strs(p.resources...)
+		}
+		role.AddToPolicy(awsiam.NewPolicyStatement(props))
 		if p.key != nil {
 			keys.need(p.key, p.service, p.encrypts)
 		}

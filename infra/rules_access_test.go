@@ -39,8 +39,7 @@ var otherAccess = map[string]map[string]string{
 		"execution:cloudflow-saga:*":        "states:DescribeExecution states:GetExecutionHistory",
 		"stateMachine:cloudflow-saga":       "states:ListExecutions",
 		"cloudflow-notifications":           "sqs:SendMessage",
-		"cloudflow-notifications-dlq": "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ListMessageMoveTasks " +
-			"sqs:ReceiveMessage sqs:StartMessageMoveTask",
+		"cloudflow-notifications-dlq":       "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage",
 	},
 	"inventory-handler": {"secret:cloudflow-saga-keys-??????": "secretsmanager:GetSecretValue"},
 	"payment-handler":   {"secret:cloudflow-saga-keys-??????": "secretsmanager:GetSecretValue"},
@@ -280,6 +279,30 @@ var accessRules = []rule{
 					"PolicyDocument": map[string]any{"Statement": []any{map[string]any{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}},
 				}}
 			}},
+	},
+	{
+		name: "nothing is allowed by what it is not, but an SMS to any number, which no topic's ARN is",
+		check: func(d template) error {
+			var got []string
+			for _, p := range d.resources(policyType) {
+				for _, s := range many(at(p.props, "PolicyDocument", "Statement")) {
+					if except := texts(at(s, "NotResource")); except != nil || at(s, "NotAction") != nil {
+						got = append(got, fmt.Sprintf("%s %v %v", strings.Split(p.id, "Role")[0], texts(at(s, "Action")), except))
+					}
+				}
+			}
+			return is(got, []any{"NotificationHandler [sns:Publish] [arn:aws:sns:*:*:*]"})
+		},
+		breaks: []func(t template){
+			addStatement("dlq", map[string]any{"Action": "sns:Publish", "NotResource": "arn:aws:sns:*:*:x"}),
+			func(t template) {
+				for _, s := range many(at(t.rolesPolicy("notification-handler").props, "PolicyDocument", "Statement")) {
+					if at(s, "NotResource") != nil {
+						put(s, "arn:aws:sqs:*:*:*", "NotResource")
+					}
+				}
+			},
+		},
 	},
 	{
 		name: "a function sends traces, and writes to its own log group alone",

@@ -20,6 +20,7 @@ type rule struct {
 }
 
 func TestTheDeploymentKeepsItsRules(t *testing.T) {
+	synthesized(t)
 	d := prod.deployed()
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) {
@@ -32,6 +33,7 @@ func TestTheDeploymentKeepsItsRules(t *testing.T) {
 
 // A rule that nothing breaks holds nothing.
 func TestEachRuleFailsAloneWhenItIsBroken(t *testing.T) {
+	synthesized(t)
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) {
 			if len(r.breaks) == 0 {

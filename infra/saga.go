@@ -96,10 +96,7 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 					key: m.key, service: "sqs", encrypts: true,
 				},
 				{ // an operator looks at the dead letters, and sends them again
-					actions: []string{
-						"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes",
-						"sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks",
-					},
+					actions:   []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"},
 					resources: []string{*m.deadLetters.QueueArn()}, key: m.key, service: "sqs",
 				},
 			},
@@ -144,6 +141,9 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 				{
 					actions: []string{"sns:Publish"}, resources: []string{*m.topic.TopicArn()},
 					key: m.key, service: "sns", encrypts: true,
+				},
+				{ // an SMS: a telephone number is no resource, but everything else that can be published to is a topic and has an ARN
+					actions: []string{"sns:Publish"}, except: []string{"arn:" + *s.stack.Partition() + ":sns:*:*:*"},
 				},
 			},
 		},

@@ -16,6 +16,7 @@ import (
 var sagaFile string
 
 func TestTwoStagesLiveInOneAccount(t *testing.T) {
+	synthesized(t)
 	physical := func(d template) map[string]string {
 		out := map[string]string{}
 		for _, r := range d.deployed().resources() {
@@ -51,6 +52,7 @@ func TestTwoStagesLiveInOneAccount(t *testing.T) {
 }
 
 func TestTheStageDevWithoutAuthentication(t *testing.T) {
+	synthesized(t)
 	d := dev.deployed()
 	t.Run("the specification's curl works: an order is placed without a token and without a key", func(t *testing.T) {
 		o := at(d.the(apiType, "cloudflow-dev-api").props, "Body", "paths", "/orders", "post")
@@ -91,6 +93,7 @@ func TestTheStageDevWithoutAuthentication(t *testing.T) {
 }
 
 func TestTheSimulatorsLedgerIsThereWithTheSimulatorOnly(t *testing.T) {
+	synthesized(t)
 	d := dev.deployed()
 	table, ok := d.find(tableType, "cloudflow-dev-provider")
 	if !ok {
@@ -119,6 +122,7 @@ func TestTheSimulatorsLedgerIsThereWithTheSimulatorOnly(t *testing.T) {
 }
 
 func TestAnEmulatorGetsAllButWhatItRefuses(t *testing.T) {
+	synthesized(t)
 	count := func(d template) map[string]int {
 		out := map[string]int{}
 		for _, r := range d.resources() {
@@ -141,7 +145,7 @@ func TestAnEmulatorGetsAllButWhatItRefuses(t *testing.T) {
 
 func TestTheContextIsChecked(t *testing.T) {
 	for _, bad := range []string{
-		"stage=Prod", "stage=x", "stage=my-stage", "auth=basic", "jwt_issuer=http://id.example", "cors=*", "cors=https://shop.example/", `cors=https://a"b`,
+		"stage=Prod", "stage=x", "stage=my-stage", "auth=basic", "cors=*", "cors=https://shop.example/", `cors=https://a"b`,
 		"simulator=yes", "architecture=riscv", "currency=usd", "clients=Web",
 	} {
 		key, value, _ := strings.Cut(bad, "=")
@@ -153,6 +157,34 @@ func TestTheContextIsChecked(t *testing.T) {
 		}); err == nil || !strings.Contains(err.Error(), "-c "+bad) {
 			t.Errorf("-c %s: %v", bad, err)
 		}
+	}
+}
+
+func TestATokenIsVerifiedInEveryRespectOrNotAtAll(t *testing.T) {
+	good := map[string]string{"jwt_issuer": "https://id.example", "jwt_audience": "cloudflow", "jwt_keys": "https://id.example/keys"}
+	of := func(m map[string]string) error {
+		_, err := configOf(func(key string) string { return m[key] })
+		return err
+	}
+	if err := of(good); err != nil {
+		t.Error(err)
+	}
+	for key := range good {
+		m := maps.Clone(good)
+		delete(m, key)
+		if err := of(m); err == nil {
+			t.Errorf("without %s: no error", key)
+		}
+	}
+	plain := maps.Clone(good)
+	plain["jwt_keys"] = "http://id.example/keys"
+	if err := of(plain); err == nil {
+		t.Error("keys over a wire in the clear: no error")
+	}
+	unused := maps.Clone(good)
+	unused["stage"], unused["auth"] = "dev", "none"
+	if err := of(unused); err == nil {
+		t.Error("an issuer that nobody asks: no error")
 	}
 }
 
@@ -191,6 +223,7 @@ func TestAPathOfTheContractIsOnAWSOrSomebodySaidWhyNot(t *testing.T) {
 }
 
 func TestADeploymentIsOfItsDocument(t *testing.T) {
+	synthesized(t)
 	deployment := func(d template) string {
 		return fmt.Sprint(d.resources("AWS::ApiGateway::Deployment")[0].id)
 	}
@@ -204,6 +237,7 @@ func TestADeploymentIsOfItsDocument(t *testing.T) {
 
 // The assertions are over a synthesis in this process. This is the one that `make deploy` makes.
 func TestTheCommandLineSynthesizes(t *testing.T) {
+	synthesized(t)
 	if _, err := exec.LookPath("npm"); err != nil || testing.Short() {
 		t.Skip("it takes npm, and ten seconds")
 	}
