@@ -4,6 +4,13 @@ ADDR ?= 127.0.0.1:8080
 DATA ?= ./data
 GO   ?= go
 
+# Where `make deploy` deploys to, and how: STAGE=dev AUTH=none is for trying out. More for the CDK in CDK_FLAGS, see docs/aws-deploy.md.
+STAGE     ?= prod
+AUTH      ?=
+CDK_FLAGS ?=
+CONTEXT    = -c stage=$(STAGE) $(if $(AUTH),-c auth=$(AUTH)) $(CDK_FLAGS)
+LAMBDA_ARCH ?= arm64
+
 LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 
 # The binary is built without cgo: it needs no C compiler, it is static, and Pebble is faster so.
@@ -12,7 +19,8 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-long bench loadtest check monitoring fmt vet lint generate generated tidy clean
+.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-infra test-long bench loadtest \
+	lambda synth cdk-bootstrap deploy destroy check monitoring fmt vet lint generate generated tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,11 +53,14 @@ build: ## build bin/cloudflow
 test-unit: ## the tests that need no server and no disk: seconds
 	$(GO) test -short ./...
 
-test: check monitoring test-api ## everything that CI runs: formatting, vet, lint, generated files, alert rules, API, race tests, README commands
+test: check monitoring test-api test-infra ## everything that CI runs: formatting, vet, lint, generated files, alert rules, API, stacks, race tests, README commands
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 test-api: ## hold a private instance against its OpenAPI document (half a minute; needs Python 3, else it skips)
 	./tools/test-api
+
+test-infra: ## hold what is deployed to AWS against its rules (half a minute; 5 more the first time; needs Node.js, else it skips)
+	cd infra && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -count=1 ./... # go does not see that files outside of the module have changed
 
 test-long: ## the full counts (a quarter of an hour); writes docs/results/test-long.json and test-api.json
 	./tools/test-long
@@ -64,6 +75,22 @@ bench: ## the benchmarks behind the README's figures; writes docs/results/bench.
 loadtest: ## the load tests behind docs/performance.md; writes docs/results/loadtest.txt and loadtest.html
 	./tools/loadtest
 
+lambda: ## build dist/lambda/bootstrap, the binary of all functions on AWS
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(LAMBDA_ARCH) $(GO) build -trimpath -tags lambda.norpc -ldflags '-s -w' -o dist/lambda/bootstrap ./cmd/lambda
+
+synth: lambda ## write the CloudFormation templates to infra/cdk.out (STAGE=, AUTH=none, CDK_FLAGS= to change)
+	infra/cdk synth --quiet $(CONTEXT)
+
+cdk-bootstrap: lambda ## prepare the account and region for the CDK, once
+	infra/cdk bootstrap $(CONTEXT)
+
+deploy: lambda ## deploy the five stacks to AWS (STAGE=dev AUTH=none to try it out)
+	infra/deploy $(CONTEXT)
+
+destroy: lambda ## take a stage's stacks down; its tables, their keys and the signing keys stay
+	infra/cdk destroy --all $(CONTEXT)
+	@echo 'What stays, and how to adopt it again or delete it: docs/aws-deploy.md'
+
 check: fmt vet lint generated tidy
 
 fmt:
@@ -74,6 +101,7 @@ vet:
 
 lint:
 	$(LINT) run ./...
+	cd infra && CGO_ENABLED=0 $(GO) tool -modfile=../tools/lint/go.mod golangci-lint run ./...
 
 generate: ## generate code again from api/openapi.yaml
 	$(GO) generate ./...
@@ -83,6 +111,7 @@ generated: # generated code is what its source says
 
 tidy:
 	@$(GO) mod tidy -diff >/dev/null || { echo "go.mod is not tidy: run 'go mod tidy'"; exit 1; }
+	@cd infra && $(GO) mod tidy -diff >/dev/null || { echo "infra/go.mod is not tidy: run 'go mod tidy' there"; exit 1; }
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist infra/cdk.out
