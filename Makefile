@@ -20,7 +20,7 @@ CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
 .PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-infra test-long bench loadtest \
-	lambda synth cdk-bootstrap deploy destroy check monitoring fmt vet lint generate generated tidy clean
+	lambda synth cdk-bootstrap deploy aws-demo destroy check monitoring fmt vet lint generate generated tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ cdk-bootstrap: lambda ## prepare the account and region for the CDK, once
 
 deploy: lambda ## deploy the five stacks to AWS (STAGE=dev AUTH=none to try it out)
 	infra/deploy $(CONTEXT)
+
+aws-demo: ## place two sample orders with what was deployed from here last
+	infra/demo
 
 destroy: lambda ## take a stage's stacks down; its tables, their keys and the signing keys stay
 	infra/cdk destroy --all $(CONTEXT)

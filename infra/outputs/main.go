@@ -15,8 +15,10 @@ import (
 
 func main() {
 	took := flag.Duration("took", 0, "how long the deployment took")
+	keep := flag.String("keep", "", "a file to write all outputs to, for --get")
+	get := flag.String("get", "", "print this output and nothing else")
 	flag.Parse()
-	if err := run(os.Stdout, *took, flag.Args()); err != nil {
+	if err := run(os.Stdout, *took, *keep, *get, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "cloudflow: outputs:", err)
 		os.Exit(1)
 	}
@@ -25,7 +27,7 @@ func main() {
 // outputs are each stack's, by its name: cloudflow-dev-database.
 type outputs map[string]map[string]string
 
-func run(w io.Writer, took time.Duration, files []string) error {
+func run(w io.Writer, took time.Duration, keep, get string, files []string) error {
 	all := outputs{}
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -38,8 +40,34 @@ func run(w io.Writer, took time.Duration, files []string) error {
 		}
 		maps.Copy(all, some)
 	}
+	if get != "" {
+		value, err := all.named(get)
+		if err == nil {
+			_, err = fmt.Fprintln(w, value)
+		}
+		return err
+	}
+	if keep != "" {
+		text, err := json.MarshalIndent(all, "", "  ")
+		if err == nil {
+			err = os.WriteFile(keep, text, 0o600) // the API key's id is among them
+		}
+		if err != nil {
+			return err
+		}
+	}
 	_, err := io.WriteString(w, page(all, took))
 	return err
+}
+
+// named is the output of that name, whichever stack has it.
+func (all outputs) named(name string) (string, error) {
+	for _, stack := range all {
+		if value, ok := stack[name]; ok {
+			return value, nil
+		}
+	}
+	return "", fmt.Errorf("there is no output %s", name)
 }
 
 // stacks are what there is to show, in the order in which it is deployed: first what everybody asks for.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,13 +85,35 @@ func TestTheFilesAreOnePage(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	if err := run(&b, 0, files); err != nil {
+	if err := run(&b, 0, "", "", files); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.String(); !strings.Contains(got, "CloudFlowDatabaseStack (cloudflow-database)") || !strings.Contains(got, "2 stacks, 0 errors") {
 		t.Error(got)
 	}
-	if err := run(&b, 0, []string{filepath.Join(dir, "absent")}); err == nil {
+	if err := run(&b, 0, "", "", []string{filepath.Join(dir, "absent")}); err == nil {
 		t.Error("a file that is not there: no error")
+	}
+}
+
+func TestOutputsAreKeptAndAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	first, second, kept := filepath.Join(dir, "0.json"), filepath.Join(dir, "1.json"), filepath.Join(dir, "kept.json")
+	for path, text := range map[string]string{first: `{"cloudflow-database":{"OrdersTableArn":"arn:orders"}}`, second: `{"cloudflow-api":{"ApiUrl":"https://x.example/prod"}}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(io.Discard, 0, kept, "", []string{first, second}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"ApiUrl": "https://x.example/prod\n", "OrdersTableArn": "arn:orders\n"} {
+		var b strings.Builder
+		if err := run(&b, 0, "", name, []string{kept}); err != nil || b.String() != want {
+			t.Errorf("%s: %q, %v", name, b.String(), err)
+		}
+	}
+	if err := run(io.Discard, 0, "", "Nothing", []string{kept}); err == nil || !strings.Contains(err.Error(), "Nothing") {
+		t.Errorf("an output that there is not: %v", err)
 	}
 }
