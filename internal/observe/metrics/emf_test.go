@@ -413,6 +413,10 @@ func TestEMFTellsGaugesWhenTheyChangeAndEveryMinute(t *testing.T) {
 	w.now = w.now.Add(time.Minute)
 	all["DLQMessageCount"] = "1"
 	w.wants("a minute later", all)
+	w.now = w.now.Add(59 * time.Second) // the clock that calls a function each minute is not that exact
+	w.wants("a little less than a minute later", all)
+	w.now = w.now.Add(20 * time.Second)
+	w.wants("within the minute", map[string]string{})
 	dead, review = math.NaN(), math.Inf(1)
 	w.wants("no numbers", map[string]string{})
 }
