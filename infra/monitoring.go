@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,15 +13,9 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsxray"
 )
 
-// The metrics that the handlers write into their logs (CloudWatch's embedded metric format), all with the dimension Stage:
-//
-//	OrdersCreated               Count    1 for each order that was stored
-//	SAGASuccessRate             Percent  at an order's terminal event: 100 if it is CONFIRMED, else 0; the average is the rate
-//	SAGACompensationRate        Percent  at an order's terminal event: 100 if it is COMPENSATED or CANCELLED, else 0
-//	CircuitBreakerStateChange   Count    1 for each change, with the dimension State beside Stage: CLOSED, OPEN or HALF_OPEN, what it became
-//	DLQMessageCount             Count    how many messages are in the notification queue's dead letters, once a minute
-//
-// A share is so a plain average, and its alarm needs no arithmetic over two metrics. LambdaDuration is Lambda's own Duration.
+// The handlers write CloudFlow's metrics into their logs, in CloudWatch's embedded metric format. docs/metrics.md has the table of them, with the
+// dimensions of each: what is asked for here is in it, and a test says so. A share is 1 or 0 for each thing that was counted, so its average is the
+// rate, and its alarm needs no arithmetic over two metrics. LambdaDuration is Lambda's own Duration.
 const namespace = "CloudFlow"
 
 // A metric is one of CloudWatch's, as an alarm and a graph know it.
@@ -58,16 +53,16 @@ const (
 func (c Config) alarms() []alarm {
 	all := []alarm{
 		{
-			"saga-success-rate", "Of the orders that ended within 5 minutes, fewer than 95 % were confirmed.",
-			c.own("SAGASuccessRate", "Average").over(300), below, 95, 1,
+			"saga-success-rate", "Of the saga's executions that ended within 5 minutes, fewer than 95 % succeeded.",
+			c.own("SAGASuccessRate", "Average").over(300), below, .95, 1,
 		},
 		{
 			"saga-compensation-rate", "Of the orders that ended within 5 minutes, more than 10 % had to be put back.",
-			c.own("SAGACompensationRate", "Average").over(300), above, 10, 1,
+			c.own("SAGACompensationRate", "Average").over(300), above, .1, 1,
 		},
 		{
 			"circuit-breaker-open", "A circuit breaker opened: the payment provider fails, and orders are refused until it recovers.",
-			c.own("CircuitBreakerStateChange", "Sum", "State", "OPEN"), above, 0, 1,
+			c.own("CircuitBreakerStateChange", "Sum", "state", "OPEN"), above, 0, 1,
 		},
 		{
 			"dlq-messages", "Customers were not told how their orders ended. Look at GET /admin/dlq.",
@@ -191,6 +186,11 @@ func (c Config) dashboard(region string) map[string]any {
 		options["stat"], options["period"] = m.statistic, m.period
 		return append(out, options)
 	}
+	percent := func(label string, more map[string]any) []any { // of the row whose id is rate
+		options := map[string]any{"expression": "100*rate", "label": label, "id": "percent", "period": 60}
+		maps.Copy(options, more)
+		return []any{options}
+	}
 	at := func(value float64, label string) map[string]any {
 		return map[string]any{"horizontal": []any{map[string]any{"value": value, "label": label, "color": "#d13212"}}}
 	}
@@ -214,7 +214,7 @@ func (c Config) dashboard(region string) map[string]any {
 	}
 	var breakers [][]any
 	for _, state := range []struct{ name, color string }{{"CLOSED", "#1d8102"}, {"OPEN", "#d13212"}, {"HALF_OPEN", "#ff9900"}} {
-		breakers = append(breakers, row(c.own("CircuitBreakerStateChange", "Sum", "State", state.name), map[string]any{"label": "became " + state.name, "color": state.color}))
+		breakers = append(breakers, row(c.own("CircuitBreakerStateChange", "Sum", "state", state.name), map[string]any{"label": "became " + state.name, "color": state.color}))
 	}
 	return map[string]any{
 		"start": "-PT15M", "periodOverride": "inherit",
@@ -225,15 +225,15 @@ func (c Config) dashboard(region string) map[string]any {
 			graph(0, 0, "Orders Created / min", map[string]any{"yAxis": axis()},
 				row(c.own("OrdersCreated", "Sum"), map[string]any{"label": "orders"})),
 			graph(1, 0, "SAGA Success Rate (%)", map[string]any{"yAxis": axis("max", 100), "annotations": at(95, "alarm at 95%")},
-				row(c.own("SAGASuccessRate", "Average"), map[string]any{"label": "confirmed"})),
+				percent("succeeded", nil), row(c.own("SAGASuccessRate", "Average"), map[string]any{"id": "rate", "visible": false})),
 			graph(0, 1, "P99 Lambda Duration (ms)", map[string]any{"yAxis": axis(), "annotations": at(3000, "alarm at 3000 ms")}, durations...),
 			graph(1, 1, "SAGA Compensations / min", map[string]any{
 				"yAxis":       map[string]any{"left": map[string]any{"min": 0, "showUnits": false}, "right": map[string]any{"min": 0, "max": 100, "showUnits": false, "label": "%"}},
 				"annotations": map[string]any{"horizontal": []any{map[string]any{"value": 10, "label": "alarm at 10%", "color": "#d13212", "yAxis": "right"}}},
 			},
-				[]any{map[string]any{"expression": "sum/100", "label": "put back", "id": "count", "period": 60}},
-				row(c.own("SAGACompensationRate", "Sum"), map[string]any{"id": "sum", "visible": false}),
-				row(c.own("SAGACompensationRate", "Average"), map[string]any{"id": "rate", "label": "of all that ended (%)", "yAxis": "right"})),
+				row(c.own("SAGACompensationRate", "Sum"), map[string]any{"label": "put back"}),
+				percent("of all that ended (%)", map[string]any{"yAxis": "right"}),
+				row(c.own("SAGACompensationRate", "Average"), map[string]any{"id": "rate", "visible": false})),
 			graph(0, 2, "Circuit Breaker State", map[string]any{"yAxis": axis(), "view": "timeSeries", "stacked": true}, breakers...),
 			graph(1, 2, "DLQ Message Count", map[string]any{"yAxis": axis(), "annotations": at(0, "alarm if > 0")},
 				row(c.own("DLQMessageCount", "Maximum"), map[string]any{"label": "dead letters"})),

@@ -11,9 +11,9 @@ import (
 
 // The specification's alarms: statistic, comparison, threshold, seconds, and what they are about.
 var alarmsWanted = map[string]string{
-	"saga-success-rate":      "CloudFlow SAGASuccessRate Average LessThanThreshold 95 300 Stage=prod",
-	"saga-compensation-rate": "CloudFlow SAGACompensationRate Average GreaterThanThreshold 10 300 Stage=prod",
-	"circuit-breaker-open":   "CloudFlow CircuitBreakerStateChange Sum GreaterThanThreshold 0 60 Stage=prod State=OPEN",
+	"saga-success-rate":      "CloudFlow SAGASuccessRate Average LessThanThreshold 0.95 300 Stage=prod",
+	"saga-compensation-rate": "CloudFlow SAGACompensationRate Average GreaterThanThreshold 0.1 300 Stage=prod",
+	"circuit-breaker-open":   "CloudFlow CircuitBreakerStateChange Sum GreaterThanThreshold 0 60 Stage=prod state=OPEN",
 	"dlq-messages":           "CloudFlow DLQMessageCount Maximum GreaterThanThreshold 0 60 Stage=prod",
 	// LambdaDuration p99 > 3000 ms, of each function that somebody waits for
 	"duration-order-handler":        "AWS/Lambda Duration p99 GreaterThanThreshold 3000 300 FunctionName=cloudflow-order-handler",
@@ -52,6 +52,17 @@ func breakAlarm(name, property string, value any) func(t template) {
 	return with(value, alarmType, "cloudflow-"+name, property)
 }
 
+// breakAlarmState has an alarm about a state of circuits look at another one.
+func breakAlarmState(alarm, state string) func(t template) {
+	return func(t template) {
+		for i, d := range many(t.the(alarmType, alarm).props["Dimensions"]) {
+			if at(d, "Name") == "state" {
+				put(t.the(alarmType, alarm).props, state, "Dimensions", i, "Value")
+			}
+		}
+	}
+}
+
 var monitoringRules = []rule{
 	{
 		name: "the alarms are the specification's with its thresholds, and those for what needs a person",
@@ -76,11 +87,11 @@ var monitoringRules = []rule{
 			return is(len(got), len(alarmsWanted))
 		},
 		breaks: []func(t template){
-			breakAlarm("saga-success-rate", "Threshold", 90),
+			breakAlarm("saga-success-rate", "Threshold", .9),
 			breakAlarm("saga-success-rate", "Period", 60),
-			breakAlarm("saga-compensation-rate", "Threshold", 20),
+			breakAlarm("saga-compensation-rate", "Threshold", .2),
 			breakAlarm("circuit-breaker-open", "Threshold", 5),
-			without(alarmType, "cloudflow-circuit-breaker-open", "Dimensions"),
+			breakAlarmState("cloudflow-circuit-breaker-open", "HALF_OPEN"),
 			breakAlarm("dlq-messages", "Threshold", 10),
 			breakAlarm("duration-payment-handler", "Threshold", 5000),
 			breakAlarm("duration-order-handler", "ExtendedStatistic", "p50"),
@@ -161,9 +172,9 @@ var monitoringRules = []rule{
 				line    any // where the alarm is
 			}{
 				"Orders Created / min":     {[]string{"OrdersCreated Sum"}, nil},
-				"SAGA Success Rate (%)":    {[]string{"SAGASuccessRate Average"}, 95.},
+				"SAGA Success Rate (%)":    {[]string{"100*rate", "SAGASuccessRate Average"}, 95.},
 				"P99 Lambda Duration (ms)": {[]string{"Duration p99", "Duration p99", "Duration p99", "Duration p99"}, 3000.},
-				"SAGA Compensations / min": {[]string{"sum/100", "SAGACompensationRate Sum", "SAGACompensationRate Average"}, 10.},
+				"SAGA Compensations / min": {[]string{"SAGACompensationRate Sum", "100*rate", "SAGACompensationRate Average"}, 10.},
 				"Circuit Breaker State": {[]string{
 					"CircuitBreakerStateChange Sum CLOSED", "CircuitBreakerStateChange Sum OPEN", "CircuitBreakerStateChange Sum HALF_OPEN",
 				}, nil},
@@ -191,7 +202,7 @@ var monitoringRules = []rule{
 						continue
 					}
 					text := fmt.Sprint(m[1], " ", options["stat"])
-					if i := slices.Index(m, any("State")); i > 0 {
+					if i := slices.Index(m, any("state")); i > 0 {
 						text += fmt.Sprint(" ", m[i+1])
 					}
 					got = append(got, text)
@@ -205,11 +216,44 @@ var monitoringRules = []rule{
 		breaks: []func(t template){
 			func(t template) {
 				p := t.the(dashboardType, "CloudFlow").props
-				p["DashboardBody"] = strings.Replace(p["DashboardBody"].(string), "SAGASuccessRate", "SagaSuccessRate", 1)
+				p["DashboardBody"] = strings.Replace(p["DashboardBody"].(string), "SAGASuccessRate", "SAGACompensationRate", 1)
 			},
 			func(t template) {
 				p := t.the(dashboardType, "CloudFlow").props
 				p["DashboardBody"] = strings.Replace(p["DashboardBody"].(string), `"value":95`, `"value":90`, 1)
+			},
+		},
+	},
+	{
+		name: "what alarms and graphs ask for of CloudFlow's metrics is what docs/metrics.md says the handlers write",
+		check: func(d template) error {
+			asked, err := ownMetrics(d)
+			if err != nil {
+				return err
+			}
+			written, err := writtenMetrics()
+			if err != nil {
+				return err
+			}
+			for _, a := range asked {
+				if err := written.take(a); err != nil {
+					return fmt.Errorf("%s %q: %w", a.name, a.dimensions, err)
+				}
+			}
+			return nil
+		},
+		breaks: []func(t template){
+			func(t template) { // a graph alone, which no other rule looks at so closely
+				p := t.the(dashboardType, "CloudFlow").props
+				p["DashboardBody"] = strings.Replace(p["DashboardBody"].(string), `"Stage","prod","state","HALF_OPEN"`, `"Service","prod","state","HALF_OPEN"`, 1)
+			},
+			func(t template) {
+				p := t.the(dashboardType, "CloudFlow").props
+				p["DashboardBody"] = strings.Replace(p["DashboardBody"].(string), `"DLQMessageCount","Stage","prod"`, `"DLQMessageCount","Stage","prod","queue","notifications"`, 1)
+			},
+			func(t template) {
+				p := t.the(dashboardType, "CloudFlow").props
+				p["DashboardBody"] = strings.Replace(p["DashboardBody"].(string), `"OrdersCreated","Stage","prod"`, `"OrdersCreated"`, 1)
 			},
 		},
 	},

@@ -24,8 +24,6 @@ const (
 	queue         = "notifications"
 )
 
-var breakerStates = [...]breaker.State{breaker.Closed, breaker.Open, breaker.HalfOpen}
-
 // counts are the counters that the services tell of what happened, all of them there from the start.
 func counts(m *metrics.Metrics) app.Counts {
 	ended, executions, changes := map[string]*metrics.Counter{}, map[string]*metrics.Counter{}, map[string]*metrics.Counter{}
@@ -36,8 +34,8 @@ func counts(m *metrics.Metrics) app.Counts {
 		executions[status] = m.Counter(metrics.SagaExecutions, status)
 	}
 	for _, name := range []string{app.ChargeBreaker, app.RefundBreaker} {
-		for _, state := range breakerStates {
-			changes[name+" "+string(state)] = m.Counter(metrics.BreakerChanges, name, string(state))
+		for _, state := range metrics.CircuitStates {
+			changes[name+" "+state] = m.Counter(metrics.BreakerChanges, name, state)
 		}
 	}
 	return app.Counts{
@@ -72,8 +70,8 @@ func (i *Instance) observe(ctx context.Context, o metrics.Observer) error {
 	for name, b := range i.App.Breakers {
 		// Without the store it is what this process goes by, which is what counts here.
 		s, _ := b.State(ctx)
-		for _, state := range breakerStates {
-			o.Set(metrics.BreakerState, oneIf(s.State == state), name, string(state))
+		for _, state := range metrics.CircuitStates {
+			o.Set(metrics.BreakerState, oneIf(string(s.State) == state), name, state)
 		}
 	}
 	return nil

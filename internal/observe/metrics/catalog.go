@@ -36,10 +36,11 @@ const (
 	instruments
 )
 
-// The values of status: of OrdersEnded, and of SagaExecutions.
+// The values of status, of OrdersEnded and of SagaExecutions, and those of state.
 var (
 	OrderStatuses     = []string{"CONFIRMED", "FAILED", "COMPENSATED", "CANCELLED"}
 	ExecutionStatuses = []string{"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+	CircuitStates     = []string{"CLOSED", "OPEN", "HALF_OPEN"}
 )
 
 // A Kind is what an instrument's values mean.
@@ -66,7 +67,7 @@ type Row struct {
 	cloudWatch []cloudWatch // none: it is not sent there
 }
 
-// A cloudWatch is one metric that CloudWatch gets of an instrument. Its dimensions are the service and labels of the row.
+// A cloudWatch is one metric that CloudWatch gets of an instrument.
 type cloudWatch struct {
 	name  string // as the specification has it
 	unit  string // one of CloudWatch's, https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -76,8 +77,16 @@ type cloudWatch struct {
 	only  []string // points with one of these are taken, and added up; nil: all are
 	one   string   // each thing that was counted is a 1 if it has this, else a 0: their average is the rate
 
-	dimensions [][]string // each set makes a metric of its own there; nil: all labels
+	dimensions [][]string // labels, and service: each set makes a metric of its own there, in each stage; nil: all labels
 	notLambda  bool       // AWS/Lambda has it already
+}
+
+// sets are the metric's sets of dimensions, without the stage.
+func (c *cloudWatch) sets(row *Row) [][]string {
+	if c.dimensions == nil {
+		return [][]string{row.Labels}
+	}
+	return c.dimensions
 }
 
 // The bounds of durations, in seconds.
@@ -89,6 +98,9 @@ var (
 	// A sync takes 100 µs on a disk that lies about it, a millisecond on a good one, 10 on a rotating one, and seconds on one that dies.
 	storeBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
+
+// ofStore are the dimensions of what a process measures at its own store.
+var ofStore = [][]string{{serviceDimension, "store"}}
 
 // groupBounds are powers of two up to what a group may hold.
 var groupBounds = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}
@@ -129,7 +141,7 @@ var catalog = [instruments]Row{
 		Labels: []string{"task"}, bounds: taskBounds,
 		Help: "From a task's beginning until what it wrote is durable, or until it has failed.",
 		cloudWatch: []cloudWatch{{
-			name: "LambdaDuration", unit: "Milliseconds", scale: 1000, dimensions: [][]string{{"task"}, {}}, notLambda: true,
+			name: "LambdaDuration", unit: "Milliseconds", scale: 1000, dimensions: [][]string{{serviceDimension, "task"}, {serviceDimension}}, notLambda: true,
 		}},
 	},
 	BreakerChanges: {
@@ -150,7 +162,7 @@ var catalog = [instruments]Row{
 		Labels: []string{"queue", "place"},
 		Help:   "Messages of the queue, by place: ready and in_flight are its depth, dead ones wait for an operator.",
 		cloudWatch: []cloudWatch{
-			{name: "DLQMessageCount", unit: "Count", label: "place", only: []string{"dead"}, dimensions: [][]string{{"queue"}}},
+			{name: "DLQMessageCount", unit: "Count", label: "place", only: []string{"dead"}, dimensions: [][]string{{}}},
 			{name: "QueueDepth", unit: "Count", label: "place", only: []string{"ready", "in_flight"}, dimensions: [][]string{{"queue"}}},
 		},
 	},
@@ -170,19 +182,19 @@ var catalog = [instruments]Row{
 		Name: "cloudflow.store.commit.duration", Prometheus: "cloudflow_store_commit_duration_seconds", Unit: "s", Kind: KindHistogram,
 		Labels: []string{"store"}, bounds: storeBounds,
 		Help:       "From a transaction's way into the committer's queue until its caller was told that it is durable.",
-		cloudWatch: []cloudWatch{{name: "StoreCommitDuration", unit: "Milliseconds", scale: 1000}},
+		cloudWatch: []cloudWatch{{name: "StoreCommitDuration", unit: "Milliseconds", scale: 1000, dimensions: ofStore}},
 	},
 	StoreSyncDuration: {
 		Name: "cloudflow.store.sync.duration", Prometheus: "cloudflow_store_sync_duration_seconds", Unit: "s", Kind: KindHistogram,
 		Labels: []string{"store"}, bounds: storeBounds,
 		Help:       "What writing and syncing a group of transactions took.",
-		cloudWatch: []cloudWatch{{name: "StoreSyncDuration", unit: "Milliseconds", scale: 1000}},
+		cloudWatch: []cloudWatch{{name: "StoreSyncDuration", unit: "Milliseconds", scale: 1000, dimensions: ofStore}},
 	},
 	StoreGroupCommits: {
 		Name: "cloudflow.store.group.commits", Prometheus: "cloudflow_store_group_commits", Unit: "{commit}", Kind: KindHistogram,
 		Labels: []string{"store"}, bounds: groupBounds,
 		Help:       "How many transactions shared a sync.",
-		cloudWatch: []cloudWatch{{name: "StoreGroupSize", unit: "Count"}},
+		cloudWatch: []cloudWatch{{name: "StoreGroupSize", unit: "Count", dimensions: ofStore}},
 	},
 	StoreCommits: {
 		Name: "cloudflow.store.commits", Prometheus: "cloudflow_store_commits_total", Unit: "{commit}", Kind: KindCounter,

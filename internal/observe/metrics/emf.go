@@ -29,14 +29,15 @@ const (
 )
 
 // restate is how often a gauge that stays as it is is said again: CloudWatch keeps a minute's value for that minute alone, and an alarm on
-// what is not said any more goes off by itself.
-const restate = time.Minute
+// what is not said any more goes off by itself. It is less than a minute: a function that is called each minute may come a little early.
+const restate = 50 * time.Second
 
 // EMF is an exporter of OpenTelemetry's SDK that writes lines of CloudWatch's embedded metric format: on Lambda, what stands on stdout
 // becomes metrics without a call. It writes the metrics of the catalog that have a name there, and of them only what has changed.
 //
-// Each value belongs to the dimension "service" and to labels of its instrument, as docs/metrics.md lists them: every combination is a
-// metric that is paid for. A value that CloudWatch does not take, which is one that is no number or beyond 2^360, is left out.
+// Each value belongs to the dimension "Stage", if the exporter was given one, and to those of its metric, as docs/metrics.md lists them: every
+// combination is a metric that is paid for. So what is about all of CloudFlow does not say which function counted it; "service" is a member of
+// each line, for who reads the log. A value that CloudWatch does not take, which is one that is no number or beyond 2^360, is left out.
 type EMF struct {
 	o EMFOptions
 
@@ -47,7 +48,8 @@ type EMF struct {
 
 // EMFOptions of an EMF.
 type EMFOptions struct {
-	Service string           // the dimension "service", such as order-handler; "" is cloudflow
+	Stage   string           // the dimension "Stage" of every metric, such as prod: stages share an account; "": there is none
+	Service string           // who writes, such as order-handler; "" is cloudflow
 	Lambda  bool             // leaves out what AWS/Lambda has of each function: LambdaDuration
 	Now     func() time.Time // nil: time.Now
 }
@@ -121,7 +123,7 @@ type batch struct {
 // A group is what shares its dimensions, and so its lines.
 type group struct {
 	sets    [][]string // names of dimensions
-	values  []pair     // what they are, service first
+	values  []pair     // what they are, and who writes
 	metrics []*emfMetric
 }
 
@@ -296,14 +298,17 @@ type pair struct{ name, value string }
 
 // dimensions are the sets of names and what the names are for the point.
 func (e *EMF) dimensions(row *Row, c *cloudWatch, labels attribute.Set) (sets [][]string, values []pair) {
-	own := c.dimensions
-	if own == nil {
-		own = [][]string{row.Labels}
-	}
 	values = []pair{{serviceDimension, e.o.Service}}
-	for _, set := range own {
-		sets = append(sets, append([]string{serviceDimension}, set...))
-		for _, name := range set {
+	if e.o.Stage != "" {
+		values = append(values, pair{stageDimension, e.o.Stage})
+	}
+	for _, own := range c.sets(row) {
+		set := []string{} // one of nothing is written as []
+		if e.o.Stage != "" {
+			set = append(set, stageDimension)
+		}
+		sets = append(sets, append(set, own...))
+		for _, name := range own {
 			if !slices.ContainsFunc(values, func(p pair) bool { return p.name == name }) {
 				values = append(values, pair{name, label(labels, name)})
 			}
@@ -312,7 +317,11 @@ func (e *EMF) dimensions(row *Row, c *cloudWatch, labels attribute.Set) (sets []
 	return sets, values
 }
 
-const serviceDimension = "service"
+// What is a dimension and no label.
+const (
+	stageDimension   = "Stage"
+	serviceDimension = "service"
+)
 
 func (b *batch) group(sets [][]string, values []pair) *group {
 	g := &group{sets: sets, values: values}

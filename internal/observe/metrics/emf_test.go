@@ -65,7 +65,7 @@ func checkEMF(line []byte, now time.Time) error {
 	if len(directives) == 0 {
 		return errors.New("no CloudWatchMetrics")
 	}
-	named := []string{"_aws"}
+	named := []string{"_aws", "service"} // who writes, whether or not it is a dimension
 	for _, v := range directives {
 		directive, _ := v.(map[string]any)
 		names, err := checkDirective(directive, root)
@@ -300,7 +300,7 @@ func (w *emfWorld) flush() map[string]string {
 	return told(w.t, w.out.Bytes(), w.now)
 }
 
-// told reads lines that have to be right: "SAGASuccessRate service=s" is `[1,0]`.
+// told reads lines that have to be right: "SAGASuccessRate" is `[1,0]`.
 func told(t *testing.T, text []byte, now time.Time) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -370,27 +370,27 @@ func TestEMFTellsARun(t *testing.T) {
 	opened.Inc()
 	task.Took(1234 * time.Millisecond)
 	w.wants("a run", map[string]string{
-		"OrdersCreated service=order-handler":                                               "3",
-		"SAGACompensationRate service=order-handler":                                        "[0,1]",
-		"SAGASuccessRate service=order-handler":                                             "[0,1,1,1]",
-		"CircuitBreakerStateChange service=order-handler breaker=payment-charge state=OPEN": "1",
-		"CircuitBreakerStateChange service=order-handler state=OPEN":                        "1",
-		"LambdaDuration service=order-handler task=payment.charge":                          "1234",
-		"LambdaDuration service=order-handler":                                              "1234",
+		"OrdersCreated":        "3",
+		"SAGACompensationRate": "[0,1]",
+		"SAGASuccessRate":      "[0,1,1,1]",
+		"CircuitBreakerStateChange breaker=payment-charge state=OPEN": "1",
+		"CircuitBreakerStateChange state=OPEN":                        "1",
+		"LambdaDuration service=order-handler task=payment.charge":    "1234",
+		"LambdaDuration service=order-handler":                        "1234",
 	})
 	w.wants("nothing more has happened", map[string]string{})
 	if w.out.Len() > 0 {
 		t.Errorf("an empty flush writes %q", w.out.String())
 	}
 	timedOut.Inc()
-	w.wants("one execution", map[string]string{"SAGASuccessRate service=order-handler": "0"})
+	w.wants("one execution", map[string]string{"SAGASuccessRate": "0"})
 
 	for range 1000 {
 		succeeded.Inc()
 	}
 	failed.Inc()
 	w.wants("very many", map[string]string{
-		"SAGASuccessRate service=order-handler": `{"Values":[0,1],"Counts":[1,1000],"Max":1,"Min":0,"Count":1001,"Sum":1000}`,
+		"SAGASuccessRate": `{"Values":[0,1],"Counts":[1,1000],"Max":1,"Min":0,"Count":1001,"Sum":1000}`,
 	})
 }
 
@@ -405,17 +405,90 @@ func TestEMFTellsGaugesWhenTheyChangeAndEveryMinute(t *testing.T) {
 		o.Set(StoreDisk, 1000, "cloudflow") // has no name there
 		return nil
 	})
-	depth := map[string]string{"QueueDepth service=cloudflow queue=notifications": "7"}
-	all := map[string]string{"DLQMessageCount service=cloudflow queue=notifications": "0", "OrdersInReview service=cloudflow": "2", "QueueDepth service=cloudflow queue=notifications": depth["QueueDepth service=cloudflow queue=notifications"]}
+	all := map[string]string{"DLQMessageCount": "0", "OrdersInReview": "2", "QueueDepth queue=notifications": "7"}
 	w.wants("at first", all)
 	w.wants("no change", map[string]string{})
 	dead = 1
-	w.wants("a dead letter", map[string]string{"DLQMessageCount service=cloudflow queue=notifications": "1"})
+	w.wants("a dead letter", map[string]string{"DLQMessageCount": "1"})
 	w.now = w.now.Add(time.Minute)
-	all["DLQMessageCount service=cloudflow queue=notifications"] = "1"
+	all["DLQMessageCount"] = "1"
 	w.wants("a minute later", all)
+	w.now = w.now.Add(59 * time.Second) // the clock that calls a function each minute is not that exact
+	w.wants("a little less than a minute later", all)
+	w.now = w.now.Add(20 * time.Second)
+	w.wants("within the minute", map[string]string{})
 	dead, review = math.NaN(), math.Inf(1)
 	w.wants("no numbers", map[string]string{})
+}
+
+// Two stages in one account never add up: each metric of the catalog is a stage's, whatever else it is of.
+func TestEMFTellsStagesApart(t *testing.T) {
+	for _, o := range []EMFOptions{{Stage: "prod", Service: "payment-handler"}, {Stage: "dev", Service: "payment-handler", Lambda: true}} {
+		got := emitted(t, o)
+		if len(got) == 0 {
+			t.Fatal("nothing is written")
+		}
+		for key := range got {
+			if name, dimensions, _ := strings.Cut(key, " "); !strings.HasPrefix(dimensions+" ", "Stage="+o.Stage+" ") || strings.Count(key, "Stage=") != 1 {
+				t.Errorf("%s has the dimensions %q", name, dimensions)
+			}
+		}
+		if _, ok := got["CircuitBreakerStateChange Stage="+o.Stage+" state=x"]; !ok {
+			t.Errorf("no change of a circuit in %v", got)
+		}
+	}
+	for key := range emitted(t, EMFOptions{}) {
+		if strings.Contains(key, "Stage") {
+			t.Errorf("%s, without a stage", key)
+		}
+	}
+}
+
+// What a line says of who wrote it is there for readers of the log, also where it is no dimension.
+func TestEMFSaysWhoWrites(t *testing.T) {
+	w := newEMFWorld(t, EMFOptions{Stage: "prod", Service: "order-handler"})
+	w.Counter(OrdersCreated).Inc()
+	w.wants("an order", map[string]string{"OrdersCreated Stage=prod": "1"})
+	if !strings.Contains(w.out.String(), `"service":"order-handler"`) {
+		t.Errorf("%s", w.out.Bytes())
+	}
+}
+
+// emitted is what is written of a world in which everything of the catalog happens once; each label is x, unless a metric is about another.
+func emitted(t *testing.T, o EMFOptions) map[string]string {
+	t.Helper()
+	w := newEMFWorld(t, o)
+	set := func(o Observer, i Instrument) {
+		for _, c := range catalog[i].cloudWatch {
+			labels := slices.Repeat([]string{"x"}, len(catalog[i].Labels))
+			if n := slices.Index(catalog[i].Labels, c.label); n >= 0 && c.only != nil {
+				labels[n] = c.only[0]
+			}
+			o.Set(i, 1, labels...)
+		}
+	}
+	w.Observe(func(_ context.Context, o Observer) error {
+		for i := range instruments {
+			if catalog[i].Kind == KindGauge {
+				set(o, i)
+			}
+		}
+		return nil
+	})
+	for i, row := range Catalog() {
+		labels := slices.Repeat([]string{"x"}, len(row.Labels))
+		if len(row.values) > 0 {
+			labels[0] = row.values[0]
+		}
+		switch {
+		case len(row.cloudWatch) == 0:
+		case row.Kind == KindCounter:
+			w.Counter(Instrument(i), labels...).Inc()
+		case row.Kind == KindHistogram:
+			w.Histogram(Instrument(i), labels...).Took(time.Millisecond)
+		}
+	}
+	return w.flush()
 }
 
 func TestEMFOnLambdaLeavesOutWhatAWSHas(t *testing.T) {
@@ -495,7 +568,7 @@ func TestEMFLeavesOutWhatCloudWatchDoesNotTake(t *testing.T) {
 			DataPoints: []metricdata.DataPoint[float64]{{Value: value}},
 		}}))
 		got := told(t, out.Bytes(), now)
-		if err != nil || got["OpenExecutions service=cloudflow"] != want || (want == "") != (out.Len() == 0) {
+		if err != nil || got["OpenExecutions"] != want || (want == "") != (out.Len() == 0) {
 			t.Errorf("%v is written as %v, %v", value, got, err)
 		}
 	}
@@ -615,7 +688,7 @@ func TestEMFBesideCounting(t *testing.T) {
 	for line := range bytes.Lines(out.b.Bytes()) {
 		for key, text := range told(t, line, time.Now()) {
 			switch key {
-			case "OrdersCreated service=cloudflow":
+			case "OrdersCreated":
 				var n float64
 				if err := json.Unmarshal([]byte(text), &n); err != nil {
 					t.Fatal(err)
@@ -667,7 +740,7 @@ func TestEMFIsAnExporter(t *testing.T) {
 	if err := reader.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := told(t, out.Bytes(), time.Now()); got["OrdersCreated service=cloudflow"] != "2" || len(got) != 1 {
+	if got := told(t, out.Bytes(), time.Now()); got["OrdersCreated"] != "2" || len(got) != 1 {
 		t.Errorf("%v", got)
 	}
 	ended, cancel := context.WithCancel(t.Context())
