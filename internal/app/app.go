@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -65,14 +64,6 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Counts are told of what happened, once it is durable, and are quick. Any may be nil.
-type Counts struct {
-	OrderCreated   func()
-	OrderEnded     func(status string)
-	ExecutionEnded func(status string)
-	BreakerChanged func(name string, to breaker.State) // decided here
-}
-
 // App is the wired system in one process.
 type App struct {
 	*Services
@@ -114,20 +105,6 @@ func New(c Config) (*App, error) {
 	}
 	a.Engine, sagas.engine = engine, engine
 	return a, nil
-}
-
-func (c Counts) breaker(name string) func(_, to breaker.State) {
-	if c.BreakerChanged == nil {
-		return nil
-	}
-	return func(_, to breaker.State) { c.BreakerChanged(name, to) }
-}
-
-func (c Counts) execution() func(flow.Ended) {
-	if c.ExecutionEnded == nil {
-		return nil
-	}
-	return func(e flow.Ended) { c.ExecutionEnded(string(e.Status)) }
 }
 
 // thenWake tells the queue's consumer of a message once it is committed.

@@ -47,9 +47,12 @@ type EMF struct {
 
 // EMFOptions of an EMF.
 type EMFOptions struct {
-	Service string           // the dimension "service", such as order-handler; "" is cloudflow
-	Lambda  bool             // leaves out what AWS/Lambda has of each function: LambdaDuration
-	Now     func() time.Time // nil: time.Now
+	Service string // the dimension "service", such as order-handler; "" is cloudflow
+	Stage   string // the dimension "Stage" in the place of the service: an alarm is about what all functions of a stage say. "": none
+	// Lambda leaves out what AWS/Lambda has of each function, LambdaDuration, and says every gauge at each flush: that is an invocation, and the one
+	// that counts comes once a minute.
+	Lambda bool
+	Now    func() time.Time // nil: time.Now
 }
 
 // A saying is a gauge's value as it was written last.
@@ -176,7 +179,7 @@ func (e *EMF) news(key string, values []counted, now time.Time) []counted {
 		return nil
 	}
 	value := values[0].value
-	if last, ok := e.said[key]; ok && last.value == value && now.Sub(last.at) < restate {
+	if last, ok := e.said[key]; ok && !e.o.Lambda && last.value == value && now.Sub(last.at) < restate {
 		return nil
 	}
 	e.said[key] = saying{value, now}
@@ -300,9 +303,13 @@ func (e *EMF) dimensions(row *Row, c *cloudWatch, labels attribute.Set) (sets []
 	if own == nil {
 		own = [][]string{row.Labels}
 	}
-	values = []pair{{serviceDimension, e.o.Service}}
+	common := pair{serviceDimension, e.o.Service}
+	if e.o.Stage != "" {
+		common = pair{stageDimension, e.o.Stage}
+	}
+	values = []pair{common}
 	for _, set := range own {
-		sets = append(sets, append([]string{serviceDimension}, set...))
+		sets = append(sets, append([]string{common.name}, set...))
 		for _, name := range set {
 			if !slices.ContainsFunc(values, func(p pair) bool { return p.name == name }) {
 				values = append(values, pair{name, label(labels, name)})
@@ -312,7 +319,10 @@ func (e *EMF) dimensions(row *Row, c *cloudWatch, labels attribute.Set) (sets []
 	return sets, values
 }
 
-const serviceDimension = "service"
+const (
+	serviceDimension = "service"
+	stageDimension   = "Stage"
+)
 
 func (b *batch) group(sets [][]string, values []pair) *group {
 	g := &group{sets: sets, values: values}
