@@ -38,7 +38,7 @@ type Functions struct {
 // it may use and no others, and what asks for another is fault.Internal.
 func NewFunctions(c Config, on AWS) *Functions {
 	c, t := c.ready()
-	posted := &postedOutbox{send: on.Send, ended: c.Counts.ExecutionEnded}
+	posted := &postedOutbox{send: on.Send}
 	f := &Functions{}
 	f.Services, _ = c.services(t, shape{
 		saga: on.Saga, startNow: on.StartNow, outbox: posted, phone: on.Phone, cacheFor: breakerCache,
@@ -52,8 +52,7 @@ func NewFunctions(c Config, on AWS) *Functions {
 // A postedOutbox is the outbox where the queue is no part of the store: what a commit stages in it is sent once that commit is durable, and
 // again when its task is repeated. A crash between the two is a task without an answer, which Step Functions repeats.
 type postedOutbox struct {
-	send  func(context.Context, notification.Message) error
-	ended func(status string) // is told that an execution has done its last task; nil: nobody is
+	send func(context.Context, notification.Message) error
 
 	mu     sync.Mutex
 	staged map[*store.Tx]order.Message // from the outbox's Send until its Stage has returned
@@ -102,12 +101,7 @@ func (o *postedOutbox) after(notify saga.Handler) saga.Handler {
 				}
 			}
 			if then != nil {
-				if err := then(ctx); err != nil {
-					return err
-				}
-			}
-			if o.ended != nil {
-				o.ended("SUCCEEDED")
+				return then(ctx)
 			}
 			return nil
 		}

@@ -28,7 +28,6 @@ type reviewer struct {
 	machine string // its ARN
 	stage   func(tx *store.Tx, orderID, execution, status, errName, cause string) error
 	store   store.Store
-	ended   func(status string) // is told of an execution that ended badly
 }
 
 // do appends ORDER_REVIEW if the execution is the order's current one and has none yet. The event may come twice, or late. fault.ValidationFailed: it
@@ -37,17 +36,10 @@ func (r reviewer) do(ctx context.Context, e statusChange) (any, error) {
 	if e.DetailType != statusChanged || e.Detail.StateMachineARN != r.machine || e.Detail.Name == "" {
 		return nil, fault.New(fault.ValidationFailed, "not a change of status of an execution of %s", r.machine)
 	}
-	d, appended := e.Detail, false
-	err := r.store.Update(ctx, func(tx *store.Tx) error {
-		before := len(tx.Ops())
-		err := r.stage(tx, order.OfExecution(d.Name), d.Name, d.Status, text(d.Error), text(d.Cause))
-		appended = len(tx.Ops()) > before
-		return err
+	d := e.Detail
+	return nil, r.store.Update(ctx, func(tx *store.Tx) error {
+		return r.stage(tx, order.OfExecution(d.Name), d.Name, d.Status, text(d.Error), text(d.Cause))
 	})
-	if err == nil && appended {
-		r.ended(d.Status)
-	}
-	return nil, err
 }
 
 func text(s *string) string {

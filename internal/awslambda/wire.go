@@ -63,7 +63,7 @@ func (c Config) wire(ctx context.Context, f *Function) error {
 		f.does = onClock(func(ctx context.Context) (any, error) { return w.functions.Inventory.Expire(ctx) })
 	case Review:
 		f.does = on(reviewer{
-			machine: c.Environment.get(EnvStateMachine), stage: w.functions.Orders.StageReview, store: w.store, ended: w.counts.ExecutionEnded,
+			machine: c.Environment.get(EnvStateMachine), stage: w.functions.Orders.StageReview, store: w.store,
 		}.do)
 	case DeadLetterCounter:
 		f.does = onClock(w.countDead())
@@ -75,7 +75,6 @@ func (c Config) wire(ctx context.Context, f *Function) error {
 type parts struct {
 	Config
 	metrics   *metrics.Metrics
-	counts    app.Counts
 	store     store.Store
 	keys      *saga.Keys
 	machine   *sfn.Machine
@@ -85,7 +84,7 @@ type parts struct {
 
 func (c Config) parts(f *Function) (*parts, error) {
 	env := c.Environment
-	w := &parts{Config: c, metrics: f.metrics, counts: app.CountIn(f.metrics)}
+	w := &parts{Config: c, metrics: f.metrics}
 	client := dynamodb.NewFromConfig(c.AWS)
 	tables := env.tables()
 	theirs, simulated := tables[provider.Table]
@@ -115,7 +114,7 @@ func (c Config) parts(f *Function) (*parts, error) {
 		w.queue = awsbus.Open(c.AWS, awsbus.Config{URL: url, DeadURL: dead, Now: c.Now})
 	}
 	config := app.Config{
-		Store: w.store, SagaKeys: w.keys, ContactKeys: pii.NewStoreKeys(w.store), Counts: w.counts, Tracer: c.Tracer,
+		Store: w.store, SagaKeys: w.keys, ContactKeys: pii.NewStoreKeys(w.store), Counts: app.CountIn(f.metrics), Tracer: c.Tracer,
 		Currency: env.get(EnvCurrency), NoContact: sender.NewLog(c.Log), Sends: notificationSends, Now: c.Now, Log: c.Log,
 	}
 	if simulated {

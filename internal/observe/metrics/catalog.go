@@ -64,6 +64,7 @@ type Row struct {
 	values     []string     // of a row's only label, if they are known here: they are there from the start
 	bounds     []float64    // of a histogram, in its unit: a value belongs to the first that is not below it
 	cloudWatch []cloudWatch // none: it is not sent there
+	stage      []cloudWatch // in the place of these for a stage on AWS (EMFOptions.Stage), as infra/monitoring.go asks for them; nil: the same
 }
 
 // A cloudWatch is one metric that CloudWatch gets of an instrument. Its dimensions are the service and labels of the row.
@@ -75,6 +76,7 @@ type cloudWatch struct {
 	label string   // that only and one are about
 	only  []string // points with one of these are taken, and added up; nil: all are
 	one   string   // each thing that was counted is a 1 if it has this, else a 0: their average is the rate
+	or    string   // is a 1 as well
 
 	dimensions [][]string // each set makes a metric of its own there; nil: all labels
 	notLambda  bool       // AWS/Lambda has it already
@@ -106,6 +108,11 @@ var catalog = [instruments]Row{
 		Labels: []string{"status"}, values: OrderStatuses,
 		Help:       "Orders that have come to their end, by the status in which they did.",
 		cloudWatch: []cloudWatch{{name: "SAGACompensationRate", unit: "None", label: "status", one: "COMPENSATED", dimensions: [][]string{{}}}},
+		// No function sees an execution's end. An order's is seen by the one that appends its last event.
+		stage: []cloudWatch{
+			{name: "SAGASuccessRate", unit: "Percent", scale: 100, label: "status", one: "CONFIRMED", dimensions: [][]string{{}}},
+			{name: "SAGACompensationRate", unit: "Percent", scale: 100, label: "status", one: "COMPENSATED", or: "CANCELLED", dimensions: [][]string{{}}},
+		},
 	},
 	OrdersReview: {
 		Name: "cloudflow.orders.review", Prometheus: "cloudflow_orders_review", Unit: "{order}", Kind: KindGauge,
@@ -118,6 +125,7 @@ var catalog = [instruments]Row{
 		Help: "Executions of the saga that have ended, by how. An order that was compensated is the work of one that SUCCEEDED; " +
 			"one that is redriven has another execution.",
 		cloudWatch: []cloudWatch{{name: "SAGASuccessRate", unit: "None", label: "status", one: "SUCCEEDED", dimensions: [][]string{{}}}},
+		stage:      []cloudWatch{},
 	},
 	ExecutionsOpen: {
 		Name: "cloudflow.executions.open", Prometheus: "cloudflow_executions_open", Unit: "{execution}", Kind: KindGauge,
@@ -139,6 +147,7 @@ var catalog = [instruments]Row{
 		cloudWatch: []cloudWatch{{
 			name: "CircuitBreakerStateChange", unit: "Count", dimensions: [][]string{{"breaker", "state"}, {"state"}},
 		}},
+		stage: []cloudWatch{{name: "CircuitBreakerStateChange", unit: "Count", dimensions: [][]string{{"state"}}}},
 	},
 	BreakerState: {
 		Name: "cloudflow.breaker.state", Prometheus: "cloudflow_breaker_state", Kind: KindGauge,
@@ -153,6 +162,7 @@ var catalog = [instruments]Row{
 			{name: "DLQMessageCount", unit: "Count", label: "place", only: []string{"dead"}, dimensions: [][]string{{"queue"}}},
 			{name: "QueueDepth", unit: "Count", label: "place", only: []string{"ready", "in_flight"}, dimensions: [][]string{{"queue"}}},
 		},
+		stage: []cloudWatch{{name: "DLQMessageCount", unit: "Count", label: "place", only: []string{"dead"}, dimensions: [][]string{{}}}},
 	},
 	QueueOldest: {
 		Name: "cloudflow.queue.oldest", Prometheus: "cloudflow_queue_oldest_seconds", Unit: "s", Kind: KindGauge,

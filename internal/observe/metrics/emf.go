@@ -147,8 +147,12 @@ func (e *EMF) add(b *batch, m *metricdata.Metrics, now time.Time) {
 		return
 	}
 	row := &catalog[at]
-	for i := range row.cloudWatch {
-		c := &row.cloudWatch[i]
+	list := row.cloudWatch
+	if e.o.Stage != "" && row.stage != nil {
+		list = row.stage
+	}
+	for i := range list {
+		c := &list[i]
 		if c.notLambda && e.o.Lambda {
 			continue
 		}
@@ -202,7 +206,7 @@ func (c *cloudWatch) points(data metricdata.Aggregation, take func(labels attrib
 				one(p.Attributes, p.Value, 1)
 			case p.Value < 1<<53:
 				value := 0.0
-				if label(p.Attributes, c.label) == c.one {
+				if is := label(p.Attributes, c.label); is == c.one || c.or != "" && is == c.or {
 					value = 1
 				}
 				one(p.Attributes, value, uint64(p.Value))
@@ -309,12 +313,18 @@ func (e *EMF) dimensions(row *Row, c *cloudWatch, labels attribute.Set) (sets []
 	}
 	values = []pair{common}
 	for _, set := range own {
-		sets = append(sets, append([]string{common.name}, set...))
-		for _, name := range set {
+		names := []string{common.name}
+		for _, of := range set {
+			name := of
+			if e.o.Stage != "" { // State beside Stage, as CloudWatch's own dimensions are written
+				name = strings.ToUpper(of[:1]) + of[1:]
+			}
+			names = append(names, name)
 			if !slices.ContainsFunc(values, func(p pair) bool { return p.name == name }) {
-				values = append(values, pair{name, label(labels, name)})
+				values = append(values, pair{name, label(labels, of)})
 			}
 		}
+		sets = append(sets, names)
 	}
 	return sets, values
 }

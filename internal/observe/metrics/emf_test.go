@@ -425,6 +425,30 @@ func TestEMFOnLambdaLeavesOutWhatAWSHas(t *testing.T) {
 	w.wants("a task and a commit", map[string]string{"StoreCommitDuration service=cloudflow store=cloudflow": "5"})
 }
 
+func TestEMFOfAStageIsWhatItsAlarmsAskFor(t *testing.T) {
+	w := newEMFWorld(t, EMFOptions{Service: "order-handler", Stage: "prod", Lambda: true})
+	w.Observe(func(_ context.Context, o Observer) error {
+		o.Set(QueueMessages, 2, "notifications", "dead")
+		o.Set(QueueMessages, 9, "notifications", "ready")
+		return nil
+	})
+	w.Counter(OrdersCreated).Inc()
+	for _, status := range []string{"CONFIRMED", "CONFIRMED", "COMPENSATED", "CANCELLED", "FAILED"} {
+		w.Counter(OrdersEnded, status).Inc()
+	}
+	w.Counter(SagaExecutions, "SUCCEEDED").Inc()
+	w.Counter(BreakerChanges, "payment-charge", "OPEN").Inc()
+	w.Counter(BreakerChanges, "payment-refund", "OPEN").Inc()
+	w.wants("all that there is", map[string]string{
+		"OrdersCreated Stage=prod":                        "1",
+		"SAGASuccessRate Stage=prod":                      "[0,0,0,100,100]",
+		"SAGACompensationRate Stage=prod":                 "[0,0,0,100,100]",
+		"CircuitBreakerStateChange Stage=prod State=OPEN": "[1,1]",
+		"DLQMessageCount Stage=prod":                      "2",
+	})
+	w.wants("a gauge is said at each invocation", map[string]string{"DLQMessageCount Stage=prod": "2"})
+}
+
 func TestEMFHistogramsKeepTheirSumAndTheirSide(t *testing.T) {
 	w := newEMFWorld(t, EMFOptions{})
 	task := w.Histogram(TaskDuration, "inventory.reserve")
