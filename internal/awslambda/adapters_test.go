@@ -42,7 +42,7 @@ func TestServeHTTP(t *testing.T) {
 		w.Header().Add("Set-Cookie", "a=1")
 		w.Header().Add("Set-Cookie", "b=2")
 		w.Header().Set("Location", "/orders/ord-1")
-		w.WriteHeader(202)
+		w.WriteHeader(http.StatusAccepted)
 		w.Header().Set("X-Late", "too late")
 		_, _ = w.Write([]byte{0xff, 0xfe})
 	})
@@ -63,7 +63,7 @@ func TestServeHTTP(t *testing.T) {
 		}
 	})
 	t.Run("an answer keeps every line of a header, its bytes, and its status", func(t *testing.T) {
-		if out.StatusCode != 202 || len(out.MultiValueHeaders["Set-Cookie"]) != 2 || out.MultiValueHeaders["X-Late"] != nil || !out.IsBase64Encoded || out.Body != "//4=" {
+		if out.StatusCode != http.StatusAccepted || len(out.MultiValueHeaders["Set-Cookie"]) != 2 || out.MultiValueHeaders["X-Late"] != nil || !out.IsBase64Encoded || out.Body != "//4=" {
 			t.Errorf("%+v", out)
 		}
 	})

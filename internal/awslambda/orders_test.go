@@ -3,6 +3,7 @@ package awslambda
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +51,10 @@ func TestOrders(t *testing.T) {
 	t.Run("a repeat is answered with the stored bytes, and another body under the key is refused", func(t *testing.T) {
 		first := w.call(OrderHandler, orderOf("MOUSE", 1, provider.Visa, "same"))
 		again := w.call(OrderHandler, orderOf("MOUSE", 1, provider.Visa, "same"))
-		if again.StatusCode != 202 || again.Body != first.Body || again.header("Idempotent-Replayed") != "true" {
+		if again.StatusCode != http.StatusAccepted || again.Body != first.Body || again.header("Idempotent-Replayed") != "true" {
 			t.Errorf("%+v, then %+v", first, again)
 		}
-		if other := w.call(OrderHandler, orderOf("MOUSE", 2, provider.Visa, "same")); other.StatusCode != 422 || !strings.Contains(other.Body, "IDEMPOTENCY_KEY_REUSED") {
+		if other := w.call(OrderHandler, orderOf("MOUSE", 2, provider.Visa, "same")); other.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(other.Body, "IDEMPOTENCY_KEY_REUSED") {
 			t.Errorf("%+v", other)
 		}
 	})
@@ -97,26 +98,26 @@ func TestOrders(t *testing.T) {
 			{method: "GET", path: "/orders/" + id, subject: "cust-2", scopes: "orders:read"},
 			{method: "GET", path: "/orders/ord-none", subject: "cust-1", scopes: "orders:read"},
 		} {
-			if a := w.call(OrderHandler, r); a.StatusCode != 404 || a.header("Content-Type") != "application/problem+json" {
+			if a := w.call(OrderHandler, r); a.StatusCode != http.StatusNotFound || a.header("Content-Type") != "application/problem+json" {
 				t.Errorf("%+v", a)
 			}
 		}
 	})
 	t.Run("a function has no paths of the others'", func(t *testing.T) {
 		for function, path := range map[string]string{OrderHandler: "/products", InventoryHandler: "/orders/ord-1", PaymentHandler: "/health"} {
-			if a := w.call(function, request{method: "GET", path: path, operator: operatorARN, subject: "cust-1", scopes: "admin"}); a.StatusCode != 404 {
+			if a := w.call(function, request{method: "GET", path: path, operator: operatorARN, subject: "cust-1", scopes: "admin"}); a.StatusCode != http.StatusNotFound {
 				t.Errorf("%s %s: %+v", function, path, a)
 			}
 		}
 	})
 	t.Run("operators' paths are for IAM principals, and what they do is under their name", func(t *testing.T) {
-		if a := w.call(PaymentHandler, request{method: "GET", path: "/admin/breakers", operator: operatorARN}); a.StatusCode != 200 {
+		if a := w.call(PaymentHandler, request{method: "GET", path: "/admin/breakers", operator: operatorARN}); a.StatusCode != http.StatusOK {
 			t.Errorf("%+v", a)
 		}
-		if a := w.call(PaymentHandler, request{method: "GET", path: "/admin/breakers", subject: "cust-1", scopes: "orders:read"}); a.StatusCode != 403 {
+		if a := w.call(PaymentHandler, request{method: "GET", path: "/admin/breakers", subject: "cust-1", scopes: "orders:read"}); a.StatusCode != http.StatusForbidden {
 			t.Errorf("%+v", a)
 		}
-		if a := w.call(OrderHandler, request{method: "GET", path: "/orders?limit=1", operator: operatorARN}); a.StatusCode != 401 {
+		if a := w.call(OrderHandler, request{method: "GET", path: "/orders?limit=1", operator: operatorARN}); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("an IAM principal on a customer's path: %+v", a)
 		}
 	})
@@ -190,7 +191,7 @@ func TestWatchmen(t *testing.T) {
 		r := w.call(OrderHandler, request{
 			method: "POST", path: "/admin/sagas/" + failed + "/redrive", operator: operatorARN, body: `{"reason":"the outage is over"}`,
 		})
-		if r.StatusCode != 202 || !strings.Contains(r.Body, failed+"-r1") {
+		if r.StatusCode != http.StatusAccepted || !strings.Contains(r.Body, failed+"-r1") {
 			t.Fatalf("%+v", r)
 		}
 		var out failures

@@ -192,11 +192,11 @@ func subjectOf(arn string) string {
 // calledBy is httpapi's Principal: who API Gateway says that calls. Where callers are not told apart, whoever has not signed is auth.Anonymous.
 func calledBy(none bool) func(*http.Request) (auth.Principal, error) {
 	return func(r *http.Request) (auth.Principal, error) {
-		c, _ := r.Context().Value(callerKey{}).(called)
-		if none && (c.err != nil || c.principal.Subject == "") {
+		c, ok := r.Context().Value(callerKey{}).(called)
+		switch known := ok && c.err == nil; {
+		case none && !known:
 			return auth.Anonymous, nil
-		}
-		if c.err == nil && c.principal.Subject == "" {
+		case !ok:
 			return auth.Principal{}, auth.ErrMissing
 		}
 		return c.principal, c.err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -222,7 +223,7 @@ func (w *world) stock(id string, pieces int) {
 		method: "PUT", path: "/products/" + id, subject: "shop", scopes: "products:write",
 		body: fmt.Sprintf(`{"name":"Mouse","unit_price_cents":2500,"stock":%d}`, pieces),
 	})
-	if r.StatusCode != 201 {
+	if r.StatusCode != http.StatusCreated {
 		w.t.Fatalf("%+v", r)
 	}
 }
@@ -234,7 +235,7 @@ func (w *world) place(product string, quantity int, method, key string) string {
 	var placed struct {
 		OrderID string `json:"order_id"`
 	}
-	if err := json.Unmarshal([]byte(r.Body), &placed); err != nil || r.StatusCode != 202 {
+	if err := json.Unmarshal([]byte(r.Body), &placed); err != nil || r.StatusCode != http.StatusAccepted {
 		w.t.Fatalf("%+v, %v", r, err)
 	}
 	if at := r.header("Location"); at != "/test/orders/"+placed.OrderID {
@@ -263,7 +264,7 @@ func (w *world) order(id string) orderView {
 	w.t.Helper()
 	r := w.call(OrderHandler, request{method: "GET", path: "/orders/" + id, subject: "cust-1", scopes: "orders:read"})
 	var v orderView
-	if err := json.Unmarshal([]byte(r.Body), &v); err != nil || r.StatusCode != 200 {
+	if err := json.Unmarshal([]byte(r.Body), &v); err != nil || r.StatusCode != http.StatusOK {
 		w.t.Fatalf("%+v, %v", r, err)
 	}
 	return v
