@@ -12,11 +12,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/provider"
+	"github.com/utkarsh698/cloudflow/internal/saga"
 )
 
 // Orders from the POST to the notification, over the tables, the queue, the bus and the machine of an emulator.
@@ -136,6 +138,29 @@ func TestOrders(t *testing.T) {
 		}
 		if w.input(a) == "" || w.input(b) == "" {
 			t.Error("not started")
+		}
+	})
+	t.Run("a cursor outlives a rotation of the signing keys", func(t *testing.T) {
+		page := func(cursor string) reply {
+			return w.call(OrderHandler, request{method: "GET", path: "/orders?limit=1" + cursor, subject: "cust-1", scopes: "orders:read"})
+		}
+		var first struct {
+			NextCursor string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal([]byte(page("").Body), &first); err != nil || first.NextCursor == "" {
+			t.Fatalf("%+v, %v", first, err)
+		}
+		secrets := secretsmanager.NewFromConfig(w.emulator.Config())
+		current := w.do(secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("saga-keys")})).(*secretsmanager.GetSecretValueOutput)
+		rotated := w.do(saga.RotateKeys([]byte(*current.SecretString))).([]byte)
+		w.do(secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("saga-keys"), SecretString: aws.String(string(rotated))}))
+		w.later += 6 * time.Minute // after which a warm function looks at the secret again
+		if a := page("&cursor=" + first.NextCursor); a.StatusCode != http.StatusOK {
+			t.Errorf("in a warm function: %+v", a)
+		}
+		delete(w.made, OrderHandler)
+		if a := page("&cursor=" + first.NextCursor); a.StatusCode != http.StatusOK {
+			t.Errorf("in a new one: %+v", a)
 		}
 	})
 	t.Run("what was counted is written as metrics of the stage", func(t *testing.T) {

@@ -1,8 +1,12 @@
 package awslambda
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -156,22 +160,25 @@ func (w *parts) again(ctx context.Context, m bus.Message, reason string) error {
 
 // service is a function with routes and tasks.
 func (w *parts) service(f *Function, name string, give func(*httpapi.Config)) error {
-	cursors, err := w.keys.Derive("cloudflow cursors 1")
-	if err != nil {
-		return err
-	}
 	none := w.Environment.get(EnvAuth) == authNone
 	routes := httpapi.Config{
-		Paths: paths[w.Environment.Handler], Principal: calledBy(none), CursorKeys: cursors, CORS: w.Environment.origins(),
+		Paths: paths[w.Environment.Handler], Principal: calledBy(none), CORS: w.Environment.origins(),
 		Metrics: w.metrics, NewID: w.functions.NewID, Now: w.Now, Log: w.Log,
 	}
 	if !none { // the rates are API Gateway's
 		routes.Limits.OpenOrders = httpapi.DefaultLimits.OpenOrders
 	}
 	give(&routes)
-	handler := httpapi.New(routes)
+	server := &server{routes: routes, keys: w.keys}
+	if _, err := server.handler(); err != nil { // at the init, and not in the first invocation
+		return err
+	}
 	f.does = onCall(
 		func(ctx context.Context, e events.APIGatewayProxyRequest) (events.APIGatewayProxyResponse, error) {
+			handler, err := server.handler()
+			if err != nil {
+				return events.APIGatewayProxyResponse{}, err
+			}
 			return serveHTTP(ctx, handler, e)
 		},
 		func(ctx context.Context, payload []byte) (any, error) {
@@ -183,6 +190,29 @@ func (w *parts) service(f *Function, name string, give func(*httpapi.Config)) er
 		},
 	)
 	return nil
+}
+
+// A server is the routes under the keys of cursors that count now: those come from the signing keys, which may be rotated while this process lives.
+type server struct {
+	routes httpapi.Config
+	keys   *saga.Keys
+
+	mu   sync.Mutex
+	made http.Handler // under routes.CursorKeys
+}
+
+func (s *server) handler() (http.Handler, error) {
+	cursors, err := s.keys.Derive("cloudflow cursors 1")
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.made == nil || !slices.EqualFunc(cursors, s.routes.CursorKeys, bytes.Equal) {
+		s.routes.CursorKeys = cursors
+		s.made = httpapi.New(s.routes)
+	}
+	return s.made, nil
 }
 
 func (w *parts) orderRoutes(r *httpapi.Config) {
