@@ -3,10 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
@@ -46,16 +42,21 @@ func (o *outcomes) Outcome(ctx context.Context, orderID string) (status string, 
 type outbox struct{ queue *storebus.Queue }
 
 func (o outbox) Send(tx *store.Tx, m order.Message) error {
-	n := notification.Message{
-		OrderID: m.OrderID, CustomerID: m.CustomerID, Kind: notification.Kind(m.Kind), Version: m.Version,
-		TotalCents: m.TotalCents, Currency: m.Currency, FailureReason: m.FailureReason,
-		CorrelationID: m.CorrelationID, Trace: m.Trace, SealedContact: m.SealedContact,
-	}
+	n := messageOf(m)
 	body, err := n.Encode()
 	if err != nil {
 		return err
 	}
 	return o.queue.Stage(tx, n.MessageID(), body)
+}
+
+// messageOf is an order's message as notification knows it.
+func messageOf(m order.Message) notification.Message {
+	return notification.Message{
+		OrderID: m.OrderID, CustomerID: m.CustomerID, Kind: notification.Kind(m.Kind), Version: m.Version,
+		TotalCents: m.TotalCents, Currency: m.Currency, FailureReason: m.FailureReason,
+		CorrelationID: m.CorrelationID, Trace: m.Trace, SealedContact: m.SealedContact,
+	}
 }
 
 // sagas is flow as order sees it: the saga's executions, started with a signed input.
@@ -90,30 +91,4 @@ func (s *sagas) Failure(ctx context.Context, execution string) (order.Failure, e
 		return order.Failure{}, err
 	}
 	return order.Failure{Status: string(x.Status), State: x.State, Input: input, Error: x.Error, Cause: x.Cause}, nil
-}
-
-// newID makes ids such as ord-01JD...: a prefix and a ULID, so that they sort by the time of their making.
-func (c *chance) newID(now func() time.Time) func(prefix string) string {
-	entropy := ulid.Monotonic(reader{c}, 0)
-	return func(prefix string) string {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		id, err := ulid.New(ulid.Timestamp(now()), entropy)
-		if err != nil { // 2^80 ids in a millisecond
-			id, _ = ulid.New(ulid.Timestamp(now()), reader{c})
-		}
-		return prefix + id.String()
-	}
-}
-
-// reader reads chance; its caller holds the lock.
-type reader struct{ c *chance }
-
-var _ io.Reader = reader{}
-
-func (r reader) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(r.c.rnd.Uint32())
-	}
-	return len(p), nil
 }

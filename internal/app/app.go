@@ -1,5 +1,7 @@
-// Package app wires the services, the saga and the engine over the ports: once, for the single binary, for tests and for
-// simulation. It holds no rule of its own.
+// Package app wires the services, the saga and the engine over the ports. It holds no rule of its own.
+//
+// The services are wired once, for both shapes (Services). New puts the engine, the queue and the loops of one process on top of them: the
+// single binary, tests and simulation. Functions is the other shape: on AWS, Step Functions, SQS and a clock do what these do.
 package app
 
 import (
@@ -7,16 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/flow"
-	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
@@ -40,7 +39,7 @@ const (
 type Config struct {
 	Store       store.Store
 	Feed        store.FeedReader // of Store, with what order.IsEvent selects; nil: no live feed
-	Provider    store.Store      // the simulated provider's own
+	Provider    store.Store      // the simulated provider's own; nil: there is no provider, and every charge says so
 	SagaKeys    *saga.Keys
 	ContactKeys pii.Keys
 	Sender      notification.Sender // to customers who gave an address
@@ -65,96 +64,23 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Counts are told of what happened, once it is durable, and are quick. Any may be nil.
-type Counts struct {
-	OrderCreated   func()
-	OrderEnded     func(status string)
-	ExecutionEnded func(status string)
-	BreakerChanged func(name string, to breaker.State) // decided here
-}
-
-// App is the wired system.
+// App is the wired system in one process.
 type App struct {
-	Orders        *order.Service
-	Inventory     *inventory.Service
-	Payments      *payment.Service
-	Notifications *notification.Service
-	Queue         *storebus.Queue
-	Engine        *flow.Engine
-	Provider      *provider.Simulator
-	Breakers      map[string]*breaker.Breaker // by name
-	NewID         func(prefix string) string  // prefix and a ULID
-
-	log *slog.Logger
+	*Services
+	Queue  *storebus.Queue
+	Engine *flow.Engine
 }
-
-// The breakers' names.
-const (
-	ChargeBreaker = "payment-charge"
-	RefundBreaker = "payment-refund"
-)
 
 // New wires an App. It neither reads nor writes a store.
 func New(c Config) (*App, error) {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Currency == "" {
-		c.Currency = "USD"
-	}
-	t := traced{c.Tracer, c.Now}
-	c.Store = t.store(c.Store)
-	chance := newChance(c.Rand)
-	a := &App{log: c.Log, Breakers: map[string]*breaker.Breaker{}, NewID: chance.newID(c.Now)}
-
-	for _, name := range []string{ChargeBreaker, RefundBreaker} {
-		a.Breakers[name] = breaker.New(c.Store, name, breaker.Config{
-			Failures: c.BreakerFailures, Now: c.Now, Rand: chance.fork(), Log: c.Log, OnChange: c.Counts.breaker(name), Watch: t.breaker(name),
-		})
-	}
-	sim := c.Simulator
-	sim.Store, sim.Now = c.Provider, c.Now
-	a.Provider = provider.New(sim)
-	var gateway payment.Gateway = a.Provider
-	if c.Gateway != nil {
-		gateway = c.Gateway(gateway)
-	}
-	gateway = t.gateway(gateway)
-	a.Payments = payment.New(payment.Config{
-		Store: c.Store, Gateway: gateway, Ledger: a.Provider,
-		ChargeBreaker: a.Breakers[ChargeBreaker], RefundBreaker: a.Breakers[RefundBreaker],
-		Now: c.Now, Log: c.Log,
-	})
-	outcomes := &outcomes{}
-	a.Inventory = inventory.New(inventory.Config{Store: c.Store, Outcomes: outcomes, Now: c.Now, Log: c.Log})
-	a.Queue = storebus.Open(c.Store, "notifications", storebus.Config{Now: c.Now})
-	a.Notifications = notification.New(notification.Config{
-		Store: c.Store, Queue: a.Queue, Staged: a.Queue, Sender: t.sender(c.Sender), NoContact: t.sender(c.NoContact),
-		Keys: c.ContactKeys, Now: c.Now, Log: c.Log, Concurrency: c.Sends, Received: t.received(),
-	})
+	c, t := c.ready()
+	a := &App{Queue: storebus.Open(c.Store, "notifications", storebus.Config{Now: c.Now})}
 	sagas := &sagas{keys: c.SagaKeys}
-	a.Orders = order.New(order.Config{
-		Store: c.Store, Feed: c.Feed, Catalog: catalog{a.Inventory}, Admission: a.Breakers[ChargeBreaker],
-		Saga: t.starter(sagas), Outbox: t.outbox(outbox{a.Queue}), Keys: c.ContactKeys,
-		Now: c.Now, NewID: a.NewID, Currency: c.Currency, Log: c.Log,
-		Created: c.Counts.OrderCreated, Ended: c.Counts.OrderEnded,
-	})
-	outcomes.orders = a.Orders
+	var chance *chance
+	a.Services, chance = c.services(t, shape{saga: sagas, outbox: outbox{a.Queue}, queue: a.Queue})
 
 	resources := saga.LocalResources()
-	table := saga.NewTable(c.SagaKeys, a.Orders, a.Inventory, a.Payments)
-	table["order.notify"] = a.thenWake(table["order.notify"])
-	if c.Task != nil {
-		for name, h := range table {
-			table[name] = c.Task(name, h)
-		}
-	}
-	for name, h := range table {
-		table[name] = t.handler(h)
-	}
+	table := a.table(c, t, a.thenWake)
 	task := t.task(func(ctx context.Context, call flow.Call) (store.Effect, error) {
 		return table.Do(ctx, call.Input, call.Attempt)
 	})
@@ -179,20 +105,6 @@ func New(c Config) (*App, error) {
 	}
 	a.Engine, sagas.engine = engine, engine
 	return a, nil
-}
-
-func (c Counts) breaker(name string) func(_, to breaker.State) {
-	if c.BreakerChanged == nil {
-		return nil
-	}
-	return func(_, to breaker.State) { c.BreakerChanged(name, to) }
-}
-
-func (c Counts) execution() func(flow.Ended) {
-	if c.ExecutionEnded == nil {
-		return nil
-	}
-	return func(e flow.Ended) { c.ExecutionEnded(string(e.Status)) }
 }
 
 // thenWake tells the queue's consumer of a message once it is committed.
@@ -251,25 +163,3 @@ func (a *App) expire(ctx context.Context) error {
 
 // DeadLetters are the notifications that nobody could deliver.
 func (a *App) DeadLetters() bus.DeadLetters { return a.Queue }
-
-// chance makes ids and seeds from one source, under a lock.
-type chance struct {
-	mu  sync.Mutex
-	rnd *rand.Rand
-}
-
-func newChance(r *rand.Rand) *chance {
-	if r == nil {
-		r = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	}
-	return &chance{rnd: r}
-}
-
-func (c *chance) seed() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.rnd.Uint64()
-}
-
-// fork is a source of its own, for who locks for himself.
-func (c *chance) fork() *rand.Rand { return rand.New(rand.NewPCG(c.seed(), c.seed())) }

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -186,6 +187,33 @@ func TestWalls(t *testing.T) {
 		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
 	})
 
+	each("awslambda knows events and adapters of AWS, and nothing of the single binary", internal("awslambda"), func(imported string) bool {
+		return !strings.HasPrefix(imported, "github.com/cockroachdb/") && !slices.Contains([]string{
+			"store/pebblestore", "store/memstore", "bus/storebus", "datadir", "instance", "dashboard", "retention", "flow",
+		}, room(imported))
+	})
+	each("cmd/lambda starts awslambda, with what AWS and OpenTelemetry have in the environment", []string{"cmd/lambda"}, func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || slices.Contains([]string{"awscall", "awslambda", "observe", "observe/trace"}, room(imported))
+	})
+	t.Run("cmd/lambda links neither Pebble nor what opens a directory", func(t *testing.T) {
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "lambda.norpc", "./cmd/lambda")
+		list.Dir = filepath.Join("..", "..")
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		linked := strings.Fields(string(out))
+		if !slices.Contains(linked, module+"internal/awslambda") {
+			t.Fatalf("%d packages, and awslambda is none of them", len(linked))
+		}
+		for _, p := range linked {
+			switch {
+			case strings.HasPrefix(p, "github.com/cockroachdb/"), p == "net/rpc", p == "testing",
+				slices.Contains([]string{"store/pebblestore", "datadir", "instance", "dashboard", "sender/smtp"}, room(p)):
+				t.Errorf("it links %s", p)
+			}
+		}
+	})
 	t.Run("observe/metrics alone knows the library that counts", func(t *testing.T) {
 		libraries := []string{
 			"github.com/prometheus/", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/sdk/metric",

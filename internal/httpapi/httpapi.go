@@ -35,7 +35,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Config is what New wires. Every interface is required but Faults.
+// Config is what New wires. Every interface is required but Faults, and but those that none of Paths needs.
 type Config struct {
 	Orders      Orders
 	Lists       Lists
@@ -72,6 +72,9 @@ type Config struct {
 	Now func() time.Time
 	// CORS are the origins whose pages may call from a browser, each exactly as a browser sends it; none: no page but our own.
 	CORS []string
+	// Paths are the paths that there are, as the document writes them, such as /orders/{order_id}; nil: all. What serves a path that is not among
+	// them may be nil.
+	Paths []string
 	// NewID makes an id with the prefix; nil: prefix and a ULID.
 	NewID func(prefix string) string
 	Log   *slog.Logger // nil: nothing is logged
@@ -225,6 +228,7 @@ type server struct {
 	data       Data
 	keys       Keys
 	origins    []string
+	paths      []string                    // nil: all
 	verifying  chan struct{}               // holds one while a check runs
 	faults     Faults                      // nil: not in development mode
 	debug      map[string]http.HandlerFunc // nil: there is none
@@ -262,7 +266,7 @@ func newServer(c Config) *server {
 	s := &server{
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
 		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
-		keys: c.Keys, origins: c.CORS, streams: &streams{}, faults: c.Faults, debug: c.Debug, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
+		keys: c.Keys, origins: c.CORS, paths: c.Paths, streams: &streams{}, faults: c.Faults, debug: c.Debug, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
 		newID: c.NewID, log: c.Log, tracer: c.Tracer, metrics: c.Metrics, now: c.Now,
 	}
 	if s.recovering == nil {
@@ -278,7 +282,9 @@ func newServer(c Config) *server {
 		s.metrics = metrics.New()
 	}
 	s.unrouted = s.metrics.Route("other", "other")
-	s.metrics.Observe(s.observeLag)
+	if s.news != nil {
+		s.metrics.Observe(s.observeLag)
+	}
 	if s.principal != nil {
 		s.pace = newPace(c.Limits, s.now)
 	} else {

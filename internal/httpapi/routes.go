@@ -155,7 +155,7 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 func (rt *router) route(pattern string, p policy, handler func(http.ResponseWriter, *http.Request)) {
 	method, path, _ := strings.Cut(pattern, " ")
 	s := rt.server
-	if !rt.side.has(path, p) {
+	if !rt.side.has(path, p) || s.paths != nil && !slices.Contains(s.paths, path) {
 		return
 	}
 	if p.development && s.faults == nil {

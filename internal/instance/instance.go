@@ -132,7 +132,7 @@ func open(c Config, m *metrics.Metrics) (*Instance, error) {
 	a, err := app.New(app.Config{
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
 		Sender: counted.sender(c.Sender), NoContact: counted.sender(sender.NewLog(c.Log)), Sends: sends,
-		Gateway: counted.gateway, Task: counted.task, Counts: counts(m), Tracer: c.Tracer,
+		Gateway: counted.gateway, Task: counted.task, Counts: app.CountIn(m), Tracer: c.Tracer,
 		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
 		Now: c.Now, Log: c.Log,
 	})

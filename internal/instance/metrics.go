@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/app"
-	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 	"github.com/utkarsh698/cloudflow/internal/store/pebblestore"
 )
@@ -23,28 +22,6 @@ const (
 	providerStore = "provider"
 	queue         = "notifications"
 )
-
-// counts are the counters that the services tell of what happened, all of them there from the start.
-func counts(m *metrics.Metrics) app.Counts {
-	ended, executions, changes := map[string]*metrics.Counter{}, map[string]*metrics.Counter{}, map[string]*metrics.Counter{}
-	for _, status := range metrics.OrderStatuses {
-		ended[status] = m.Counter(metrics.OrdersEnded, status)
-	}
-	for _, status := range metrics.ExecutionStatuses {
-		executions[status] = m.Counter(metrics.SagaExecutions, status)
-	}
-	for _, name := range []string{app.ChargeBreaker, app.RefundBreaker} {
-		for _, state := range metrics.CircuitStates {
-			changes[name+" "+state] = m.Counter(metrics.BreakerChanges, name, state)
-		}
-	}
-	return app.Counts{
-		OrderCreated:   m.Counter(metrics.OrdersCreated).Inc,
-		OrderEnded:     func(status string) { ended[status].Inc() },
-		ExecutionEnded: func(status string) { executions[status].Inc() },
-		BreakerChanged: func(name string, to breaker.State) { changes[name+" "+string(to)].Inc() },
-	}
-}
 
 // watch counts the commits of a store.
 func watch(m *metrics.Metrics, store string) pebblestore.Watch {
@@ -70,8 +47,8 @@ func (i *Instance) observe(ctx context.Context, o metrics.Observer) error {
 	for name, b := range i.App.Breakers {
 		// Without the store it is what this process goes by, which is what counts here.
 		s, _ := b.State(ctx)
-		for _, state := range metrics.CircuitStates {
-			o.Set(metrics.BreakerState, oneIf(string(s.State) == state), name, state)
+		for _, state := range app.BreakerStates {
+			o.Set(metrics.BreakerState, oneIf(s.State == state), name, string(state))
 		}
 	}
 	return nil

@@ -104,9 +104,9 @@ func New(c Config) *Service {
 	return &Service{c: c, log: c.Log.With("service", "notification_service")}
 }
 
-// retryAfter is how long a message waits after its n-th receive has failed. The pauses are long enough for a relay to
+// RetryAfter is how long a message waits after its n-th receive has failed. The pauses are long enough for a relay to
 // restart; after the last receive there is nothing to wait for, and the next one moves it to the dead letters.
-func retryAfter(receives int) time.Duration {
+func RetryAfter(receives int) time.Duration {
 	switch receives {
 	case 1:
 		return 30 * time.Second

@@ -88,7 +88,7 @@ func (s *Service) putBack(ctx context.Context, failures []Failure) error {
 	for _, f := range failures {
 		s.log.Warn("Notification failed", append(about(f.Message),
 			"message_id", f.Message.ID, "receives", f.Message.Receives, "error", f.Err.Error())...)
-		g := group{retryAfter(f.Message.Receives), f.Err.Error()}
+		g := group{RetryAfter(f.Message.Receives), f.Err.Error()}
 		if errors.Is(f.Err, errNotBegun) {
 			g.delay = 0
 		}

@@ -85,10 +85,14 @@ func (k *Keys) latest() *Keys {
 	return now
 }
 
-// keyFile is the form of the file in a data directory.
+// keyFile is the form of the file in a data directory, and of the first key that CloudFormation draws into a secret, which can make a flat object
+// only (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html):
+// {"signing": "k1", "k1": hexadecimal}.
 type keyFile struct {
 	Signing string            `json:"signing"`
 	Keys    map[string]string `json:"keys"` // id -> hex
+
+	flat bool
 }
 
 // OpenKeys reads the key file, or makes one with a fresh key where there is none. The file is on disk, with its
@@ -108,7 +112,8 @@ func OpenKeys(path string) (*Keys, error) {
 	return keys, nil
 }
 
-// ParseKeys reads texts of the form of the key file, {"signing": id, "keys": {id: hexadecimal}}. The first one says which key signs; the
+// ParseKeys reads texts of the form of the key file, {"signing": id, "keys": {id: hexadecimal}}, or of the flat one,
+// {"signing": id, id: hexadecimal}, where each other member is a key. The first text says which key signs; the
 // keys of the others, such as the text before a rotation, verify too. An id that stands for two keys is refused: what one of them signed would be
 // worth nothing from then on. No error quotes a key.
 func ParseKeys(text []byte, others ...[]byte) (*Keys, error) {
@@ -137,16 +142,49 @@ func ParseKeys(text []byte, others ...[]byte) (*Keys, error) {
 }
 
 func parseKeyFile(text []byte) (f keyFile, err error) {
-	if json.Unmarshal(text, &f) != nil { // whose error may quote
-		return keyFile{}, errors.New("saga: signing keys that are not JSON of the right shape")
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil || members == nil { // whose error may quote
+		return keyFile{}, errShape
+	}
+	if nested, ok := members["keys"]; ok && !bytes.HasPrefix(bytes.TrimSpace(nested), []byte{'"'}) {
+		if json.Unmarshal(text, &f) != nil {
+			return keyFile{}, errShape
+		}
+		return f, nil
+	}
+	f = keyFile{Keys: make(map[string]string, len(members)), flat: true}
+	for name, value := range members {
+		var digits string
+		if json.Unmarshal(value, &digits) != nil {
+			return keyFile{}, errShape
+		}
+		if name == signingMember {
+			f.Signing = digits
+			continue
+		}
+		f.Keys[name] = digits
 	}
 	return f, nil
+}
+
+var errShape = errors.New("saga: signing keys that are not JSON of the right shape")
+
+const signingMember = "signing"
+
+// text is the file in the form that it was read in.
+func (f keyFile) text() ([]byte, error) {
+	if !f.flat {
+		return json.MarshalIndent(f, "", "  ")
+	}
+	members := maps.Clone(f.Keys)
+	members[signingMember] = f.Signing
+	return json.MarshalIndent(members, "", "  ")
 }
 
 // maxKeys are kept by a rotation: with one a month, an execution that is over a year old.
 const maxKeys = 16
 
-// RotateKeys returns the text with a new key, which signs. The ids of such keys are k1, k2 and so on; beyond 16 of them the one with the lowest
+// RotateKeys returns the text with a new key, which signs, in the form that it has. The ids of such keys are k1, k2 and so on; beyond 16 of them the one with the lowest
 // number goes.
 func RotateKeys(text []byte) ([]byte, error) {
 	if _, err := ParseKeys(text); err != nil {
@@ -173,7 +211,7 @@ func RotateKeys(text []byte) ([]byte, error) {
 	}
 	f.Signing = keyID(next)
 	f.Keys[f.Signing] = newKey()
-	return json.MarshalIndent(f, "", "  ")
+	return f.text()
 }
 
 func keyID(n int) string { return "k" + strconv.Itoa(n) }

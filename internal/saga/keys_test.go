@@ -15,7 +15,7 @@ import (
 )
 
 func keyText(signing string, keys map[string]string) []byte {
-	text, err := json.Marshal(keyFile{signing, keys})
+	text, err := json.Marshal(keyFile{Signing: signing, Keys: keys})
 	if err != nil {
 		panic(err)
 	}
@@ -56,6 +56,41 @@ func TestParseKeys(t *testing.T) {
 		t.Run("refuses "+rule+", and quotes no key", func(t *testing.T) {
 			_, err := ParseKeys(texts[0], texts[1])
 			if err == nil || strings.Contains(err.Error(), "1111") || strings.Contains(err.Error(), "7e3") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestTheFlatFormOfKeys(t *testing.T) {
+	one := strings.Repeat("11", 32)
+	flat := []byte(`{"signing":"k1","k1":"` + one + `"}`)
+	t.Run("is another way to write the same keys", func(t *testing.T) {
+		if err := parse(t, keyText("k1", map[string]string{"k1": one})).Verify(parse(t, flat).Sign(sample())); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("stays flat when a key is added, and the old one verifies", func(t *testing.T) {
+		rotated, err := RotateKeys(flat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members map[string]string
+		if err := json.Unmarshal(rotated, &members); err != nil || members["signing"] != "k2" || len(members) != 3 {
+			t.Errorf("%d members, %v", len(members), err)
+		}
+		if err := parse(t, rotated).Verify(parse(t, flat).Sign(sample())); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, text := range map[string]string{
+		"a member that is no key":   `{"signing":"k1","k1":"` + one + `","note":"7e3x"}`,
+		"a member that is no text":  `{"signing":"k1","k1":"` + one + `","k2":7}`,
+		"no key of the signing id":  `{"signing":"k2","k1":"` + one + `"}`,
+		"null in the place of keys": `null`,
+	} {
+		t.Run(name+" is refused, and no key is quoted", func(t *testing.T) {
+			if _, err := ParseKeys([]byte(text)); err == nil || strings.Contains(err.Error(), "1111") || strings.Contains(err.Error(), "7e3") {
 				t.Errorf("error %v", err)
 			}
 		})

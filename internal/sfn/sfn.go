@@ -75,7 +75,7 @@ func (*Machine) Stage(*store.Tx, order.Start) error { return nil }
 func (*Machine) Begin(string) {}
 
 // Start starts the execution, unless it was started already. Who asks may have asked before, or another may: then the execution that there is has to
-// have begun with the same input, its signature apart, which another key may have made. fault.Internal: it has another, or Step Functions refuses;
+// have begun with the same input, its signature apart, which another key may have made, and its place in a trace, which is that of who asked. fault.Internal: it has another, or Step Functions refuses;
 // fault.Transient and fault.Throttled: it may have been started, and the call may be repeated.
 func (m *Machine) Start(ctx context.Context, s order.Start) error {
 	if m.c.Keys == nil {
@@ -124,13 +124,14 @@ func (m *Machine) same(ctx context.Context, name string, input []byte) error {
 	return nil
 }
 
-// unsigned is the input without its signature, nil if it is no object.
+// unsigned is the input without its signature and its place in a trace, nil if it is no object.
 func unsigned(input string) map[string]any {
 	v, ok := decode(input).(map[string]any)
 	if !ok {
 		return nil
 	}
 	delete(v, "mac")
+	delete(v, saga.TraceMember)
 	return v
 }
 

@@ -249,6 +249,16 @@ func TestStart(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("or asked for from another place in a trace", func(t *testing.T) {
+		m, _ := setup(t)
+		for _, trace := range []string{"", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01"} {
+			s := start("traced")
+			s.Trace = trace
+			if err := m.Start(t.Context(), s); err != nil {
+				t.Errorf("%q: %v", trace, err)
+			}
+		}
+	})
 	t.Run("by another it is an error that names both", func(t *testing.T) {
 		m, _ := setup(t)
 		if err := m.Start(t.Context(), start("other")); err != nil {

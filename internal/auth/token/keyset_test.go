@@ -45,6 +45,17 @@ func TestRotation(t *testing.T) {
 		w.refuses(w.by("ed", "d1"), "no key")
 		w.passes(w.by("ec", "e1"))
 	})
+	t.Run("a look has old keys read again, and young ones not", func(t *testing.T) {
+		w := newWorld(t, jwks(published("ec", "e1"), published("ed", "d1")))
+		w.passes(w.by("ed", "d1"))
+		w.issuer.publishes(jwks(published("ec", "e1")))
+		w.now = w.now.Add(urlEvery - 1)
+		w.Look(t.Context())
+		w.passes(w.by("ed", "d1"))
+		w.now = w.now.Add(1)
+		w.Look(t.Context())
+		w.refuses(w.by("ed", "d1"), "no key")
+	})
 	t.Run("a flood of unknown keys is one question in ten seconds", func(t *testing.T) {
 		w := newWorld(t, jwks(published("ec", "e1")))
 		var g sync.WaitGroup

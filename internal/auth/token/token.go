@@ -83,6 +83,10 @@ func New(c Config) (*Verifier, error) {
 // Run keeps the issuer's keys current until ctx ends.
 func (v *Verifier) Run(ctx context.Context) error { return v.c.Keys.Run(ctx) }
 
+// Look reads the issuer's keys if they are old, or were never had: for who has no time to leave Run to, such as a function that is frozen
+// between two calls. It waits for them, 5 s at most.
+func (v *Verifier) Look(ctx context.Context) { v.c.Keys.refresh(ctx, false) }
+
 // claims are those that count here.
 type claims struct {
 	jwt.Claims

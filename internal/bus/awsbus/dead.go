@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/utkarsh698/cloudflow/internal/awscall"
@@ -196,4 +197,21 @@ func (q *Queue) raise(ctx context.Context, r *redrive, raw []types.Message) (mov
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTime)
 	defer cancel()
 	return len(sent), errors.Join(err, q.delete(ctx, q.c.DeadURL, sent))
+}
+
+// CountDead is how many dead letters there are, about, without a look at any: those that somebody is looking at are counted
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html).
+func (q *Queue) CountDead(ctx context.Context) (int64, error) {
+	names := []types.QueueAttributeName{
+		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+	}
+	out, err := q.calls.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.c.DeadURL, AttributeNames: names})
+	if err != nil {
+		return 0, awscall.Fault(err, "awsbus: count the dead letters")
+	}
+	var n int64
+	for _, name := range names {
+		n += integer(out.Attributes[string(name)])
+	}
+	return n, nil
 }
