@@ -55,26 +55,43 @@ func newSaga(app awscdk.App, c Config, db *Database, m *Messaging, definition st
 // rows are the functions, and all that each may do. "No function reads another service's table" has two exceptions: an order is admitted after a
 // look at stock and breakers, and the expirer asks for an order's outcome.
 func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
+	g := s.grants(c, db, m)
+	return append(s.services(c, m, g), s.watchmen(db, m, g)...)
+}
+
+// grants are what several functions are given alike.
+type grants struct {
+	keysEnv, machineEnv, deadLettersEnv, payEnv map[string]string
+
+	signingKeys, readSagas, listSagas, startSagas permission
+}
+
+func (s *Saga) grants(c Config, db *Database, m *Messaging) grants {
 	// Named and not referred to: the machine refers to the functions.
 	machine := arn(s.stack, "states", "stateMachine:"+c.name("saga"))
 	executions := arn(s.stack, "states", "execution:"+c.name("saga")+":*")
-	keysEnv := map[string]string{"CLOUDFLOW_SAGA_KEYS_SECRET": c.sagaKeys()}
-	machineEnv := map[string]string{"CLOUDFLOW_STATE_MACHINE_ARN": machine}
-	deadLettersEnv := map[string]string{"CLOUDFLOW_DLQ_URL": *m.deadLetters.QueueUrl()}
-	payEnv := map[string]string{"CLOUDFLOW_CURRENCY": c.Currency}
+	return grants{
+		keysEnv:        map[string]string{"CLOUDFLOW_SAGA_KEYS_SECRET": c.sagaKeys()},
+		machineEnv:     map[string]string{"CLOUDFLOW_STATE_MACHINE_ARN": machine},
+		deadLettersEnv: map[string]string{"CLOUDFLOW_DLQ_URL": *m.deadLetters.QueueUrl()},
+		payEnv:         map[string]string{"CLOUDFLOW_CURRENCY": c.Currency},
 
-	signingKeys := permission{ // by name: Secrets Manager puts six characters behind it
-		actions:   []string{"secretsmanager:GetSecretValue"},
-		resources: []string{arn(s.stack, "secretsmanager", "secret:"+c.sagaKeys()+"-??????")},
-		key:       db.dataKey, service: "secretsmanager",
+		signingKeys: permission{ // by name: Secrets Manager puts six characters behind it
+			actions:   []string{"secretsmanager:GetSecretValue"},
+			resources: []string{arn(s.stack, "secretsmanager", "secret:"+c.sagaKeys()+"-??????")},
+			key:       db.dataKey, service: "secretsmanager",
+		},
+		readSagas: permission{
+			actions:   []string{"states:DescribeExecution", "states:GetExecutionHistory"},
+			resources: []string{executions},
+		},
+		listSagas:  permission{actions: []string{"states:ListExecutions"}, resources: []string{machine}},
+		startSagas: permission{actions: []string{"states:StartExecution"}, resources: []string{machine}},
 	}
-	readSagas := permission{
-		actions:   []string{"states:DescribeExecution", "states:GetExecutionHistory"},
-		resources: []string{executions},
-	}
-	listSagas := permission{actions: []string{"states:ListExecutions"}, resources: []string{machine}}
-	startSagas := permission{actions: []string{"states:StartExecution"}, resources: []string{machine}}
+}
 
+// services are the functions of the four services.
+func (s *Saga) services(c Config, m *Messaging, g grants) []function {
 	return []function{
 		{
 			name: orderHandler, does: "Orders: their part of the HTTP interface, and their tasks in the saga",
@@ -88,9 +105,9 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 				{table: inventory, actions: getMany},   // exception: admission
 				{table: circuitBreakers, actions: get}, // exception: admission
 			},
-			env: merge(c.callers(), keysEnv, machineEnv, deadLettersEnv, payEnv, map[string]string{"CLOUDFLOW_QUEUE_URL": *m.queue.QueueUrl()}),
+			env: merge(c.callers(), g.keysEnv, g.machineEnv, g.deadLettersEnv, g.payEnv, map[string]string{"CLOUDFLOW_QUEUE_URL": *m.queue.QueueUrl()}),
 			may: []permission{
-				signingKeys, readSagas, listSagas,
+				g.signingKeys, g.readSagas, g.listSagas,
 				{
 					actions: []string{"sqs:SendMessage"}, resources: []string{*m.queue.QueueArn()},
 					key: m.key, service: "sqs", encrypts: true,
@@ -109,8 +126,8 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 				{table: reservations, actions: keepAndDelete},
 				{table: idempotency, actions: record, keys: clientKeys}, // restock
 			},
-			env: merge(c.callers(), keysEnv),
-			may: []permission{signingKeys},
+			env: merge(c.callers(), g.keysEnv),
+			may: []permission{g.signingKeys},
 		},
 		{
 			name: paymentHandler, does: "Payments and circuit breakers: their operators' routes, and their tasks in the saga",
@@ -122,8 +139,8 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 				{table: provider, actions: keep},
 				{table: idempotency, actions: record, keys: internalKeys},
 			},
-			env: merge(c.callers(), keysEnv, payEnv),
-			may: []permission{signingKeys},
+			env: merge(c.callers(), g.keysEnv, g.payEnv),
+			may: []permission{g.signingKeys},
 		},
 		{
 			name: notificationHandler, does: "Tells customers how their orders ended",
@@ -147,13 +164,19 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 				},
 			},
 		},
+	}
+}
+
+// watchmen are the functions that look after what the services have begun.
+func (s *Saga) watchmen(db *Database, m *Messaging, g grants) []function {
+	return []function{
 		{
 			name: streamHandler, does: "Starts the sagas of new and resumed orders, and publishes what happens to orders",
 			timeout: time.Minute, memory: 256,
 			tables: []use{{table: orders, actions: look}},
-			env:    merge(keysEnv, machineEnv, map[string]string{"CLOUDFLOW_EVENT_BUS": *m.bus.EventBusName()}),
+			env:    merge(g.keysEnv, g.machineEnv, map[string]string{"CLOUDFLOW_EVENT_BUS": *m.bus.EventBusName()}),
 			may: []permission{
-				signingKeys, readSagas, startSagas,
+				g.signingKeys, g.readSagas, g.startSagas,
 				{
 					actions:   []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"},
 					resources: []string{*db.tables[orders].TableStreamArn()},
@@ -172,8 +195,8 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 				{table: orders, actions: keepAndDelete},
 				{table: idempotency, actions: record, keys: clientKeys}, // a client's key lives as long as its order is open
 			},
-			env: merge(keysEnv, machineEnv),
-			may: []permission{signingKeys, readSagas, startSagas},
+			env: merge(g.keysEnv, g.machineEnv),
+			may: []permission{g.signingKeys, g.readSagas, g.startSagas},
 		},
 		{
 			name: expirer, does: "Each minute: releases stock that is held for orders which have ended",
@@ -188,7 +211,7 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 			name: reviewer, does: "Marks the order of a failed execution for a person",
 			timeout: 30 * time.Second, memory: 256,
 			tables: []use{{table: orders, actions: keep}},
-			env:    machineEnv,
+			env:    g.machineEnv,
 			may: []permission{{
 				actions: []string{"sqs:SendMessage"}, resources: []string{*m.eventLetters.QueueArn()},
 				key: m.key, service: "sqs", encrypts: true,
@@ -197,7 +220,7 @@ func (s *Saga) rows(c Config, db *Database, m *Messaging) []function {
 		{
 			name: deadLetterCounter, does: "Each minute: counts the messages that could not be sent",
 			timeout: 10 * time.Second, memory: 128,
-			env: deadLettersEnv,
+			env: g.deadLettersEnv,
 			may: []permission{{actions: []string{"sqs:GetQueueAttributes"}, resources: []string{*m.deadLetters.QueueArn()}}},
 		},
 	}

@@ -6,7 +6,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -26,7 +25,7 @@ import (
 var version = "dev"
 
 func main() {
-	function, err := open(context.Background())
+	function, err := open()
 	if err != nil { // the runtime reports that the init failed, and the log says why
 		fmt.Fprintf(os.Stderr, "cloudflow: %v\n", err)
 		os.Exit(1)
@@ -34,7 +33,7 @@ func main() {
 	lambda.Start(function)
 }
 
-func open(ctx context.Context) (*awslambda.Function, error) {
+func open() (*awslambda.Function, error) {
 	environment, err := awslambda.ReadEnvironment(os.Getenv)
 	if err != nil {
 		return nil, err
@@ -52,7 +51,7 @@ func open(ctx context.Context) (*awslambda.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	return awslambda.New(ctx, awslambda.Config{
+	return awslambda.New(awslambda.Config{
 		Environment: environment, AWS: config, Version: version, Metrics: os.Stdout, Tracer: tracer, Log: log,
 	})
 }

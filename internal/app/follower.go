@@ -75,8 +75,6 @@ type attempt struct {
 // noted is what an attempt's task told while it was at it.
 type noted struct{ began, staged time.Time }
 
-func attemptOf(entered int64, retry int) attempt { return attempt{entered, retry} }
-
 // what the spans are for, from which their IDs are made.
 func (f *follower) what() string { return "execution/" + f.execution }
 
@@ -167,7 +165,7 @@ func (f *follower) event(h *asl.HistoryEvent, at time.Time, end func(trace.Recor
 // answered ends an attempt: from when its task was called until its answer was durable. What it staged was written from then on.
 func (f *follower) answered(h *asl.HistoryEvent, at time.Time, end func(trace.Record)) {
 	s := f.state
-	a := attemptOf(s.id, s.retry)
+	a := attempt{s.id, s.retry}
 	n := f.take(a)
 	if n.began.IsZero() {
 		n.began = s.tried
@@ -184,7 +182,7 @@ func (f *follower) answered(h *asl.HistoryEvent, at time.Time, end func(trace.Re
 	end(trace.Record{
 		Parent: f.place.Of(f.whatState(s.id)), For: a.what(f.execution), Name: handlerName(s.task), Begin: n.began, End: at, Failed: h.Error,
 		Attrs: []trace.Attr{
-			trace.String(attrTask, s.task), trace.String(attrState, s.name), trace.Int(attrRetry, int64(s.retry)), trace.String(attrOrder, f.order),
+			trace.String(attrTask, s.task), trace.String(attrState, s.name), trace.Int(attrRetry, int64(s.retry)), trace.String(trace.AttrOrder, f.order),
 		},
 	})
 }
@@ -194,7 +192,7 @@ func (f *follower) left(at time.Time, end func(trace.Record)) {
 	s := f.state
 	end(trace.Record{
 		Parent: f.place, For: f.whatState(s.id), Name: s.name, Begin: s.began, End: at, Failed: s.failed,
-		Attrs: []trace.Attr{trace.String(attrState, s.name), trace.String(attrOrder, f.order)},
+		Attrs: []trace.Attr{trace.String(attrState, s.name), trace.String(trace.AttrOrder, f.order)},
 	})
 	f.state = nil
 }
@@ -212,7 +210,7 @@ func (f *follower) ended(h *asl.HistoryEvent, at time.Time, end func(trace.Recor
 	end(trace.Record{
 		Parent: f.parent, For: f.what(), Name: f.machine, Begin: f.began, End: at, Failed: failed,
 		Attrs: []trace.Attr{
-			trace.String(attrExecution, f.execution), trace.String(attrOrder, f.order), trace.String(attrCorrelation, f.correlation),
+			trace.String(attrExecution, f.execution), trace.String(trace.AttrOrder, f.order), trace.String(trace.AttrCorrelation, f.correlation),
 		},
 	})
 }

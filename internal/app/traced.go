@@ -26,18 +26,17 @@ type traced struct {
 
 // The attributes that tell what a span is about. Nothing of what a customer wrote is among them.
 const (
-	attrOrder       = "cloudflow.order_id"
-	attrCorrelation = "cloudflow.correlation_id"
-	attrExecution   = "cloudflow.execution"
-	attrState       = "cloudflow.state"
-	attrTask        = "cloudflow.task"
-	attrRetry       = "cloudflow.retry"
-	attrEvents      = "cloudflow.events"
-	attrOperations  = "cloudflow.operations"
-	attrBreaker     = "cloudflow.breaker"
-	attrMessage     = "messaging.message.id"
-	attrQueue       = "messaging.destination.name"
-	attrTable       = "db.collection.name"
+	attrExecution  = "cloudflow.execution"
+	attrState      = "cloudflow.state"
+	attrTask       = "cloudflow.task"
+	attrRetry      = "cloudflow.retry"
+	attrEvents     = "cloudflow.events"
+	attrOperations = "cloudflow.operations"
+	attrBreaker    = "cloudflow.breaker"
+	attrKind       = "cloudflow.kind" // of a notification
+	attrMessage    = "messaging.message.id"
+	attrQueue      = "messaging.destination.name"
+	attrTable      = "db.collection.name"
 )
 
 func (t traced) store(s store.Store) store.Store {
@@ -160,7 +159,7 @@ func (o tracedOutbox) Send(tx *store.Tx, m order.Message) error {
 		return o.Outbox.Send(tx, m)
 	}
 	ctx, span := o.tracer.Start(trace.Parse(m.Trace).In(context.Background()), trace.Producer, "send notifications",
-		trace.String(attrQueue, "notifications"), trace.String("cloudflow.kind", m.Kind))
+		trace.String(attrQueue, "notifications"), trace.String(attrKind, m.Kind))
 	m.Trace = trace.PlaceOf(ctx).String()
 	err := o.Outbox.Send(tx, m)
 	span.End(err)
@@ -177,8 +176,8 @@ func (t traced) received() func(context.Context, notification.Message, int) (con
 			return ctx, nil
 		}
 		ctx, span := t.tracer.Start(trace.Parse(m.Trace).In(ctx), trace.Consumer, "notification-handler",
-			trace.String(attrQueue, "notifications"), trace.String(attrOrder, m.OrderID), trace.String(attrCorrelation, m.CorrelationID),
-			trace.String("cloudflow.kind", string(m.Kind)), trace.Int(attrRetry, int64(receives-1)))
+			trace.String(attrQueue, "notifications"), trace.String(trace.AttrOrder, m.OrderID), trace.String(trace.AttrCorrelation, m.CorrelationID),
+			trace.String(attrKind, string(m.Kind)), trace.Int(attrRetry, int64(receives-1)))
 		return ctx, span.End
 	}
 }
@@ -288,7 +287,7 @@ func (t traced) task(do flow.Task) flow.Task {
 		if f == nil {
 			return do(ctx, c)
 		}
-		a := attemptOf(c.Entered, c.Retry)
+		a := attempt{c.Entered, c.Retry}
 		f.note(a, func(n *noted) { *n = noted{began: t.now()} })
 		effect, err := do(f.place.Of(a.what(f.execution)).In(ctx), c)
 		if stage := effect.Stage; stage != nil {

@@ -67,13 +67,15 @@ func (l Limits) orDefault() Limits {
 func Bounded(c aws.Config, l Limits) aws.Config {
 	l = l.orDefault()
 	c = c.Copy()
-	switch client := c.HTTPClient.(type) {
-	case nil:
-		c.HTTPClient = HTTPClient(awshttp.NewBuildableClient().WithTimeout(l.Try))
-	case *awshttp.BuildableClient:
-		c.HTTPClient = HTTPClient(client.WithTimeout(l.Try))
-	case whole:
-		c.HTTPClient = HTTPClient(client.WithTimeout(l.Try))
+	client := c.HTTPClient
+	if w, ok := client.(whole); ok {
+		client = w.client
+	}
+	if client == nil {
+		client = awshttp.NewBuildableClient()
+	}
+	if own, ok := client.(*awshttp.BuildableClient); ok {
+		c.HTTPClient = HTTPClient(own.WithTimeout(l.Try))
 	}
 	c.Retryer = func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) {

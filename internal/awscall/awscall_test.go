@@ -78,7 +78,7 @@ func (other) Do(*http.Request) (*http.Response, error) { return nil, errors.New(
 func TestBoundedSetsWhatItCan(t *testing.T) {
 	for _, client := range []aws.HTTPClient{nil, awshttp.NewBuildableClient(), HTTPClient(awshttp.NewBuildableClient())} {
 		c := Bounded(aws.Config{HTTPClient: client}, Limits{Try: 7 * time.Second, Attempts: 2})
-		if w, ok := c.HTTPClient.(whole); !ok || w.GetTimeout() != 7*time.Second || c.Retryer().MaxAttempts() != 2 {
+		if w, ok := c.HTTPClient.(whole); !ok || w.client.(*awshttp.BuildableClient).GetTimeout() != 7*time.Second || c.Retryer().MaxAttempts() != 2 {
 			t.Errorf("%T became %+v", client, c.HTTPClient)
 		}
 	}

@@ -2,33 +2,39 @@ package awscall
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// maxWhole is as large as the largest request that any of our calls makes: a transaction of DynamoDB.
-const maxWhole = 4 << 20
-
-// HTTPClient sends each request's body in one write with its head. The SDK gives net/http a body whose kind it does not know, so that it sends
-// the head, then the body, and then looks whether there is more of it; and the SDK closes the body as soon as the answer is there. Where the answer
-// is faster than that look, which happens on loopback, net/http finds the body closed, drops the connection, and a call that was
-// done is made again.
-func HTTPClient(client *awshttp.BuildableClient) aws.HTTPClient { return whole{client} }
-
-type whole struct{ *awshttp.BuildableClient }
-
-func (w whole) Do(r *http.Request) (*http.Response, error) {
-	if r.Body == nil || r.ContentLength <= 0 || r.ContentLength > maxWhole {
-		return w.BuildableClient.Do(r)
+// HTTPClient sends each request in one piece. The SDK's body is none of those that net/http knows to be in memory, so headers and body would go
+// out one after the other; an answer that comes before net/http has seen the body's end makes the SDK close it, its WriteTo then returns io.EOF,
+// and net/http closes the connection for that, with the answer in it (smithy-go v1.28.8, transport/http/internal/io/safe.go): on loopback one
+// request in 170 lost its reply so, and a call that was done was made again. And with a body that can be had again net/http may take another
+// connection when the one it had was dead before the first byte.
+func HTTPClient(client aws.HTTPClient) aws.HTTPClient {
+	if w, ok := client.(whole); ok {
+		return w
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
-	if err != nil {
+	return whole{client}
+}
+
+type whole struct{ client aws.HTTPClient }
+
+// Do holds the body in memory: at most the 4 MB of a transaction of DynamoDB, and what is around them.
+func (w whole) Do(r *http.Request) (*http.Response, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return w.client.Do(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err = errors.Join(err, r.Body.Close()); err != nil {
 		return nil, err
 	}
-	r = r.WithContext(r.Context()) // a copy: the SDK closes its own body
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return w.BuildableClient.Do(r)
+	r = r.WithContext(r.Context()) // a copy: the SDK's own is not to be changed
+	r.ContentLength = int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	return w.client.Do(r)
 }

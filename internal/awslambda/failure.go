@@ -10,9 +10,6 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/fault"
 )
 
-// maxMessage bounds what is said of an error, in bytes: as flow does, far below the 32 KiB of a cause on Step Functions.
-const maxMessage = 4 << 10
-
 // failure is err as whoever invoked the function sees it: errorType is the fault's kind, which is what the machine's Retry and Catch compare, and errorMessage
 // the text for callers. What is internal stays in the log. The library gives an error the name that it asks for only as a value of this very
 // type, outermost: wrapped, it would be called wrapError (https://docs.aws.amazon.com/lambda/latest/dg/golang-exceptions.html).
@@ -21,13 +18,7 @@ func failure(ctx context.Context, log *slog.Logger, requestID string, err error)
 	if errors.As(err, &said) {
 		return said
 	}
-	kind, message := fault.KindOf(err), ""
-	if f := (*fault.Error)(nil); errors.As(err, &f) {
-		message = f.Message
-	}
-	if kind == fault.Unavailable {
-		kind = fault.Transient // the store is away: the machine knows one name for "try again"
-	}
+	kind, message := fault.OfTask(err)
 	if kind == fault.Internal || message == "" {
 		log.LogAttrs(ctx, slog.LevelError, "An invocation failed", slog.String("request_id", requestID),
 			slog.String("kind", string(kind)), slog.Any("error", err))
@@ -35,16 +26,5 @@ func failure(ctx context.Context, log *slog.Logger, requestID string, err error)
 	if message == "" {
 		message = "an internal error; the log has its text under this request: " + requestID
 	}
-	return messages.InvokeResponse_Error{Type: string(kind), Message: clip(message, maxMessage)}
-}
-
-// clip cuts a text at a whole character.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n]
+	return messages.InvokeResponse_Error{Type: string(kind), Message: message}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -41,7 +42,7 @@ type Function struct {
 }
 
 // New makes the function that the environment names. It reads the signing keys, where the function has them, and asks nobody else.
-func New(ctx context.Context, c Config) (*Function, error) {
+func New(c Config) (*Function, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -58,7 +59,7 @@ func New(ctx context.Context, c Config) (*Function, error) {
 		}
 		f.metrics = m
 	}
-	if err := c.wire(ctx, f); err != nil {
+	if err := c.wire(f); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
 	return f, nil
@@ -127,7 +128,7 @@ func traceHeader(payload []byte) string {
 		return ""
 	}
 	for name, value := range e.Headers {
-		if len(name) == len(xrayHeader) && (name == xrayHeader || name == "x-amzn-trace-id") {
+		if strings.EqualFold(name, xrayHeader) {
 			return value
 		}
 	}

@@ -36,7 +36,7 @@ import (
 )
 
 // wire gives the function what it does. Of the adapters it makes those that the function's variables are there for, each with its client, once.
-func (c Config) wire(ctx context.Context, f *Function) error {
+func (c Config) wire(f *Function) error {
 	if c.Environment.Handler == Authorizer {
 		return c.wireAuthorizer(f)
 	}
@@ -68,18 +68,19 @@ func (c Config) wire(ctx context.Context, f *Function) error {
 	case Review:
 		f.does = on(reviewer{
 			machine: c.Environment.get(EnvStateMachine), stage: w.functions.Orders.StageReview, store: w.store,
-			ended: app.CountIn(f.metrics).ExecutionEnded,
+			ended: w.counts.ExecutionEnded,
 		}.do)
 	case DeadLetterCounter:
 		f.does = onClock(w.countDead())
 	}
-	return ctx.Err()
+	return nil
 }
 
 // parts are what functions are made of. Those that the function has no variable for are nil.
 type parts struct {
 	Config
 	metrics   *metrics.Metrics
+	counts    app.Counts
 	store     store.Store
 	keys      *saga.Keys
 	machine   *sfn.Machine
@@ -89,7 +90,7 @@ type parts struct {
 
 func (c Config) parts(f *Function) (*parts, error) {
 	env := c.Environment
-	w := &parts{Config: c, metrics: f.metrics}
+	w := &parts{Config: c, metrics: f.metrics, counts: app.CountIn(f.metrics)}
 	client := dynamodb.NewFromConfig(c.AWS)
 	tables := env.tables()
 	theirs, simulated := tables[provider.Table]
@@ -119,7 +120,7 @@ func (c Config) parts(f *Function) (*parts, error) {
 		w.queue = awsbus.Open(c.AWS, awsbus.Config{URL: url, DeadURL: dead, Now: c.Now})
 	}
 	config := app.Config{
-		Store: w.store, SagaKeys: w.keys, ContactKeys: pii.NewStoreKeys(w.store), Counts: app.CountIn(f.metrics), Tracer: c.Tracer,
+		Store: w.store, SagaKeys: w.keys, ContactKeys: pii.NewStoreKeys(w.store), Counts: w.counts, Tracer: c.Tracer,
 		Currency: env.get(EnvCurrency), NoContact: sender.NewLog(c.Log), Sends: notificationSends, Now: c.Now, Log: c.Log,
 	}
 	if simulated {
@@ -127,7 +128,10 @@ func (c Config) parts(f *Function) (*parts, error) {
 			return nil, err
 		}
 	}
-	on := app.AWS{Send: w.send}
+	on := app.AWS{}
+	if w.queue != nil {
+		on.Send = w.send
+	}
 	if w.machine != nil {
 		on.Saga, on.StartNow = w.machine, w.machine.Start
 	}

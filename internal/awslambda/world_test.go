@@ -116,7 +116,7 @@ func (w *world) function(name string) *Function {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f, err := New(w.t.Context(), Config{
+	f, err := New(Config{
 		Environment: env, AWS: w.emulator.Config(), Metrics: &w.metrics, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Now: w.now,
 	})
 	if err != nil {

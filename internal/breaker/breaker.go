@@ -86,12 +86,12 @@ const (
 	Failed    = "record failure"
 )
 
-// watch tells Watch what was done. It is deferred, with the time of its beginning.
-func (b *Breaker) watch(ctx context.Context, what string, began time.Time, err *error) {
+// watch tells Watch what was done since then.
+func (b *Breaker) watch(ctx context.Context, what string, began time.Time, err error) {
 	b.mu.Lock()
 	left := b.rec.State
 	b.mu.Unlock()
-	b.c.Watch(ctx, what, began, left, *err)
+	b.c.Watch(ctx, what, began, left, err)
 }
 
 const (
@@ -159,7 +159,7 @@ func (b *Breaker) Admit(ctx context.Context) error {
 func (b *Breaker) Acquire(ctx context.Context) (p *Permit, err error) {
 	now := b.c.Now()
 	if b.c.Watch != nil {
-		defer b.watch(ctx, Asked, now, &err)
+		defer func() { b.watch(ctx, Asked, now, err) }()
 	}
 	b.mu.Lock()
 	if b.mustRead(now) {
@@ -241,7 +241,7 @@ func (p *Permit) Done(ctx context.Context, ok bool) {
 		if !ok {
 			what = Failed
 		}
-		defer p.b.watch(ctx, what, now, new(error))
+		defer p.b.watch(ctx, what, now, nil)
 	}
 	if p.token == "" {
 		p.b.count(ctx, p.generation, ok)

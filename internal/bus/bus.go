@@ -15,7 +15,10 @@ package bus
 
 import (
 	"context"
+	"strings"
 	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
 )
 
 // The limits of the port, which are those of SQS where SQS has one
@@ -24,7 +27,28 @@ const (
 	MaxBodyBytes   = 256 << 10 // one message
 	MaxReceives    = 3         // then it is a dead letter: one failure may be chance, three are not
 	MaxReasonBytes = 1024      // of what is kept of an error beside a dead letter
+	MaxIDBytes     = 256       // of a message's name
+	MaxListed      = 100       // dead letters at a time: with bodies of the largest size an answer of 25 MB
 )
+
+// CheckBody refuses what is no body of a message: fault.PayloadTooLarge; fault.ValidationFailed for an empty one.
+func CheckBody(body []byte) error {
+	switch {
+	case len(body) > MaxBodyBytes:
+		return fault.New(fault.PayloadTooLarge, "a message of %d bytes, at most %d", len(body), MaxBodyBytes)
+	case len(body) == 0:
+		return fault.New(fault.ValidationFailed, "a message without a body").With("field", "body")
+	}
+	return nil
+}
+
+// CheckID refuses what cannot name a message in a key and in a log: fault.ValidationFailed.
+func CheckID(id string) error {
+	if id == "" || len(id) > MaxIDBytes || strings.IndexFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		return fault.New(fault.ValidationFailed, "a message ID is 1 to %d visible ASCII characters", MaxIDBytes).With("field", "id")
+	}
+	return nil
+}
 
 // A Message is one delivery.
 type Message struct {
@@ -67,7 +91,7 @@ type DeadLetter struct {
 
 // DeadLetters is what an operator does with them.
 type DeadLetters interface {
-	// List returns up to limit dead letters, the one that was sent first at the head, from the cursor's place on; "" is
+	// List returns up to limit (at most MaxListed) dead letters, the one that was sent first at the head, from the cursor's place on; "" is
 	// the beginning. The next cursor is "" at the end. It takes nothing away.
 	List(ctx context.Context, cursor string, limit int) (letters []DeadLetter, next string, err error)
 	// Redrive puts the dead letters with these message IDs, or all that stand there when it begins, back into the queue

@@ -13,11 +13,8 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// What the machine sees of a failure is bounded as on Step Functions: an error's name and its cause, in bytes.
-const (
-	maxErrorBytes = 256
-	maxCauseBytes = 32 << 10
-)
+// maxErrorBytes bounds an error's name, as on Step Functions. fault.OfTask bounds what else the machine sees.
+const maxErrorBytes = 256
 
 // Names that Step Functions gives: to a result over 256 KiB, and to a task that was silent for too long.
 const (
@@ -232,16 +229,9 @@ func refused(effect store.Effect, err error) error {
 // failure is the answer that the task failed, as Lambda would report it: the kind as the error, the kind and the message as
 // its cause. The text of an internal error stays in the log.
 func (e *Engine) failure(ctx context.Context, execution string, of answer, err error) *answer {
-	kind, message := fault.KindOf(err), ""
-	var f *fault.Error
-	switch {
-	case errors.Is(err, errTooLarge):
+	kind, message := fault.OfTask(err)
+	if errors.Is(err, errTooLarge) {
 		kind, message = dataLimitExceeded, err.Error()
-	case errors.As(err, &f):
-		message = f.Message
-	}
-	if kind == fault.Unavailable {
-		kind = fault.Transient // the store is away: the machine knows one name for "try again"
 	}
 	if kind == fault.Internal || kind == dataLimitExceeded || errors.As(err, new(panicError)) {
 		e.o.Log.LogAttrs(ctx, slog.LevelError, "flow: a task failed", slog.String("execution", execution),
@@ -250,22 +240,11 @@ func (e *Engine) failure(ctx context.Context, execution string, of answer, err e
 			message = "an internal error; the log has its text under this attempt: " + of.attempt
 		}
 	}
-	cause := asl.AppendJSON(nil, map[string]any{"errorType": string(kind), "errorMessage": clip(message, maxCauseBytes/8)})
+	cause := asl.AppendJSON(nil, map[string]any{"errorType": string(kind), "errorMessage": message})
 	return &answer{
 		kind: asl.TaskFailed, id: of.id, state: of.state, attempt: of.attempt,
-		name: clip(string(kind), maxErrorBytes), cause: string(cause),
+		name: fault.Clip(string(kind), maxErrorBytes), cause: string(cause),
 	}
-}
-
-// clip cuts a text at a whole character; escaped as JSON, a byte becomes at most six.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }
 
 // A simulated crash is the one panic that flow does not recover: where a simulation's store or task panics with a value of this

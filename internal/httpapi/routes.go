@@ -173,7 +173,7 @@ func (rt *router) route(pattern string, p policy, handler func(http.ResponseWrit
 		x.route = route
 		if traced {
 			ctx, span := s.tracer.Continue(r.Context(), r.Header.Get, trace.Server, pattern,
-				trace.String("http.request.method", method), trace.String("http.route", path), trace.String("cloudflow.correlation_id", x.correlationID))
+				trace.String("http.request.method", method), trace.String("http.route", path), trace.String(trace.AttrCorrelation, x.correlationID))
 			if span != nil {
 				r = r.WithContext(ctx)
 				defer func() { x.endSpan(span) }()

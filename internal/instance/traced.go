@@ -29,7 +29,7 @@ func (h orderHandler) begin(ctx context.Context, what string) (context.Context, 
 func (h orderHandler) Place(ctx context.Context, r order.PlaceRequest) (placed order.Placed, err error) {
 	ctx, span := h.begin(ctx, "place")
 	defer func() {
-		span.Set(trace.String("cloudflow.order_id", placed.OrderID))
+		span.Set(trace.String(trace.AttrOrder, placed.OrderID))
 		span.End(err)
 	}()
 	r.Trace = trace.PlaceOf(ctx).String()

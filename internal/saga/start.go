@@ -1,11 +1,10 @@
 package saga
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"maps"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/order"
 )
 
@@ -39,26 +38,17 @@ func (k *Keys) Start(start order.Start) (map[string]any, error) {
 	if start.Resume == nil {
 		return signed, nil
 	}
-	input, err := decodeObject(start.Resume.Input)
+	value, err := asl.DecodeJSON(start.Resume.Input)
 	if err != nil {
 		return nil, err
+	}
+	input, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("the failed state's input is no object")
 	}
 	maps.Copy(input, signed)
 	if at := start.Resume.State; at != "" && at != entry {
 		input["resume_at"] = at
 	}
 	return input, nil
-}
-
-func decodeObject(text []byte) (map[string]any, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v map[string]any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if v == nil {
-		return nil, errors.New("the failed state's input is no object")
-	}
-	return v, nil
 }

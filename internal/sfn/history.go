@@ -59,7 +59,7 @@ func (m *Machine) Summary(ctx context.Context, name string) (flow.Execution, err
 		return flow.Execution{}, err
 	}
 	if last.entered != nil {
-		e.State, e.StateInput = aws.ToString(last.entered.Name), decode(aws.ToString(last.entered.Input))
+		e.State, e.StateInput = aws.ToString(last.entered.Name), decode(last.entered.Input)
 	}
 	if !last.updated.IsZero() {
 		e.Updated = last.updated
@@ -69,11 +69,11 @@ func (m *Machine) Summary(ctx context.Context, name string) (flow.Execution, err
 
 func executionOf(name string, x *sfn.DescribeExecutionOutput) flow.Execution {
 	e := flow.Execution{
-		Name: name, Status: asl.Status(x.Status), Input: decode(aws.ToString(x.Input)), Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause),
+		Name: name, Status: asl.Status(x.Status), Input: decode(x.Input), Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause),
 		Definition: aws.ToString(x.StateMachineVersionArn), Started: aws.ToTime(x.StartDate).UTC(), Updated: aws.ToTime(x.StartDate).UTC(),
 	}
 	if x.Status == types.ExecutionStatusSucceeded {
-		e.Output = decode(aws.ToString(x.Output))
+		e.Output = decode(x.Output)
 	}
 	if x.StopDate != nil {
 		e.Ended = x.StopDate.UTC()
@@ -164,11 +164,11 @@ type renderer struct {
 func (r *renderer) render(e *types.HistoryEvent) asl.HistoryEvent {
 	h := asl.HistoryEvent{ID: e.Id, PreviousID: e.PreviousEventId, Type: string(e.Type), Time: aws.ToTime(e.Timestamp).UTC()}
 	if entered := e.StateEnteredEventDetails; entered != nil {
-		r.state, r.input, r.resource, r.attempts = aws.ToString(entered.Name), decode(aws.ToString(entered.Input)), "", 0
+		r.state, r.input, r.resource, r.attempts = aws.ToString(entered.Name), decode(entered.Input), "", 0
 		h.Input = r.input
 	}
 	if exited := e.StateExitedEventDetails; exited != nil {
-		h.Output = decode(aws.ToString(exited.Output))
+		h.Output = decode(exited.Output)
 	}
 	if !strings.HasPrefix(h.Type, "Execution") {
 		h.State = r.state
@@ -190,9 +190,9 @@ func (*renderer) details(e *types.HistoryEvent, h *asl.HistoryEvent) {
 	fail := func(name, cause *string) { h.Error, h.Cause = aws.ToString(name), aws.ToString(cause) }
 	switch {
 	case e.ExecutionStartedEventDetails != nil:
-		h.Input = decode(aws.ToString(e.ExecutionStartedEventDetails.Input))
+		h.Input = decode(e.ExecutionStartedEventDetails.Input)
 	case e.ExecutionSucceededEventDetails != nil:
-		h.Output = decode(aws.ToString(e.ExecutionSucceededEventDetails.Output))
+		h.Output = decode(e.ExecutionSucceededEventDetails.Output)
 	case e.ExecutionFailedEventDetails != nil:
 		fail(e.ExecutionFailedEventDetails.Error, e.ExecutionFailedEventDetails.Cause)
 	case e.ExecutionTimedOutEventDetails != nil:
@@ -200,9 +200,9 @@ func (*renderer) details(e *types.HistoryEvent, h *asl.HistoryEvent) {
 	case e.ExecutionAbortedEventDetails != nil:
 		fail(e.ExecutionAbortedEventDetails.Error, e.ExecutionAbortedEventDetails.Cause)
 	case e.LambdaFunctionScheduledEventDetails != nil:
-		h.Resource, h.Input = aws.ToString(e.LambdaFunctionScheduledEventDetails.Resource), decode(aws.ToString(e.LambdaFunctionScheduledEventDetails.Input))
+		h.Resource, h.Input = aws.ToString(e.LambdaFunctionScheduledEventDetails.Resource), decode(e.LambdaFunctionScheduledEventDetails.Input)
 	case e.LambdaFunctionSucceededEventDetails != nil:
-		h.Output = decode(aws.ToString(e.LambdaFunctionSucceededEventDetails.Output))
+		h.Output = decode(e.LambdaFunctionSucceededEventDetails.Output)
 	case e.LambdaFunctionFailedEventDetails != nil:
 		fail(e.LambdaFunctionFailedEventDetails.Error, e.LambdaFunctionFailedEventDetails.Cause)
 	case e.LambdaFunctionTimedOutEventDetails != nil:
@@ -212,9 +212,9 @@ func (*renderer) details(e *types.HistoryEvent, h *asl.HistoryEvent) {
 	case e.LambdaFunctionStartFailedEventDetails != nil:
 		fail(e.LambdaFunctionStartFailedEventDetails.Error, e.LambdaFunctionStartFailedEventDetails.Cause)
 	case e.TaskScheduledEventDetails != nil:
-		h.Resource, h.Input = aws.ToString(e.TaskScheduledEventDetails.Resource), decode(aws.ToString(e.TaskScheduledEventDetails.Parameters))
+		h.Resource, h.Input = aws.ToString(e.TaskScheduledEventDetails.Resource), decode(e.TaskScheduledEventDetails.Parameters)
 	case e.TaskSucceededEventDetails != nil:
-		h.Output = decode(aws.ToString(e.TaskSucceededEventDetails.Output))
+		h.Output = decode(e.TaskSucceededEventDetails.Output)
 	case e.TaskFailedEventDetails != nil:
 		fail(e.TaskFailedEventDetails.Error, e.TaskFailedEventDetails.Cause)
 	case e.TaskTimedOutEventDetails != nil:

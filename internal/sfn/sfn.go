@@ -75,8 +75,8 @@ func (*Machine) Stage(*store.Tx, order.Start) error { return nil }
 func (*Machine) Begin(string) {}
 
 // Start starts the execution, unless it was started already. Who asks may have asked before, or another may: then the execution that there is has to
-// have begun with the same input, its signature apart, which another key may have made, and its place in a trace, which is that of who asked. fault.Internal: it has another, or Step Functions refuses;
-// fault.Transient and fault.Throttled: it may have been started, and the call may be repeated.
+// have begun with the same input, its signature apart, which another key may have made, and its place in a trace, which is that of who asked.
+// fault.Internal: it has another, or Step Functions refuses; fault.Transient and fault.Throttled: it may have been started, and the call may be repeated.
 func (m *Machine) Start(ctx context.Context, s order.Start) error {
 	if m.c.Keys == nil {
 		return fault.New(fault.Internal, "sfn: no keys to sign with")
@@ -117,7 +117,7 @@ func (m *Machine) same(ctx context.Context, name string, input []byte) error {
 	if err != nil {
 		return err
 	}
-	ours, theirs := unsigned(string(input)), unsigned(aws.ToString(there.Input))
+	ours, theirs := unsigned(aws.String(string(input))), unsigned(there.Input)
 	if ours == nil || !reflect.DeepEqual(ours, theirs) {
 		return fault.New(fault.Internal, "sfn: the execution %s of %s was started with another input", name, m.base)
 	}
@@ -125,7 +125,7 @@ func (m *Machine) same(ctx context.Context, name string, input []byte) error {
 }
 
 // unsigned is the input without its signature and its place in a trace, nil if it is no object.
-func unsigned(input string) map[string]any {
+func unsigned(input *string) map[string]any {
 	v, ok := decode(input).(map[string]any)
 	if !ok {
 		return nil
@@ -135,14 +135,9 @@ func unsigned(input string) map[string]any {
 	return v
 }
 
-// decode is the JSON text as asl has values, with json.Number; nil if it is none.
-func decode(text string) any {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return nil
-	}
+// decode is the JSON text as asl has values; nil if it is none.
+func decode(text *string) any {
+	v, _ := asl.DecodeJSON([]byte(aws.ToString(text)))
 	return v
 }
 
@@ -187,7 +182,7 @@ func (m *Machine) describe(ctx context.Context, name string) (*sfn.DescribeExecu
 	return x, nil
 }
 
-// wellFormed takes the names that flow takes: 1 to 80 of [A-Za-z0-9_-], which Step Functions can log, too.
+// wellFormed takes 1 to 80 of [A-Za-z0-9_-]: what an order's executions are called, and what Step Functions can log.
 func wellFormed(name string) bool {
 	return name != "" && len(name) <= 80 && strings.IndexFunc(name, func(r rune) bool {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'

@@ -23,7 +23,6 @@ const (
 	// lookWait is the long poll that says that there are no more: only a long poll asks all of SQS's servers.
 	lookWait = time.Second
 
-	maxListed    = 100              // letters a page, as storebus has it
 	maxLooked    = 1000             // letters that a List looks at: a hundred receives
 	maxLookedMiB = 64               // and what they may hold together
 	maxMoves     = 5000             // receives of a Redrive, so 50,000 letters
@@ -36,8 +35,8 @@ const (
 //
 // A letter's Receives are those that kill, and DiedAt is when it was first received: it died some minutes after that.
 func (q *Queue) List(ctx context.Context, cursor string, limit int) (letters []bus.DeadLetter, next string, err error) {
-	if limit <= 0 || limit > maxListed {
-		limit = maxListed
+	if limit <= 0 || limit > bus.MaxListed {
+		limit = bus.MaxListed
 	}
 	if err := q.lock(ctx); err != nil {
 		return nil, "", err

@@ -18,10 +18,9 @@ import (
 )
 
 const (
-	maxBatch   = 10               // entries of a call, which is SQS's limit
-	pollTime   = 20 * time.Second // of a long poll, SQS's longest: three requests a minute while nothing comes
-	maxHidden  = 12 * time.Hour   // SQS's limit, counted from the receive
-	maxIDBytes = 256              // as storebus has it
+	maxBatch  = 10               // entries of a call, which is SQS's limit
+	pollTime  = 20 * time.Second // of a long poll, SQS's longest: three requests a minute while nothing comes
+	maxHidden = 12 * time.Hour   // SQS's limit, counted from the receive
 
 	// maxDefer leaves an hour for what has passed since the receive, so that SQS never refuses a delay.
 	maxDefer = maxHidden - time.Hour
@@ -104,13 +103,13 @@ func (q *Queue) Send(ctx context.Context, body []byte) error {
 // SendMessage is Send for a message with a name or a trace: fault.PayloadTooLarge; fault.ValidationFailed for an empty body or an ID that
 // cannot be one.
 func (q *Queue) SendMessage(ctx context.Context, m Sent) error {
-	switch {
-	case len(m.Body) > bus.MaxBodyBytes:
-		return fault.New(fault.PayloadTooLarge, "a message of %d bytes, at most %d", len(m.Body), bus.MaxBodyBytes)
-	case len(m.Body) == 0:
-		return fault.New(fault.ValidationFailed, "a message without a body").With("field", "body")
-	case m.ID != "" && !wellFormed(m.ID):
-		return fault.New(fault.ValidationFailed, "a message ID is 1 to %d visible ASCII characters", maxIDBytes).With("field", "id")
+	if err := bus.CheckBody(m.Body); err != nil {
+		return err
+	}
+	if m.ID != "" {
+		if err := bus.CheckID(m.ID); err != nil {
+			return err
+		}
 	}
 	body, attributes := m.encode()
 	in := &sqs.SendMessageInput{QueueUrl: &q.c.URL, MessageBody: &body, MessageAttributes: attributes}
@@ -121,10 +120,6 @@ func (q *Queue) SendMessage(ctx context.Context, m Sent) error {
 	}
 	_, err := q.calls.SendMessage(ctx, in)
 	return awscall.Fault(err, "awsbus: send")
-}
-
-func wellFormed(id string) bool {
-	return len(id) <= maxIDBytes && strings.IndexFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
 // Receive takes what Wait has found and then up to max messages in calls of ten, until one gives fewer than it was asked for. SQS may give

@@ -9,9 +9,6 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// maxListed dead letters at a time: with bodies of the largest size an answer of 25 MB.
-const maxListed = 100
-
 // bury stages the message's place among the dead letters. Nothing here ever deletes one but Redrive: a reader that took
 // away what it had reported would lose the only copy.
 func (q *Queue) bury(tx *store.Tx, from store.Key, it store.Item, now time.Time) {
@@ -20,8 +17,8 @@ func (q *Queue) bury(tx *store.Tx, from store.Key, it store.Item, now time.Time)
 
 // List returns up to limit dead letters, at most 100, in the order in which they were sent.
 func (q *Queue) List(ctx context.Context, cursor string, limit int) (letters []bus.DeadLetter, next string, err error) {
-	if limit <= 0 || limit > maxListed {
-		limit = maxListed
+	if limit <= 0 || limit > bus.MaxListed {
+		limit = bus.MaxListed
 	}
 	rows, err := q.store.Range(ctx, store.Query{Table: q.table, PK: q.dead, After: cursor, Limit: limit})
 	if err != nil {

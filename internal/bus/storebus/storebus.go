@@ -26,12 +26,10 @@ package storebus
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/bus"
-	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -41,7 +39,6 @@ const Table = "queues"
 const (
 	maxBatch     = 45        // messages moved in one commit: two operations each, of 100
 	maxBatchSize = 3_500_000 // bytes moved in one commit; the port takes 4 MB
-	maxIDBytes   = 256       // an ID is a part of the sort key
 )
 
 // The attributes of a message, wherever it stands.
@@ -133,18 +130,15 @@ func (q *Queue) Send(ctx context.Context, body []byte) error {
 //
 // fault.PayloadTooLarge; fault.ValidationFailed for an empty body or an ID that cannot stand in a key.
 func (q *Queue) Stage(tx *store.Tx, id string, body []byte) error {
-	if !wellFormed(id) {
-		return fault.New(fault.ValidationFailed, "a message ID is 1 to %d visible ASCII characters", maxIDBytes).With("field", "id")
+	if err := bus.CheckID(id); err != nil {
+		return err
 	}
 	return q.stage(tx, id, body)
 }
 
 func (q *Queue) stage(tx *store.Tx, id string, body []byte, conds ...store.Cond) error {
-	if len(body) > bus.MaxBodyBytes {
-		return fault.New(fault.PayloadTooLarge, "a message of %d bytes, at most %d", len(body), bus.MaxBodyBytes)
-	}
-	if len(body) == 0 {
-		return fault.New(fault.ValidationFailed, "a message without a body").With("field", "body")
+	if err := bus.CheckBody(body); err != nil {
+		return err
 	}
 	sk, now := q.place(id)
 	if id == "" {
@@ -238,13 +232,6 @@ func (q *Queue) clock() time.Time {
 		q.last = now
 	}
 	return q.last
-}
-
-func wellFormed(id string) bool {
-	if id == "" || len(id) > maxIDBytes {
-		return false
-	}
-	return strings.IndexFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
 // appendPadded appends n in decimal with at least width digits, so that texts sort as numbers do.

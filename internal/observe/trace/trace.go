@@ -31,6 +31,12 @@ import (
 // An Attr is a span's attribute. Names follow https://opentelemetry.io/docs/specs/semconv/ where there is one, else begin with cloudflow.
 type Attr = attribute.KeyValue
 
+// What the spans of several rooms are found by: the ids that the log's lines have, too.
+const (
+	AttrOrder       = "cloudflow.order_id"
+	AttrCorrelation = "cloudflow.correlation_id"
+)
+
 // String makes an attribute.
 func String(name, value string) Attr { return attribute.String(name, value) }
 

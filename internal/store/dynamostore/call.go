@@ -1,12 +1,9 @@
 package dynamostore
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
-	"net/http"
 	"slices"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/utkarsh698/cloudflow/internal/awscall"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
@@ -88,35 +86,11 @@ func (s *Store) once(ctx context.Context, send func(context.Context) error) erro
 
 // ours goes with every request to DynamoDB, and oursToo with those to its streams.
 func ours(o *dynamodb.Options) {
-	o.Retryer, o.HTTPClient = aws.NopRetryer{}, whole{o.HTTPClient}
+	o.Retryer, o.HTTPClient = aws.NopRetryer{}, awscall.HTTPClient(o.HTTPClient)
 }
 
 func oursToo(o *dynamodbstreams.Options) {
-	o.Retryer, o.HTTPClient = aws.NopRetryer{}, whole{o.HTTPClient}
-}
-
-// whole sends each request in one piece. The SDK's body is none of those that net/http knows to be in memory, so headers and body would go out one after
-// the other; an answer that comes before net/http has seen the body's end makes the SDK close it, its WriteTo then returns io.EOF, and net/http
-// closes the connection for that, with the answer in it (smithy-go v1.28.8, transport/http/internal/io/safe.go): one request in 170 lost its reply so under the
-// race detector. And with a body that can be had again net/http may take another connection when the one it had was dead before the first byte.
-type whole struct {
-	client interface {
-		Do(*http.Request) (*http.Response, error)
-	}
-}
-
-func (w whole) Do(r *http.Request) (*http.Response, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return w.client.Do(r)
-	}
-	body, err := io.ReadAll(r.Body) // at most the 4 MB of a transaction, and what is around them
-	if err = errors.Join(err, r.Body.Close()); err != nil {
-		return nil, err
-	}
-	r.ContentLength = int64(len(body))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
-	return w.client.Do(r)
+	o.Retryer, o.HTTPClient = aws.NopRetryer{}, awscall.HTTPClient(o.HTTPClient)
 }
 
 // pause waits for a random part of a time that doubles (full jitter,
