@@ -18,11 +18,24 @@ type ledger struct {
 
 // ledger reads the provider's book as of a time: a late capture that is due by then counts.
 func (s *Snapshot) ledger(orderID string, now time.Time) ledger {
+	if s.bookless() {
+		return s.ownLedger(orderID)
+	}
 	a, known := s.book(now)[orderID]
 	return ledger{
 		known: known, captures: a.Captures, captured: a.CapturedCents, refunded: a.RefundedCents,
 		since: capturedSince(a, now), amount: a.AmountCents, currency: a.Currency,
 	}
+}
+
+// ownLedger is what our own row says of an order whose provider cannot be asked.
+func (s *Snapshot) ownLedger(orderID string) ledger {
+	row, known := s.payments[orderID]
+	l := ledger{known: known, captured: row.CapturedCents, refunded: row.RefundedCents, amount: row.AmountCents, currency: row.Currency}
+	if l.captured != 0 {
+		l.captures = 1
+	}
+	return l
 }
 
 func (s *Snapshot) book(now time.Time) map[string]provider.Account {

@@ -51,6 +51,8 @@ type Snapshot struct {
 
 	events  []eventlog.Event // of the order that is being read
 	current string
+
+	walked *walked // nil: all of it is of one moment
 }
 
 type orderFacts struct {

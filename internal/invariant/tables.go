@@ -31,8 +31,7 @@ func (s *Snapshot) addStock(e store.Entry) {
 }
 
 func (s *Snapshot) addHold(e store.Entry) {
-	if strings.HasPrefix(e.Key.PK, "active#") {
-		_, id, _ := strings.Cut(e.Key.SK, "#")
+	if id, listed := inventory.ActiveHold(e.Key); listed {
 		s.aging[id] = true
 		return
 	}

@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -75,7 +74,7 @@ func (s *Service) expireShard(ctx context.Context, n int, cutoff string, report 
 				after = ""
 				return first
 			}
-			_, orderID, _ := strings.Cut(e.Key.SK, "#")
+			orderID, _ := ActiveHold(e.Key)
 			if err := s.expire(ctx, orderID, report); err != nil {
 				report.Failed++
 				if first == nil {

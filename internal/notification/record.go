@@ -41,6 +41,9 @@ type Record struct {
 	EndedAt       time.Time // zero while Sending
 }
 
+// RecordKey is where the record of an order's terminal event stands, by that event's version.
+func RecordKey(orderID string, version int64) store.Key { return recordKey(orderID, version) }
+
 func recordKey(orderID string, version int64) store.Key {
 	const zeros = "n#0000000000"
 	digits := strconv.FormatInt(version, 10)

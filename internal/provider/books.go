@@ -22,6 +22,9 @@ type Account struct {
 	Entries       []payment.LedgerEntry
 }
 
+// PageQuery reads what the book has of one order.
+func PageQuery(orderID string) store.Query { return store.Query{Table: Table, PK: orderID} }
+
 // Books reads the accounts out of a consistent dump of the store: give Add every entry in the order of the dump (those
 // of other tables are passed over), then call Close.
 type Books struct {

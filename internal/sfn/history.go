@@ -27,7 +27,7 @@ const (
 // thousand events each, or a megabyte) it has the first three and the last, where attempts are counted on from the gap. When a timer is due is not
 // known here.
 func (m *Machine) Describe(ctx context.Context, name string) (flow.Execution, error) {
-	x, err := m.describe(ctx, name)
+	x, err := m.describe(ctx, name, types.IncludedDataAllData)
 	if err != nil {
 		return flow.Execution{}, err
 	}
@@ -49,7 +49,7 @@ func (m *Machine) Describe(ctx context.Context, name string) (flow.Execution, er
 
 // Summary is Describe without the history: fault.NotFound.
 func (m *Machine) Summary(ctx context.Context, name string) (flow.Execution, error) {
-	x, err := m.describe(ctx, name)
+	x, err := m.describe(ctx, name, types.IncludedDataAllData)
 	if err != nil {
 		return flow.Execution{}, err
 	}

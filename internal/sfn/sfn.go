@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -110,7 +111,7 @@ func (m *Machine) Start(ctx context.Context, s order.Start) error {
 // same requires that the execution has begun with the input. Step Functions itself answers a second start with the same input as the first one,
 // but only while the execution runs (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
 func (m *Machine) same(ctx context.Context, name string, input []byte) error {
-	there, err := m.describe(ctx, name)
+	there, err := m.describe(ctx, name, types.IncludedDataAllData)
 	if fault.Is(err, fault.NotFound) { // what is described may lag behind what was started
 		return fault.Wrap(fault.Transient, err, "sfn: %s exists and is not found", name)
 	}
@@ -143,7 +144,7 @@ func decode(text *string) any {
 
 // Failure says how an execution stands, and of one that ended badly in which state, with that state's input: fault.NotFound.
 func (m *Machine) Failure(ctx context.Context, execution string) (order.Failure, error) {
-	x, err := m.describe(ctx, execution)
+	x, err := m.describe(ctx, execution, types.IncludedDataAllData)
 	if err != nil {
 		return order.Failure{}, err
 	}
@@ -166,12 +167,24 @@ func (m *Machine) Failure(ctx context.Context, execution string) (order.Failure,
 	return f, nil
 }
 
-// describe is DescribeExecution: fault.NotFound.
-func (m *Machine) describe(ctx context.Context, name string) (*sfn.DescribeExecutionOutput, error) {
+// Status says how an execution stands, and since when it has ended (UTC; zero while it runs): fault.NotFound. What is described may lag behind by seconds.
+func (m *Machine) Status(ctx context.Context, execution string) (status asl.Status, ended time.Time, err error) {
+	x, err := m.describe(ctx, execution, types.IncludedDataMetadataOnly)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	if x.StopDate != nil {
+		ended = x.StopDate.UTC()
+	}
+	return asl.Status(x.Status), ended, nil
+}
+
+// describe is DescribeExecution, with what the execution begun and ended with or without: fault.NotFound.
+func (m *Machine) describe(ctx context.Context, name string, data types.IncludedData) (*sfn.DescribeExecutionOutput, error) {
 	if !wellFormed(name) {
 		return nil, fault.New(fault.NotFound, "no execution %q", name)
 	}
-	x, err := m.client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(m.executions + name), IncludedData: types.IncludedDataAllData})
+	x, err := m.client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(m.executions + name), IncludedData: data})
 	var none *types.ExecutionDoesNotExist
 	if errors.As(err, &none) {
 		return nil, fault.New(fault.NotFound, "no execution %q", name)

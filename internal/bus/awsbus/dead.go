@@ -198,15 +198,27 @@ func (q *Queue) raise(ctx context.Context, r *redrive, raw []types.Message) (mov
 	return len(sent), errors.Join(err, q.delete(ctx, q.c.DeadURL, sent))
 }
 
-// CountDead is how many dead letters there are, about, without a look at any: those that somebody is looking at are counted
-// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html).
+// CountDead is how many dead letters there are, about, without a look at any: those that somebody is looking at are counted.
 func (q *Queue) CountDead(ctx context.Context) (int64, error) {
+	return q.count(ctx, q.c.DeadURL, "awsbus: count the dead letters")
+}
+
+// CountWaiting is how many messages there are to be delivered, about: those that wait, those that are hidden and those that are delayed. SQS's counts
+// lag behind by a minute or so.
+func (q *Queue) CountWaiting(ctx context.Context) (int64, error) {
+	return q.count(ctx, q.c.URL, "awsbus: count the messages that wait")
+}
+
+// count asks for SQS's approximate numbers
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html).
+func (q *Queue) count(ctx context.Context, url, doing string) (int64, error) {
 	names := []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 	}
-	out, err := q.calls.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.c.DeadURL, AttributeNames: names})
+	out, err := q.calls.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
 	if err != nil {
-		return 0, awscall.Fault(err, "awsbus: count the dead letters")
+		return 0, awscall.Fault(err, doing)
 	}
 	var n int64
 	for _, name := range names {
