@@ -60,16 +60,7 @@ func newWorld(t *testing.T) *world {
 	w.client = dynamodb.NewFromConfig(config)
 	for variable, table := range tables {
 		w.env[variable] = "t-" + table
-		w.do(w.client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-			TableName: aws.String("t-" + table), BillingMode: types.BillingModePayPerRequest,
-			KeySchema: []types.KeySchemaElement{
-				{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-			},
-			AttributeDefinitions: []types.AttributeDefinition{
-				{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
-				{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
-			},
-		}))
+		w.emulator.MakeTable(t, "t-"+table)
 	}
 	w.do(secretsmanager.NewFromConfig(config).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
 		Name: aws.String("saga-keys"), SecretString: aws.String(`{"signing":"k1","k1":"` + strings.Repeat("5a", 32) + `"}`),

@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/utkarsh698/cloudflow/internal/awscall"
 )
@@ -72,6 +74,25 @@ func (e *Emulator) Config() aws.Config {
 		BaseEndpoint: aws.String(e.URL),
 		HTTPClient:   awscall.HTTPClient(awshttp.NewBuildableClient()),
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+	}
+}
+
+// MakeTable makes an empty table of the shape that dynamostore asks for.
+func (e *Emulator) MakeTable(t testing.TB, name string) {
+	t.Helper()
+	key := func(attribute string, kind types.KeyType) types.KeySchemaElement {
+		return types.KeySchemaElement{AttributeName: &attribute, KeyType: kind}
+	}
+	text := func(attribute string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &attribute, AttributeType: types.ScalarAttributeTypeS}
+	}
+	_, err := dynamodb.NewFromConfig(e.Config()).CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
+		AttributeDefinitions: []types.AttributeDefinition{text("pk"), text("sk")},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -133,7 +133,12 @@ func (s *system) put(product string, pieces int64) {
 
 func (s *system) place(key, method string, products ...string) string {
 	s.t.Helper()
-	r := order.PlaceRequest{CustomerID: "cust-1", PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr", OpenLimit: 10}
+	return s.placeAs("cust-1", key, method, products...)
+}
+
+func (s *system) placeAs(customer, key, method string, products ...string) string {
+	s.t.Helper()
+	r := order.PlaceRequest{CustomerID: customer, PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr", OpenLimit: 10_000}
 	for _, id := range products {
 		r.Lines = append(r.Lines, order.RequestLine{ProductID: id, Quantity: 1})
 	}
