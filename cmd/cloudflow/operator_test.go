@@ -298,6 +298,14 @@ func TestProgress(t *testing.T) {
 		}
 		(&progress{}).at(5, "silent")
 	})
+	t.Run("and how far it has come where nobody knows the end", func(t *testing.T) {
+		var drawn writes
+		p := &progress{to: &drawn, label: "orders read", now: time.Now}
+		p.at(5, "")
+		if len(drawn) != 1 || drawn[0] != "\rorders read: 5" {
+			t.Errorf("drawn %q", drawn)
+		}
+	})
 }
 
 // writes keeps each write.

@@ -17,7 +17,7 @@ const redrawEvery = 100 * time.Millisecond
 type progress struct {
 	to    io.Writer // nil: silent
 	label string
-	total int
+	total int // 0: not known
 	now   func() time.Time
 
 	mu    sync.Mutex
@@ -33,6 +33,13 @@ func (c *cli) progress(label string, total int) *progress {
 	if f, ok := c.err.(*os.File); ok && !c.JSON && total > 0 && terminal(f) {
 		p.to = f
 	}
+	return p
+}
+
+// counter is a progress whose end is not known.
+func (c *cli) counter(label string) *progress {
+	p := c.progress(label, 1)
+	p.total = 0
 	return p
 }
 
@@ -84,9 +91,12 @@ func (p *progress) end() {
 // draw writes the line anew, in one write and over the old one, so that it is never seen half drawn.
 func (p *progress) draw() {
 	const cells = 30
-	done := min(p.done, p.total)
-	full := cells * done / p.total
-	line := fmt.Sprintf("%s [%s%s] %d of %d", p.label, strings.Repeat("#", full), strings.Repeat(".", cells-full), done, p.total)
+	line := fmt.Sprintf("%s: %d", p.label, p.done)
+	if p.total > 0 {
+		done := min(p.done, p.total)
+		full := cells * done / p.total
+		line = fmt.Sprintf("%s [%s%s] %d of %d", p.label, strings.Repeat("#", full), strings.Repeat(".", cells-full), done, p.total)
+	}
 	if p.note != "" {
 		line += "  " + p.note
 	}

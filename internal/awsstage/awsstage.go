@@ -51,6 +51,15 @@ var tables = map[string]string{
 	pii.KeyTable:                "contact-keys",
 }
 
+// TableNames are the tables' names in the account, by what the store calls them: all that every stage has.
+func TableNames(stage string) map[string]string {
+	names := make(map[string]string, len(tables))
+	for table, of := range tables {
+		names[table] = Name(stage, of)
+	}
+	return names
+}
+
 // The last parts of other names.
 const (
 	providerTable = "provider"
@@ -85,8 +94,9 @@ type Stage struct {
 	Store    *dynamostore.Store // all tables but the simulated provider's
 	Provider *dynamostore.Store // the simulated provider's own; nil: payments are not simulated in this stage
 	Queue    *awsbus.Queue      // the notifications, with their dead letters
-	Machine  *sfn.Machine       // the saga; it signs with the stage's keys
-	Keys     *saga.Keys
+	Machine  *sfn.Machine       // the saga; it signs with Keys
+	Keys     *saga.Keys         // the stage's; nil if it was only looked at
+	machine  sfn.Config
 }
 
 // Config finds credentials and the region where the AWS CLI finds them: in the environment, in its files, in its sessions
@@ -105,8 +115,9 @@ func Config(ctx context.Context) (aws.Config, error) {
 	return c, nil
 }
 
-// Open finds the stage. It reads what the stage's tables and queues are called, and its signing keys.
-func Open(ctx context.Context, c aws.Config, stage string) (*Stage, error) {
+// Look opens the stage for who only reads: without the signing keys, which such a person need not be allowed to have. It reads what the stage's tables and
+// queues are called.
+func Look(ctx context.Context, c aws.Config, stage string) (*Stage, error) {
 	if err := CheckStage(stage); err != nil {
 		return nil, err
 	}
@@ -120,17 +131,32 @@ func Open(ctx context.Context, c aws.Config, stage string) (*Stage, error) {
 	if err := s.openStores(ctx, client); err != nil {
 		return nil, err
 	}
+	machineARN := arn.ARN{
+		Partition: ordersARN.Partition, Service: "states", Region: ordersARN.Region, AccountID: s.Account, Resource: "stateMachine:" + Name(stage, machine),
+	}
+	s.machine = sfn.Config{ARN: machineARN.String()}
+	if s.Machine, err = sfn.Open(c, s.machine); err != nil {
+		return nil, err
+	}
+	if err := s.openQueue(ctx, c); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Open is Look, with the stage's signing keys: its machine can start executions.
+func Open(ctx context.Context, c aws.Config, stage string) (*Stage, error) {
+	s, err := Look(ctx, c, stage)
+	if err != nil {
+		return nil, err
+	}
 	secret := awssecrets.Open(c, awssecrets.Config{ID: Name(stage, sagaKeys)})
 	if s.Keys, err = saga.FollowKeys(awssecrets.Parse(secret, saga.ParseKeys).Follow); err != nil {
 		return nil, fmt.Errorf("the signing keys %s: %w", Name(stage, sagaKeys), err)
 	}
-	machineARN := arn.ARN{
-		Partition: ordersARN.Partition, Service: "states", Region: ordersARN.Region, AccountID: s.Account, Resource: "stateMachine:" + Name(stage, machine),
-	}
-	if s.Machine, err = sfn.Open(c, sfn.Config{ARN: machineARN.String(), Keys: s.Keys}); err != nil {
-		return nil, err
-	}
-	return s, s.openQueue(ctx, c)
+	s.machine.Keys = s.Keys
+	s.Machine, err = sfn.Open(c, s.machine)
+	return s, err
 }
 
 // table asks for a table of the stage, and says what to do where it is not.
@@ -149,12 +175,8 @@ func (s *Stage) table(ctx context.Context, client *dynamodb.Client, of string) (
 }
 
 func (s *Stage) openStores(ctx context.Context, client *dynamodb.Client) error {
-	names := make(map[string]string, len(tables))
-	for table, of := range tables {
-		names[table] = Name(s.Name, of)
-	}
 	var err error
-	if s.Store, err = dynamostore.New(dynamostore.Config{Client: client, Tables: names}); err != nil {
+	if s.Store, err = dynamostore.New(dynamostore.Config{Client: client, Tables: TableNames(s.Name)}); err != nil {
 		return err
 	}
 	var none *types.ResourceNotFoundException

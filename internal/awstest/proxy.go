@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,15 @@ func (p *Proxy) Asked(operation string) int {
 		}
 	}
 	return n
+}
+
+// Operations are those that were asked for, each once and sorted.
+func (p *Proxy) Operations() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Clone(p.asked)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Bodies are the requests of that operation as they came.

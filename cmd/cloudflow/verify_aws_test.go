@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/utkarsh698/cloudflow/internal/awsstage"
+	"github.com/utkarsh698/cloudflow/internal/awsstage/stagetest"
+	"github.com/utkarsh698/cloudflow/internal/awstest"
+	"github.com/utkarsh698/cloudflow/internal/datadir"
+	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
+	"github.com/utkarsh698/cloudflow/internal/inventory"
+	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// onAWS runs a command as a process of its own: the AWS SDK finds its credentials in the process's environment.
+func onAWS(t *testing.T, url string, args ...string) result {
+	t.Helper()
+	cmd := program(t, args...)
+	cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "AWS_") }),
+		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true")
+	if url != "" {
+		cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION="+awstest.Region)
+	}
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return result{t, strings.Join(args, " "), cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+}
+
+// deployed puts what a stopped instance has kept into a stage.
+func deployed(t *testing.T, dir string, stage *awsstage.Stage) {
+	t.Helper()
+	from, err := datadir.Open(dir, datadir.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	put := func(to store.Store) func(store.Entry) error {
+		return func(e store.Entry) error {
+			return to.Update(t.Context(), func(tx *store.Tx) error {
+				tx.Put(e.Key, e.Item)
+				return nil
+			})
+		}
+	}
+	there := awsstage.TableNames(stage.Name)
+	ours := func(e store.Entry) error {
+		if _, ok := there[e.Key.Table]; !ok {
+			return nil
+		}
+		return put(stage.Store)(e)
+	}
+	if err := from.Dump(t.Context(), ours, put(stage.Provider)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVerifyOnAWS(t *testing.T) {
+	t.Parallel()
+	emulator := awstest.Start(t)
+	stagetest.Make(t, emulator, "dev")
+	stage, err := awsstage.Open(t.Context(), emulator.Config(), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, t.TempDir(), "--demo")
+	for _, args := range [][]string{{"--item", "MOUSE-01=2"}, {"--item", "KEYBD-01=1", "--payment-method", "pm_card_chargeDeclined"}} {
+		s.place(args...)
+	}
+	if code := s.end(); code != 0 {
+		t.Fatal(code)
+	}
+	deployed(t, s.data, stage)
+	heads := invoke(t, nil, "verify", "--data", s.data).exits(0).err
+
+	proxy := awstest.NewProxy(t, emulator.URL)
+	t.Run("what is in order is said to be, with the same hash as where it came from", func(t *testing.T) {
+		r := onAWS(t, proxy.URL, "verify", "--aws", "--stage", "dev").exits(0).hints("stage dev / "+awstest.Account, "2 orders, 0 skipped", "0 violations")
+		if r.out != "" || !strings.Contains(r.err, heads[strings.Index(heads, "cloudflow: heads "):]) {
+			t.Errorf("printed %q, said %q", r.out, r.err)
+		}
+		report := one[apigen.VerifyReport](onAWS(t, emulator.URL, "verify", "--aws", "--stage", "dev", "--json").exits(0))
+		if !report.Ok || report.Orders != 2 {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("dead letters are looked at, and left there; an execution of nobody's is one line", func(t *testing.T) {
+		queues := sqs.NewFromConfig(emulator.Config())
+		dead, err := queues.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: ptr("cloudflow-dev-notifications-dlq")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: dead.QueueUrl, MessageBody: ptr("a letter")}); err != nil {
+			t.Fatal(err)
+		}
+		if err := stage.Machine.Start(t.Context(), order.Start{Execution: "ord-none", OrderID: "ord-none", Currency: "USD"}); err != nil {
+			t.Fatal(err)
+		}
+		onAWS(t, proxy.URL, "verify", "--aws", "--stage", "dev").exits(1).prints("I7 ord-none: an execution of an order that does not exist")
+		if letters, _, err := stage.Queue.List(t.Context(), "", 10); err != nil || len(letters) != 1 {
+			t.Errorf("%v, %v", letters, err)
+		}
+	})
+	t.Run("what the page says is needed is what was asked for", func(t *testing.T) {
+		page, err := os.ReadFile("../../docs/aws-deploy.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, list, _ := strings.Cut(string(page), "<!-- verify -->")
+		list, _, _ = strings.Cut(list, "<!-- end -->")
+		for _, operation := range proxy.Operations() {
+			action := strings.TrimSuffix(operation, "Batch") // one permission is for both
+			if !strings.Contains(list, ":"+action+"`") {
+				t.Errorf("the page does not have %s", action)
+			}
+		}
+	})
+	t.Run("one piece too many is one line, and exit 1", func(t *testing.T) {
+		err := stage.Store.Update(t.Context(), func(tx *store.Tx) error {
+			tx.Add(inventory.StockKey("MOUSE-01"), []store.Delta{store.Inc("available", 1)})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := onAWS(t, emulator.URL, "verify", "--aws", "--stage", "dev").exits(1).prints("I1 MOUSE-01: initial ").hints("2 violations")
+		if strings.Count(r.out, "\n") != 2 {
+			t.Errorf("printed %q", r.out)
+		}
+		report := one[apigen.VerifyReport](onAWS(t, emulator.URL, "verify", "--aws", "--stage", "dev", "--json").exits(1))
+		if report.Ok || len(report.Violations) != 2 || report.Violations[0].Invariant != "I1" {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("a stage, a region or credentials that are not there are said with what to do", func(t *testing.T) {
+		onAWS(t, emulator.URL, "verify", "--aws").exits(1).hints("no table cloudflow-orders", "make deploy STAGE=prod")
+		onAWS(t, "", "verify", "--aws").exits(1).hints("no region", "AWS_REGION")
+	})
+}
+
+func TestVerifyOnAWSRefusesWhatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"--aws", "--data", "x"}, {"--aws", "--url", "http://127.0.0.1:1"}, {"--stage", "dev"}, {"--aws", "--stage", "Dev"},
+	} {
+		invoke(t, nil, append([]string{"verify"}, args...)...).exits(2)
+	}
+}
