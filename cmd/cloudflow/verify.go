@@ -32,8 +32,8 @@ truncation, so keep it elsewhere.
 
 On AWS there is no moment at which all tables could be read. What changed while it was read is not judged but
 counted, and what looks broken is looked at again, twice at most, before it is reported: ask at a quiet hour for
-everything. Credentials and the region are those of the AWS CLI. Nothing is written, but dead letters are hidden
-from others for a moment.`,
+everything. Credentials and the region are those of the AWS CLI. Nothing is written, but dead letters, where a
+notification is missed, are hidden from others for a moment.`,
 		Example: `  cloudflow verify
   cloudflow verify --data ./data
   cloudflow verify --aws --stage dev`,

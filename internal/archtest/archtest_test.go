@@ -183,6 +183,17 @@ func TestWalls(t *testing.T) {
 	each("operator shows executions, and knows neither engine's store nor its SDK", internal("operator"), func(imported string) bool {
 		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "flow", "httpapi", "order"}, room(imported))
 	})
+	each("awsstage opens a stage by its names: it knows tables and adapters, and none of the house's rules or of its commands", internal("awsstage"), func(imported string) bool {
+		return !strings.HasPrefix(imported, module) || slices.Contains([]string{
+			"awscall", "awssecrets", "bus/awsbus", "store/dynamostore", "sfn", "saga", // the adapters
+			"breaker", "idempotency", "inventory", "notification", "order", "payment", "pii", "provider", // what their tables are called
+		}, room(imported))
+	})
+	each("invariant judges items, and asks AWS through ports of its own", internal("invariant"), func(imported string) bool {
+		r := room(imported)
+		return standard(imported) && imported != "net/http" && imported != "os" || imported == module+"asl" || slices.Contains(foundations, r) ||
+			slices.Contains(services, r) || slices.Contains([]string{"bus/storebus", "flow", "provider", "retention"}, r)
+	})
 	each("awscall knows the SDK, and the house's kinds of errors", internal("awscall"), func(imported string) bool {
 		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
 	})

@@ -28,7 +28,8 @@ import (
 //   - A caller's counter is not held against its open orders while one of these comes or goes.
 //   - Where the provider's book cannot be read, our own rows are believed.
 //
-// It changes nothing. Dead letters cannot be looked at without being hidden from others for a moment.
+// It changes nothing. Dead letters cannot be looked at without being hidden from others for a moment, so they are only looked at where a notification is
+// missed.
 type Live struct {
 	Ours     store.Store
 	Provider store.Store // the simulated provider's book; nil: there is none to be read
@@ -177,8 +178,12 @@ func (l Live) executions(ctx context.Context, s *Snapshot, running []string, beg
 	})
 }
 
-// messages says of the snapshot which notifications are dead letters, and whether others may wait.
+// messages says of the snapshot which notifications are dead letters, and whether others may wait. Where all are delivered nobody is asked: a look at dead letters
+// hides them.
 func (l Live) messages(ctx context.Context, s *Snapshot) error {
+	if !s.undelivered() {
+		return nil
+	}
 	waiting, err := l.Messages.CountWaiting(ctx)
 	if err != nil {
 		return err
@@ -231,6 +236,16 @@ func (s *Snapshot) runs(name string) {
 // waits reports whether something is to come for the order from its current execution.
 func (s *Snapshot) waits(o *orderFacts) bool {
 	return o.version != 0 && !o.needsReview && !s.moved(o.id) && (!o.terminal || s.places[place{openList, o.id}])
+}
+
+// undelivered reports whether there is an order at rest of whose notification no record says that it was delivered.
+func (s *Snapshot) undelivered() bool {
+	for id, o := range s.orders {
+		if o.terminal && !o.needsReview && !s.unsettled(id) && !s.notified[o.message()] {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Snapshot) bookless() bool { return s.walked != nil && s.walked.bookless }

@@ -143,6 +143,12 @@ func TestAnOrderIsResumedOnStepFunctions(t *testing.T) {
 		fmt.Sprint(input["payment"]) != "map[captured:true]" || input["order_id"] != id {
 		t.Fatalf("%+v, %v", f, err)
 	}
+	if status, at, err := m.Status(t.Context(), id); err != nil || status != asl.StatusFailed || time.Since(at) > time.Minute {
+		t.Errorf("%s since %v, %v", status, at, err)
+	}
+	if _, _, err := m.Status(t.Context(), "ord-none"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("an execution that there is not: %v", err)
+	}
 	if err := mem.Update(t.Context(), func(tx *store.Tx) error { return orders.StageReview(tx, id, id, f.Status, f.Error, f.Cause) }); err != nil {
 		t.Fatal(err)
 	}

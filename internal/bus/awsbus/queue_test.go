@@ -152,6 +152,26 @@ func TestQueue(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what waits is counted whether it is hidden or not, and dead letters apart", func(t *testing.T) {
+		q, _, c := open(t)
+		for range 3 {
+			if err := q.Send(t.Context(), []byte("a")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m, err := q.Receive(t.Context(), 1, time.Minute); err != nil || len(m) != 1 {
+			t.Fatal(m, err)
+		}
+		body := "dead"
+		if _, err := sqs.NewFromConfig(emulator.Config()).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &c.DeadURL, MessageBody: &body}); err != nil {
+			t.Fatal(err)
+		}
+		waiting, err := q.CountWaiting(t.Context())
+		dead, err2 := q.CountDead(t.Context())
+		if err != nil || err2 != nil || waiting != 3 || dead != 1 {
+			t.Errorf("%d wait, %d are dead, %v, %v", waiting, dead, err, err2)
+		}
+	})
 	t.Run("entries of a batch that fail are an error that says how many, and the others are done", func(t *testing.T) {
 		q, proxy, _ := open(t)
 		for range 12 {
