@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/utkarsh698/cloudflow/internal/awscall"
 	"github.com/utkarsh698/cloudflow/internal/awsstage"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 )
@@ -24,7 +26,7 @@ func (c *cli) verifyAWS(cmd *cobra.Command, name string) error {
 	}
 	stage, err := awsstage.Look(ctx, config, name)
 	if err != nil {
-		return err
+		return permitted(err)
 	}
 	fmt.Fprintf(c.err, "cloudflow: stage %s\n", stage)
 	bar := c.counter("orders read")
@@ -38,10 +40,18 @@ func (c *cli) verifyAWS(cmd *cobra.Command, name string) error {
 	found, err := live.Check(ctx)
 	bar.end()
 	if err != nil {
-		return err
+		return permitted(err)
 	}
 	c.notAsked(found, live.Provider == nil)
 	return c.report(reportOf(found), found.Heads)
+}
+
+// permitted says of a permission that is missing where all of them are listed.
+func permitted(err error) error {
+	if strings.Contains(awscall.Code(err), "AccessDenied") {
+		return fmt.Errorf("%w (docs/aws-deploy.md lists what verify needs)", err)
+	}
+	return err
 }
 
 // notAsked says what a shop that is open was not asked.

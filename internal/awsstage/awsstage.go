@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/utkarsh698/cloudflow/internal/awscall"
 	"github.com/utkarsh698/cloudflow/internal/awssecrets"
@@ -100,9 +101,10 @@ type Stage struct {
 }
 
 // Config finds credentials and the region where the AWS CLI finds them: in the environment, in its files, in its sessions
-// (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). AWS_ENDPOINT_URL leads to an emulator.
+// (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). AWS_ENDPOINT_URL leads to an emulator. The SDK logs nothing: what is to be
+// said is in an error.
 func Config(ctx context.Context) (aws.Config, error) {
-	c, err := config.LoadDefaultConfig(ctx)
+	c, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
 	switch {
 	case err != nil:
 		return aws.Config{}, fmt.Errorf("AWS: %w", err)

@@ -133,12 +133,12 @@ func (s *system) put(product string, pieces int64) {
 
 func (s *system) place(key, method string, products ...string) string {
 	s.t.Helper()
-	return s.placeAs("cust-1", key, method, products...)
+	return s.placeAs("p", "cust-1", key, method, products...)
 }
 
-func (s *system) placeAs(customer, key, method string, products ...string) string {
+func (s *system) placeAs(caller, customer, key, method string, products ...string) string {
 	s.t.Helper()
-	r := order.PlaceRequest{CustomerID: customer, PaymentMethod: method, IdempotencyKey: key, Principal: "p", CorrelationID: "corr", OpenLimit: 10_000}
+	r := order.PlaceRequest{CustomerID: customer, PaymentMethod: method, IdempotencyKey: key, Principal: caller, CorrelationID: "corr", OpenLimit: 10_000}
 	for _, id := range products {
 		r.Lines = append(r.Lines, order.RequestLine{ProductID: id, Quantity: 1})
 	}

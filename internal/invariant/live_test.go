@@ -194,6 +194,18 @@ func TestLive(t *testing.T) {
 			}
 		}
 	})
+	t.Run("an order whose saga is open is not asked for its money", func(t *testing.T) {
+		d := whole
+		d.ours = slices.Clone(whole.ours)
+		row := d.ours[d.find(t, &d.ours, payment.Table, d.confirmed, "payment")].Item
+		gains(payment.Table, open, "payment", row.With(store.N("amount_cents", 1)))(t, &d)
+		if r := d.check(false); broken(r) != "I3" {
+			t.Errorf("of one moment it is: %+v", r)
+		}
+		if r := d.deploy(t).check(t); len(r.Violations) != 0 || r.Open != 1 {
+			t.Errorf("%+v", r)
+		}
+	})
 	t.Run("a product whose stock moves is not held against its holds, but its pieces still add up", func(t *testing.T) {
 		d := whole
 		d.ours = slices.Clone(whole.ours)
@@ -228,7 +240,7 @@ func TestLive(t *testing.T) {
 	t.Run("a caller's counter is not held against orders that come and go", func(t *testing.T) {
 		d := whole
 		d.ours = slices.Clone(whole.ours)
-		moves("orders", named("holder#p"), "open", "open", 1)(t, &d)
+		moves("orders", named("holder#p"), "open", "open", 2)(t, &d)
 		s := d.deploy(t)
 		if r := s.check(t); broken(r) != "I7" {
 			t.Errorf("%+v", r)
@@ -246,16 +258,25 @@ func TestLive(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	})
-	t.Run("an order that is placed behind the walk's back is under way", func(t *testing.T) {
-		s := whole.deploy(t)
-		young := "ord-7ZZZZZZZZZ0000000000000000"
-		s.live.Ours = ranged{s.live.Ours, func(q store.Query, entries []store.Entry) []store.Entry {
-			if q.PK == order.OpenKey(young).PK {
-				return append(entries, store.Entry{Key: order.OpenKey(young), Item: store.Item{}})
+	t.Run("an order that was placed after its day was read is under way, and one that was placed long before is lost to its day", func(t *testing.T) {
+		d := whole
+		d.ours = slices.Clone(whole.ours)
+		listless("orders", "day#", confirmed)(t, &d)
+		for since, want := range map[time.Duration]string{30 * time.Second: "", 10 * time.Minute: "I7"} {
+			s := d.deploy(t)
+			s.live.Now = func() time.Time { return order.MadeAt(d.confirmed).Add(since) }
+			if r := s.check(t); broken(r) != want {
+				t.Errorf("after %v: %+v", since, r)
 			}
-			return entries
-		}}
-		if r := s.check(t); len(r.Violations) != 1 || r.Violations[0].Subject != young { // it has no head, and so is none
+		}
+	})
+	t.Run("an order that no list has is found by its execution", func(t *testing.T) {
+		d := whole
+		d.ours = slices.Clone(whole.ours)
+		for _, list := range []string{"day#", "open#", "customer#"} {
+			listless("orders", list, open)(t, &d)
+		}
+		if r := d.deploy(t).check(t); r.Orders != 6 || !strings.Contains(fmt.Sprint(r.Violations), d.open+": PENDING, and not in the list day") {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -366,7 +387,7 @@ func TestLiveOfARunningShop(t *testing.T) {
 		defer close(done)
 		for n := range 300 {
 			method := []string{provider.Visa, provider.ChargeDeclined}[n%2]
-			s.placeAs(fmt.Sprint("cust-", n%5), fmt.Sprint(n), method, fmt.Sprint("P", n%3))
+			s.placeAs("p", fmt.Sprint("cust-", n%5), fmt.Sprint(n), method, fmt.Sprint("P", n%3))
 		}
 	}()
 	looks := 0

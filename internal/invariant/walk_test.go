@@ -47,6 +47,12 @@ func TestTheIndexesReachEverything(t *testing.T) {
 		t.Parallel()
 		reaches(t, long(t), inMemory)
 	})
+	t.Run("and where the days are lost, by an order that is open and its customer", func(t *testing.T) {
+		t.Parallel()
+		d := short
+		d.ours = slices.DeleteFunc(slices.Clone(short.ours), func(e store.Entry) bool { return strings.HasPrefix(e.Key.PK, "day") })
+		reaches(t, d, inMemory)
+	})
 }
 
 func reaches(t *testing.T, d dump, make func(*testing.T, []store.Entry) store.Store) {
@@ -186,7 +192,8 @@ func long(t *testing.T) (d dump) {
 		}
 		stop := s.run()
 		for n := range 60 { // the last ones of a key come when its time is over
-			s.placeAs(fmt.Sprint("cust-", n%7), fmt.Sprint("key-", n%20), provider.Visa, fmt.Sprint("P", n))
+			customer := fmt.Sprint("cust-", n%5)
+			s.placeAs(customer, customer, fmt.Sprint("key-", n%20), provider.Visa, fmt.Sprint("P", n))
 			s.pass(2 * time.Hour)
 		}
 		for n := range 2 {
@@ -199,7 +206,7 @@ func long(t *testing.T) (d dump) {
 		}
 		stop()
 		for n := range store.MaxRangeLimit + 10 {
-			s.placeAs("cust-many", fmt.Sprint("many-", n), provider.Visa, "P1")
+			s.placeAs("shop", "cust-many", fmt.Sprint("many-", n), provider.Visa, "P1")
 		}
 		d.ours, d.theirs, d.at = entries(t, s.ours), entries(t, s.theirs), time.Now()
 	})
