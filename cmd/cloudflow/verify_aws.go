@@ -59,8 +59,8 @@ func (c *cli) notAsked(r invariant.Report, noBook bool) {
 	if noBook {
 		fmt.Fprintln(c.err, "cloudflow: payments are not simulated here: they are judged by our own rows, without the provider's ledger")
 	}
-	if r.Moved > 0 {
-		fmt.Fprintf(c.err, "cloudflow: products in motion: %d; what they hold and have sold was not compared with the orders' holds\n", r.Moved)
+	if r.MovedProducts > 0 {
+		fmt.Fprintf(c.err, "cloudflow: products in motion: %d; what they hold and have sold was not compared with the orders' holds\n", r.MovedProducts)
 	}
 	if r.MayWait > 0 {
 		fmt.Fprintf(c.err, "cloudflow: orders whose notification may still be on its way: %d\n", r.MayWait)

@@ -36,8 +36,9 @@ type Report struct {
 	Violations []Violation
 
 	// Of a walk only (Live); of a dump they are 0.
-	Moved   int // products that orders under way have lines of, or whose stock moved: held and sold were not held against the holds
-	MayWait int // orders at rest whose notification may be among messages that nobody can list: whether it is was not asked
+	MovedProducts int // products that orders under way have lines of, or whose stock moved: held and sold were not held against the holds
+	MayWait       int // orders at rest whose notification may be among messages that nobody can list: whether it is was not asked
+
 	// Heads is the SHA-256 over all orders' ids, versions and chain hashes. The chain proves edits, not truncation: keep it
 	// elsewhere, and a log that was cut off shows.
 	Heads string
@@ -108,7 +109,7 @@ func (s *Snapshot) Check(now time.Time, everything bool) Report {
 	}
 	r.Heads = hex.EncodeToString(heads.Sum(nil))
 	slices.SortFunc(c.violations, func(a, b Violation) int { return cmp.Compare(a.String(), b.String()) })
-	r.Violations, r.LateHolds, r.Moved, r.MayWait = c.violations, c.lateHolds, c.movedProducts, c.mayWait
+	r.Violations, r.LateHolds, r.MovedProducts, r.MayWait = c.violations, c.lateHolds, c.movedProducts, c.mayWait
 	return r
 }
 

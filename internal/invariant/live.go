@@ -16,11 +16,11 @@ import (
 // Live holds the invariants against a shop of which no snapshot can be had, and which may be taking orders: by a Walk, and by what its engine and its queue say.
 //
 // What it reports was so each time it looked, up to three times: what was of two moments only goes with the second look. It promises to find what a
-// check of a dump finds, of what a Walk reaches and with these exceptions, each of which it counts:
+// check of a dump finds, of what a Walk reaches and with these exceptions:
 //
 //   - An order whose saga is open, or that changed while it was read, is not asked how its hold and its money stand (Report.Open). Its log and its places in the lists
 //     are judged while its saga is open, if it did not change.
-//   - A product is not held against its holds while such an order has a line of it, or when its stock moved (Report.Moved): what is on sale at all hours is
+//   - A product is not held against its holds while such an order has a line of it, or when its stock moved (Report.MovedProducts): what is on sale at all hours is
 //     compared on a quiet one. That its pieces add up is always asked.
 //   - An execution is only missed while its order waits for it: one that ended is gone from Step Functions after 90 days. What a sweeper would still
 //     start, close or hand to a person is left to it for five minutes.

@@ -22,8 +22,8 @@ import (
 type Walk struct {
 	Ours     store.Store
 	Provider store.Store // the simulated provider's book; nil: there is none, or none to be read
-	// Each is given every entry once: those of an order one after the other, its events before its head, and what belongs to it behind that. Lists come whole
-	// partitions at a time, in any order. It is called by one goroutine; its error ends the walk and is returned.
+	// Each is given every entry once: those of an order one after the other, its events before its head, and what belongs to it behind that. Lists come a
+	// page at a time, in any order. It is called by one goroutine; its error ends the walk and is returned.
 	Each func(store.Entry) error
 	// Orders is told how many orders have been read; nil: nobody is.
 	Orders func(read int)
