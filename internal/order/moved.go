@@ -1,0 +1,68 @@
+package order
+
+import (
+	"context"
+	"strings"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// A shop that moves to another store takes its orders along item by item. This file says what is not copied like the rest: the rows that
+// somebody acts on, and the end of an execution that the new place has never seen.
+
+// MigrationPK is the partition of Table in which whoever brings a shop here notes how far it has come.
+const MigrationPK = "migration#state"
+
+// ActedOn is the order that a row of Table makes somebody act on: the sweeper starts what is missing of an open one, an operator resumes one in
+// review. false: the item is no such row.
+func ActedOn(k store.Key) (id string, ok bool) {
+	list, _, _ := strings.Cut(k.PK, "#")
+	return k.SK, list == "open" || list == "review"
+}
+
+// Any reports whether there is any order in the store, or ever was.
+func Any(ctx context.Context, s store.Store) (bool, error) {
+	days, err := s.Range(ctx, store.Query{Table: Table, PK: daysPartition, Limit: 1})
+	return len(days) > 0, err
+}
+
+// The attributes of a failure that is kept with its order.
+const (
+	attrExecution = "execution"
+	attrState     = "state"
+	attrInput     = "input"
+	attrErrorName = "error"
+	attrCause     = "cause"
+)
+
+func failureKey(id string) store.Key { return store.Key{Table: Table, PK: id, SK: failureSK} }
+
+// StageFailure stages how the order's current execution has failed, for an order that is brought to where nobody else knows that execution: a
+// resume goes on from it. It lives as long as the order.
+func StageFailure(tx *store.Tx, id, execution string, f Failure) {
+	tx.Put(failureKey(id), store.Item{
+		store.S(attrExecution, execution), store.S(attrStatus, f.Status), store.S(attrState, f.State), store.S(attrInput, string(f.Input)),
+		store.S(attrErrorName, f.Error), store.S(attrCause, f.Cause),
+	})
+}
+
+// failureOf is how the order's execution after that many redrives stands. One that nobody knows may have failed where the order was
+// before: then its end is kept with the order. fault.NotFound: neither.
+func (s *Service) failureOf(ctx context.Context, id string, redrives int64) (Failure, error) {
+	execution := ExecutionName(id, redrives)
+	f, err := s.saga.Failure(ctx, execution)
+	if !fault.Is(err, fault.NotFound) {
+		return f, err
+	}
+	it, readErr := s.store.Get(ctx, failureKey(id), store.Strong)
+	if readErr != nil {
+		return Failure{}, readErr
+	}
+	if it.Str(attrExecution) != execution {
+		return Failure{}, err
+	}
+	return Failure{
+		Status: it.Str(attrStatus), State: it.Str(attrState), Input: []byte(it.Str(attrInput)), Error: it.Str(attrErrorName), Cause: it.Str(attrCause),
+	}, nil
+}
