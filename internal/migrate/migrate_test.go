@@ -1,0 +1,522 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/eventlog"
+	"github.com/utkarsh698/cloudflow/internal/invariant"
+	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/payment"
+	"github.com/utkarsh698/cloudflow/internal/pii"
+	"github.com/utkarsh698/cloudflow/internal/provider"
+	"github.com/utkarsh698/cloudflow/internal/retention"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// The whole way: a shop with orders of all kinds moves, and goes on where it stood.
+func TestAShopMovesAndGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := outgrown(t)
+		to := newStage(t)
+		to.runs = true
+		r, err := from.migrate(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range stands {
+			if state := at.state; r.Open[state] == 0 && state != "ReserveStock" {
+				t.Errorf("no order stood at %s: %v", at.state, r.Open)
+			}
+		}
+		if r.Phase != Done || r.Orders != len(from.requests) || r.Open["FailOrder"] != 1 || r.Open["RefundPayment"] != 1 || r.Open[fromTheBeginning] != 3 || r.InReview != 2 || r.Messages == 0 || r.DeadLetters != 2 {
+			t.Errorf("%+v", r)
+		}
+		started := 0
+		for _, n := range r.Open {
+			started += n
+		}
+		if r.Started != started || to.starts != started {
+			t.Errorf("%d executions were started, %d by the report, of %d", to.starts, r.Started, started)
+		}
+		if source := verified(t, from); source.Heads != r.Heads {
+			t.Errorf("the heads are %s, and verify says %s", r.Heads, source.Heads)
+		}
+
+		to.works(2 * time.Hour)
+		if report := to.check(from, true); report.Reviews != 2 {
+			t.Errorf("%+v", report)
+		}
+		resumesReviews(t, from, to)
+		answersRepeats(t, from, to)
+		// Contacts open there, and those of who was erased do not.
+		slices.Sort(to.mail)
+		if got := strings.Join(slices.Compact(to.mail), " "); strings.Contains(got, "cust-1@") || !strings.Contains(got, "cust-0@") || !strings.Contains(got, "cust-3@") {
+			t.Errorf("%s", got)
+		}
+		// Another run says that it is done, and changes nothing.
+		before, starts := dump(t, to.ours), to.starts
+		r, err = from.migrate(to)
+		if err != nil || r.Phase != Done || r.Started != 0 || to.starts != starts || !maps.Equal(before, dump(t, to.ours)) {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// resumesReviews requires that the orders in review can be resumed at the stage, at the state that had failed here.
+func resumesReviews(t *testing.T, from *shop, to *stage) {
+	t.Helper()
+	waiting, err := to.Orders.InReview(t.Context(), "", 100)
+	if err != nil || len(waiting) != 2 {
+		t.Fatalf("%v, %v", waiting, err)
+	}
+	states := map[string]bool{}
+	for _, w := range waiting {
+		execution, err := to.Orders.Redrive(t.Context(), w.OrderID, "repaired", "op", "corr-3")
+		if err != nil || execution != w.OrderID+"-r1" {
+			t.Fatalf("%s, %v", execution, err)
+		}
+		x, err := to.Engine.Describe(t.Context(), execution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		input, _ := x.Input.(map[string]any)
+		states[fmt.Sprint(input["resume_at"])] = true
+		if mac, _ := input["mac"].(string); !strings.HasPrefix(mac, "kb:") || input["order_id"] != w.OrderID {
+			t.Errorf("it goes on with %v", input)
+		}
+	}
+	if !states["ConfirmOrder"] || !states["CommitReservation"] {
+		t.Errorf("they go on at %v", states)
+	}
+	to.works(time.Hour)
+	if report := to.check(from, true); report.Reviews != 0 {
+		t.Errorf("%+v", report)
+	}
+}
+
+// answersRepeats requires that the same key gives the same order at the stage.
+func answersRepeats(t *testing.T, from *shop, to *stage) {
+	t.Helper()
+	for id, request := range from.requests {
+		p, err := to.Orders.Place(t.Context(), request)
+		if err != nil || !p.Replayed || p.OrderID != id || string(p.Body) != from.answers[id] {
+			t.Errorf("%s: %+v, %v", id, p, err)
+		}
+	}
+}
+
+func verified(t *testing.T, s *shop) invariant.Report {
+	t.Helper()
+	books := invariant.New()
+	if err := errors.Join(s.ours.Dump(t.Context(), books.Add), s.theirs.Dump(t.Context(), books.AddProvider)); err != nil {
+		t.Fatal(err)
+	}
+	r := books.Check(time.Now(), false)
+	if len(r.Violations) > 0 {
+		t.Fatalf("the source is broken: %v", r.Violations)
+	}
+	return r
+}
+
+var errCrash = errors.New("the process died")
+
+// A migration that dies at any write, send or start, or after it, goes on with the next run, and the target is what it is without a crash.
+func TestItSurvivesACrashAtEveryWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := outgrown(t)
+		whole := newStage(t)
+		if _, err := from.migrate(whole); err != nil {
+			t.Fatal(err)
+		}
+		// A message that was sent twice stands twice in the queue: what counts is whom it is of.
+		want, sent := dump(t, whole.ours, "queues"), messages(t, whole)
+		for _, replyLost := range []bool{false, true} {
+			for n := 1; ; n++ {
+				to := newStage(t)
+				calls := 0
+				to.point = func() (before, after error) {
+					to.mu.Lock()
+					defer to.mu.Unlock()
+					if calls++; calls != n {
+						return nil, nil
+					}
+					if replyLost {
+						return nil, errCrash
+					}
+					return errCrash, nil
+				}
+				_, err := from.migrate(to)
+				if err != nil && !errors.Is(err, errCrash) {
+					t.Fatalf("crash at %d: %v", n, err)
+				}
+				crashed := err != nil
+				if r, err := from.migrate(to); err != nil || r.Phase != Done {
+					t.Fatalf("after a crash at %d (reply lost: %v): %v, %v", n, replyLost, r.Phase, err)
+				}
+				if got := dump(t, to.ours, "queues"); !maps.Equal(got, want) || !maps.Equal(dump(t, to.theirs), dump(t, whole.theirs)) {
+					t.Fatalf("after a crash at %d (reply lost: %v) the target is another: %s", n, replyLost, difference(got, want))
+				}
+				if to.starts != whole.starts || !slices.Equal(messages(t, to), sent) {
+					t.Fatalf("after a crash at %d: %d starts, messages %v; want %d, %v", n, to.starts, messages(t, to), whole.starts, sent)
+				}
+				if !crashed && calls < n {
+					t.Logf("%d points", n-1)
+					break
+				}
+			}
+		}
+	})
+}
+
+// messages are the names of what stands in the stage's queue, each once.
+func messages(t *testing.T, s *stage) []string {
+	t.Helper()
+	names := map[string]bool{}
+	err := s.ours.DumpTable(t.Context(), "queues", "", func(e store.Entry) error {
+		names[e.Key.PK+" "+e.Item.Str("id")] = true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func difference(got, want map[string]string) string {
+	var lines []string
+	for k, v := range want {
+		if got[k] != v {
+			lines = append(lines, k+": "+got[k]+", want "+v)
+		}
+	}
+	for k := range got {
+		if _, ok := want[k]; !ok {
+			lines = append(lines, k+": one too many")
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// What the target's own loops do while a migration has stopped half way is not undone by its next run, and undoes nothing.
+func TestTheTargetIsAwakeMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := outgrown(t)
+		for n := 1; ; n += 3 {
+			to := newStage(t)
+			to.runs = true
+			calls := 0
+			to.point = func() (before, after error) {
+				to.mu.Lock()
+				defer to.mu.Unlock()
+				if calls++; calls == n {
+					return errCrash, nil
+				}
+				return nil, nil
+			}
+			if _, err := from.migrate(to); err == nil {
+				break // it ended before write n
+			}
+			to.works(20 * time.Minute) // sweeper and expirer look several times
+			if _, err := from.migrate(to); err != nil {
+				t.Fatalf("after a crash at %d: %v", n, err)
+			}
+			to.works(time.Hour)
+			if r := to.check(from, true); r.Reviews != 2 || t.Failed() {
+				t.Fatalf("after a crash at %d: %+v", n, r)
+			}
+		}
+	})
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	rule := func(name string, fn func(t *testing.T, from *shop, to *stage)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { fn(t, outgrown(t), newStage(t)) })
+		})
+	}
+	rule("a target that has orders of its own", func(t *testing.T, from *shop, to *stage) {
+		to.product("B", 10)
+		to.place(provider.Visa, "B", 1)
+		before := dump(t, to.ours)
+		if r, err := from.migrate(to); !errors.Is(err, ErrTaken) || r.Phase != "" || to.left || !maps.Equal(before, dump(t, to.ours)) {
+			t.Errorf("%v", err)
+		}
+	})
+	rule("an order that is placed there while the shop moves", func(t *testing.T, from *shop, to *stage) {
+		_, err := from.migrate(to, func(c *Config) {
+			c.Progress = func(s Step) {
+				if s.Name == "copy orders" && len(to.requests) == 0 {
+					to.product("B", 10)
+					to.place(provider.Visa, "B", 1)
+				}
+			}
+		})
+		if !errors.Is(err, ErrTaken) || to.left || len(to.inputs) > 0 {
+			t.Errorf("%v", err)
+
+		}
+	})
+	for what, edit := range map[string]func(tx *store.Tx, e store.Entry) bool{
+		"an item is lost": func(tx *store.Tx, e store.Entry) bool { tx.Delete(e.Key); return e.Key.Table == payment.Table },
+		"a stock is another": func(tx *store.Tx, e store.Entry) bool {
+			tx.Put(e.Key, e.Item.With(store.N("available", 7)))
+			return e.Key.SK == "stock"
+		},
+		"a contact key is gone": func(tx *store.Tx, e store.Entry) bool { tx.Delete(e.Key); return e.Key.Table == pii.KeyTable },
+		"no list leads there":   func(tx *store.Tx, e store.Entry) bool { tx.Delete(e.Key); return e.Key.SK == "head" },
+		"an event too many": func(tx *store.Tx, e store.Entry) bool {
+			tx.Put(store.Key{Table: order.Table, PK: e.Key.PK, SK: "event#0000000099"}, e.Item)
+			return strings.HasPrefix(e.Key.SK, eventlog.Prefix)
+		},
+	} {
+		rule("a copy that is not the same: "+what, func(t *testing.T, from *shop, to *stage) {
+			edited := false
+			_, err := from.migrate(to, func(c *Config) {
+				c.Target.Walk = func(ctx context.Context, fn func(store.Entry) error) error {
+					edited = change(t, to, edit)
+					return to.ours.Dump(ctx, fn)
+				}
+			})
+			if !edited || !errors.Is(err, ErrDiffers) || to.left {
+				t.Errorf("%v: %v", edited, err)
+			}
+		})
+	}
+	rule("a stage without a simulator, for a shop whose payments were simulated", func(t *testing.T, from *shop, to *stage) {
+		_, err := from.migrate(to, func(c *Config) { c.Target.Provider = nil })
+		if !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "simulator=1") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// change makes one edit of the stage's first item that it is for, through nobody's eyes.
+func change(t *testing.T, s *stage, edit func(tx *store.Tx, e store.Entry) bool) (done bool) {
+	t.Helper()
+	errEnough, errOther := errors.New("enough"), errors.New("not this one")
+	err := s.ours.Dump(t.Context(), func(e store.Entry) error {
+		err := s.ours.Update(t.Context(), func(tx *store.Tx) error {
+			if !edit(tx, e) {
+				return errOther
+			}
+			return nil
+		})
+		if err == nil {
+			done = true
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// A source that changed after an interrupted run is another: what was copied may be gone from it since.
+func TestASourceThatHasChanged(t *testing.T) {
+	for what, then := range map[string]struct {
+		do   func(s *shop)
+		says string
+	}{
+		"an order is placed":     {func(s *shop) { s.place(provider.Visa, "A", 1) }, "with the heads"},
+		"a product is restocked": {func(s *shop) { s.product("C", 3) }, "something beside them"},
+		"a customer is erased": {func(s *shop) {
+			if _, err := s.Orders.Erase(s.t.Context(), "cust-0", "op"); err != nil {
+				s.t.Fatal(err)
+			}
+		}, "something beside them"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			from, to := outgrown(t), newStage(t)
+			calls := 0
+			to.point = func() (before, after error) {
+				to.mu.Lock()
+				defer to.mu.Unlock()
+				if calls++; calls == 12 {
+					return errCrash, nil
+				}
+				return nil, nil
+			}
+			if _, err := from.migrate(to); !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			then.do(from)
+			before := dump(t, to.ours)
+			if _, err := from.migrate(to); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), then.says) || !maps.Equal(before, dump(t, to.ours)) {
+				t.Errorf("%s: %v", what, err)
+			}
+		})
+	}
+}
+
+func TestADryRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := outgrown(t), newStage(t)
+		here := dump(t, from.ours)
+		to.point = func() (before, after error) { t.Error("a write"); return errCrash, nil }
+		r, err := from.migrate(to, func(c *Config) { c.DryRun = true })
+		if err != nil || r.Phase != "" || r.Orders != len(from.requests) || r.Items() < 100 || r.WriteUnits < int64(2*r.Items()) || r.AtLeast() <= 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if to.left || len(dump(t, to.ours)) > 0 || !maps.Equal(here, dump(t, from.ours)) {
+			t.Error("something was written")
+		}
+		to.point = nil
+		to.product("B", 10)
+		to.place(provider.Visa, "B", 1)
+		if _, err := from.migrate(to, func(c *Config) { c.DryRun = true }); !errors.Is(err, ErrTaken) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// An interrupted run is one whose context has ended: it stops after what is under way, and the next one does not begin at the start.
+func TestAnInterruptedRunGoesOnWhereItStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := outgrown(t), newStage(t)
+		writes := 0
+		to.point = func() (before, after error) {
+			to.mu.Lock()
+			defer to.mu.Unlock()
+			writes++
+			return nil, nil
+		}
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		c := Config{
+			Source: Source{Ours: from.ours, Provider: from.theirs, Contacts: from.contacts, StartOf: from.Orders.StartOf, Describe: from.Engine.Describe,
+				Leave: func(context.Context) error { to.left = true; return nil }},
+			Target: to.target(), Now: time.Now, batch: 5,
+			Progress: func(s Step) {
+				if s.Name == "copy orders" && s.Done > 0 {
+					interrupt()
+				}
+			},
+		}
+		if r, err := Run(ctx, c); !errors.Is(err, context.Canceled) || r.Phase != Copying {
+			t.Fatalf("%v, %v", r.Phase, err)
+		}
+		before := writes
+		c.Progress = nil
+		if r, err := Run(t.Context(), c); err != nil || r.Phase != Done {
+			t.Fatalf("%v, %v", r.Phase, err)
+		}
+		again := writes - before
+		anew := newStage(t)
+		writes = 0
+		anew.point = func() (before, after error) {
+			to.mu.Lock()
+			defer to.mu.Unlock()
+			writes++
+			return nil, nil
+		}
+		if _, err := from.migrate(anew, func(c *Config) { c.batch = 5 }); err != nil {
+			t.Fatal(err)
+		}
+		if before+again > writes+2*atOnce {
+			t.Errorf("%d writes and then %d; without an interruption %d", before, again, writes)
+		}
+	})
+}
+
+// Orders that retention has deleted left pages in the provider's ledger, and sold pieces in the products' archived counters.
+func TestAShopWithDeletedOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := newShop(t, "a", memoryKeys)
+		from.product("A", 100)
+		for range 3 {
+			from.place(provider.Visa, "A", 1)
+		}
+		from.works(time.Minute)
+		timer := time.NewTimer(retention.KeepOrders + time.Hour)
+		<-timer.C
+		kept := from.place(provider.Visa, "A", 2)
+		from.works(time.Minute)
+		keep := retention.New(retention.Config{
+			Store: from.ours, Dump: from.ours, Engine: from.Engine, Now: time.Now, Rest: func(context.Context, time.Duration) {},
+		})
+		if r, err := keep.Run(t.Context()); err != nil || r.Orders != 3 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		verified(t, from)
+		to := newStage(t)
+		r, err := from.migrate(to)
+		if err != nil || r.Orders != 1 || r.LedgerPages != 6 || r.Expired != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		to.check(from, true)
+		st, err := to.Inventory.Get(t.Context(), "A")
+		if err != nil || st.Sold != 5 || st.Available != 95 {
+			t.Errorf("%+v, %v", st, err)
+		}
+		if v, found, err := to.Orders.Outcome(t.Context(), kept); err != nil || !found || v != order.Confirmed {
+			t.Errorf("%s %v %v", v, found, err)
+		}
+		err = from.ours.Update(t.Context(), func(tx *store.Tx) error {
+			tx.Put(store.Key{Table: retention.Table, PK: "deleting", SK: kept}, store.Item{})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := from.migrate(newStage(t)); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "retention is deleting "+kept) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A key whose time is over counts as long as its order is open, and lives on there.
+func TestKeysOfOpenOrdersLiveOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := newShop(t, "a", memoryKeys)
+		from.product("A", 100)
+		ended := from.place(provider.Visa, "A", 1)
+		from.works(time.Minute)
+		open := from.place(provider.Visa, "A", 1)
+		timer := time.NewTimer(3 * order.KeyTTL) // the machine stood still over the weekend
+		<-timer.C
+		to := newStage(t)
+		r, err := from.migrate(to)
+		if err != nil || r.Expired != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		var records int
+		err = to.ours.DumpTable(t.Context(), "idempotency", "", func(e store.Entry) error {
+			records++
+			if left := time.Unix(e.Item.Int("expires_at"), 0).Sub(time.Now()); e.Item.Str("ref") != open || left < order.KeyTTL-time.Second {
+				t.Errorf("%s of %s lives for %s", e.Key, e.Item.Str("ref"), left)
+			}
+			return nil
+		})
+		if err != nil || records != 1 {
+			t.Errorf("%d records, %v; %s has ended", records, err, ended)
+		}
+	})
+}
+
+// What the survey does not know is not left out in silence.
+func TestAnUnknownTableIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := newShop(t, "a", memoryKeys)
+		err := from.ours.Update(t.Context(), func(tx *store.Tx) error {
+			tx.Put(store.Key{Table: "coupons", PK: "c"}, store.Item{})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := from.migrate(newStage(t)); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "coupons") {
+			t.Errorf("%v", err)
+		}
+	})
+}
