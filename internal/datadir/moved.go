@@ -29,18 +29,26 @@ func (m Moved) place() string {
 	return fmt.Sprintf("%s, stage %s, account %s, %s", m.To, m.Stage, m.Account, m.Region)
 }
 
+// Left says whether the shop has gone to that place. ErrMoved: it has gone to another one.
+func (d *Dir) Left(m Moved) (bool, error) {
+	there, err := readMoved(d.Path)
+	if err != nil || there == nil {
+		return false, err
+	}
+	if m.At = there.At; *there != m {
+		return false, fmt.Errorf("data directory %s: %w to %s", d.Path, ErrMoved, there.place())
+	}
+	return true, nil
+}
+
 // Leave writes down that the shop goes on elsewhere, durably when it returns nil: from then on Open refuses the directory to whoever would serve it. A
 // repeated call for the same place changes nothing; one for another place is ErrMoved.
 func (d *Dir) Leave(m Moved) error {
-	there, err := readMoved(d.Path)
+	left, err := d.Left(m)
 	if err != nil {
 		return err
 	}
-	if there != nil {
-		m.At = there.At
-		if *there != m {
-			return fmt.Errorf("data directory %s: %w to %s", d.Path, ErrMoved, there.place())
-		}
+	if left {
 		return syncDir(d.Path) // the call before may have died between its rename and its sync
 	}
 	text, err := json.MarshalIndent(m, "", "  ")

@@ -115,7 +115,8 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if m.survey, err = look(ctx, c.Source, m.began); err != nil {
 		return Report{}, fmt.Errorf("migrate: %w", err)
 	}
-	if err = m.admit(ctx); err == nil && !c.DryRun {
+	err = m.admit(ctx)
+	if m.before = m.phase; err == nil && !c.DryRun {
 		err = m.run(ctx)
 	}
 	if err != nil {
@@ -129,6 +130,7 @@ type migration struct {
 	Config
 	survey
 	began   time.Time
+	before  Phase // when this run began
 	phase   Phase
 	started int // executions, by this run
 }

@@ -64,7 +64,7 @@ func TestAShopMovesAndGoesOn(t *testing.T) {
 		// Another run says that it is done, and changes nothing.
 		before, starts := dump(t, to.ours), to.starts
 		r, err = from.migrate(to)
-		if err != nil || r.Phase != Done || r.Started != 0 || to.starts != starts || !maps.Equal(before, dump(t, to.ours)) {
+		if err != nil || r.Before != Done || r.Phase != Done || r.Started != 0 || to.starts != starts || !maps.Equal(before, dump(t, to.ours)) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -283,7 +283,7 @@ func TestWhatIsRefused(t *testing.T) {
 			_, err := from.migrate(to, func(c *Config) {
 				c.Target.Walk = func(ctx context.Context, fn func(store.Entry) error) error {
 					edited = change(t, to, edit)
-					return to.ours.Dump(ctx, fn)
+					return ByLists(to.ours)(ctx, fn)
 				}
 			})
 			if !edited || !errors.Is(err, ErrDiffers) || to.left {

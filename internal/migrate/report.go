@@ -6,6 +6,7 @@ import (
 
 // A Report says what there is to migrate, and how far it has come.
 type Report struct {
+	Before      Phase          `json:"phase_before"` // of the target; "": nothing was begun
 	Phase       Phase          `json:"phase"`        // of the target, after this run
 	Heads       string         `json:"heads"`        // of the source, as verify prints it; compared, it is the target's too
 	Orders      int            `json:"orders"`       // all of them
@@ -40,7 +41,7 @@ func (r Report) AtLeast() time.Duration {
 
 func (m *migration) report() Report {
 	r := Report{
-		Phase: m.phase, Heads: heads(m.orders), Orders: len(m.orders), Messages: m.waiting, DeadLetters: m.dead, Open: map[string]int{},
+		Before: m.before, Phase: m.phase, Heads: heads(m.orders), Orders: len(m.orders), Messages: m.waiting, DeadLetters: m.dead, Open: map[string]int{},
 		Started: m.started, Expired: m.expired, LedgerPages: m.pages, Left: m.left,
 	}
 	for _, table := range taken {

@@ -136,7 +136,7 @@ func (s *survey) read(e store.Entry, sum hash.Hash) error {
 		}
 	case table == retention.Table:
 		if id, ok := retention.Deleting(e); ok {
-			return fmt.Errorf("%w: retention is deleting %s; start the instance once, and it ends that", ErrSource, id)
+			return fmt.Errorf("%w: retention is deleting %s; `cloudflow retention --run --data DIR` ends that", ErrSource, id)
 		}
 		s.left[table]++
 		return nil

@@ -293,7 +293,7 @@ func (s *stage) begin(ctx context.Context, start order.Start) error {
 
 func (s *stage) target() Target {
 	return Target{
-		Store: flakyStore{s.ours, s}, Provider: flakyStore{s.theirs, s}, Start: s.begin, Walk: s.ours.Dump,
+		Store: flakyStore{s.ours, s}, Provider: flakyStore{s.theirs, s}, Start: s.begin, Walk: ByLists(s.ours),
 		Send: func(ctx context.Context, id string, body []byte) error {
 			return s.at(func() error {
 				if !s.left {

@@ -27,6 +27,39 @@ func Any(ctx context.Context, s store.Store) (bool, error) {
 	return len(days) > 0, err
 }
 
+// Listed gives the ids of all orders, found by the lists of days as List finds them, the oldest day first. Unlike List it sees everything that was
+// committed before it was called.
+func Listed(ctx context.Context, s store.Store, fn func(id string) error) error {
+	return each(ctx, s, daysPartition, func(day string) error {
+		for _, partition := range allShards(func(n int) string { return dayPartition(day, n) }) {
+			if err := each(ctx, s, partition, fn); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// each gives the sort keys of a list's partition.
+func each(ctx context.Context, s store.Store, partition string, fn func(sk string) error) error {
+	q := store.Query{Table: Table, PK: partition}
+	for {
+		page, err := s.Range(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if err := fn(e.Key.SK); err != nil {
+				return err
+			}
+		}
+		if len(page) < store.MaxRangeLimit {
+			return nil
+		}
+		q.After = page[len(page)-1].Key.SK
+	}
+}
+
 // The attributes of a failure that is kept with its order.
 const (
 	attrExecution = "execution"
