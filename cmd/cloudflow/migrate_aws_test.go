@@ -31,9 +31,11 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/datadir"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/migrate"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/operator"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/pii"
 	"github.com/utkarsh698/cloudflow/internal/provider"
@@ -308,7 +310,24 @@ func (s *shop) goesOn(t *testing.T, e *awstest.Emulator, stage *awsstage.Stage) 
 	if err != nil || p.Held != 1 || p.Sold+p.Available+p.Held != 1000 || len(told) != len(s.states) {
 		t.Errorf("%+v, %v; told %d", p, err, len(told))
 	}
-	// The one in review is resumed where it failed: the feed's reader starts what Redrive has written.
+	s.resumed(t, e, stage, f)
+}
+
+// resumed requires that the order in review is shown to operators with how it failed, and resumed where it did: the feed's reader starts what Redrive
+// has written.
+func (s *shop) resumed(t *testing.T, e *awstest.Emulator, stage *awsstage.Stage, f *app.Functions) {
+	t.Helper()
+	sagas := operator.Sagas{Orders: f.Orders, Engine: stage.Machine}
+	waiting, _, err := sagas.List(t.Context(), httpapi.SagasFailed, "", 10)
+	if err != nil || len(waiting) != 1 || waiting[0].OrderID != s.review || waiting[0].Execution.State != "ConfirmOrder" || waiting[0].Execution.Status != asl.StatusFailed || waiting[0].Execution.Ended.IsZero() {
+		t.Errorf("%+v, %v", waiting, err)
+	}
+	if x, all, err := sagas.Show(t.Context(), s.review, ""); err != nil || len(all) != 1 || x.Error != "Internal" || x.StateInput == nil {
+		t.Errorf("%+v, %v, %v", x, all, err)
+	}
+	if _, _, err := sagas.Show(t.Context(), s.ended(), ""); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the history of an order that ended before the move: %v", err)
+	}
 	execution, err := f.Orders.Redrive(t.Context(), s.review, "repaired", "op", "corr-9")
 	if err != nil || execution != s.review+"-r1" {
 		t.Fatalf("%s %v", execution, err)
@@ -324,6 +343,16 @@ func (s *shop) goesOn(t *testing.T, e *awstest.Emulator, stage *awsstage.Stage) 
 	if status, _, err := f.Orders.Outcome(t.Context(), s.review); err != nil || status != order.Confirmed {
 		t.Errorf("%s %v", status, err)
 	}
+}
+
+// ended is an order that had come to its end before the move.
+func (s *shop) ended() string {
+	for id := range s.requests {
+		if s.states[id] == "" && id != s.review {
+			return id
+		}
+	}
+	return ""
 }
 
 // began is the input that the execution has on Step Functions.

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,16 +17,26 @@ import (
 
 // compare holds the target against the source in two ways. By what the target finds by itself: its lists lead to the same orders, with heads and logs as
 // here, and to no others. And by key: each item that was taken is read back, and is the same.
+//
+// What differs is copied anew by the next run: somebody may have restocked a product there.
 func (m *migration) compare(ctx context.Context) error {
 	if err := m.compareHeads(ctx); err != nil {
-		return err
+		return m.anew(ctx, order.Table, err)
 	}
 	for _, table := range taken {
 		if err := m.readBack(ctx, m.passOf(table)); err != nil {
-			return fmt.Errorf("compare %s: %w", table, err)
+			return m.anew(ctx, table, fmt.Errorf("compare %s: %w", table, err))
 		}
 	}
 	return nil
+}
+
+// anew lets the next run copy a table from its beginning, if it was found to differ.
+func (m *migration) anew(ctx context.Context, table string, found error) error {
+	if !errors.Is(found, ErrDiffers) {
+		return found
+	}
+	return errors.Join(found, m.note(ctx, m.passOf(table).name, place{}))
 }
 
 // readBack reads what a pass has written.

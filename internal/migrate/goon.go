@@ -25,7 +25,7 @@ type resume struct {
 	start   order.Start
 	goesOn  bool // at start.Resume; else it begins as it began here
 	review  bool
-	failure order.Failure // of an order in review
+	failure order.Kept // of an order in review
 }
 
 // plan says how each order goes on that stands in a list that somebody acts on.
@@ -49,7 +49,7 @@ func (s *survey) plan(ctx context.Context, source Source) ([]resume, error) {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", id, err)
 		case f.review: // where it stands at no task, a resume goes on there all the same, and fails as it would here
-			r.failure = at
+			r.failure = order.Kept{Failure: at, Started: x.Started, Ended: x.Ended}
 		case tasks > 1 || x.Status != asl.StatusRunning && saga.Resumable(at.State):
 			r.goesOn, r.start.Resume = true, &at
 		case x.Status != asl.StatusRunning:

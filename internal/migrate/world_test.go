@@ -229,7 +229,6 @@ type stage struct {
 	left   bool                         // the source is
 	inputs map[string]any               // by execution: what it began with
 	starts int
-	dead   int
 	runs   bool // executions are run by the stage's engine
 }
 

@@ -18,7 +18,7 @@ func arrived(t *testing.T, suffix string) (w *world, id string) {
 	err := w.mem.Update(t.Context(), func(tx *store.Tx) error {
 		tx.Delete(sagaKey(id))
 		if suffix != "none" {
-			StageFailure(tx, id, id+suffix, Failure{Status: "FAILED", State: "CommitReservation", Input: []byte(`{"order_id":"y"}`), Error: "HoldReleased"})
+			StageFailure(tx, id, id+suffix, Kept{Failure{Status: "FAILED", State: "CommitReservation", Input: []byte(`{"order_id":"y"}`), Error: "HoldReleased"}, t0, t0})
 		}
 		return nil
 	})
