@@ -241,7 +241,7 @@ func TestMigrateToAWS(t *testing.T) {
 	invoke(t, nil, "serve", "--data", s.path, "--addr", "127.0.0.1:0").exits(1).hints("the shop has moved", "stage dev, account "+awstest.Account, "second time")
 	invoke(t, nil, "verify", "--data", s.path).exits(0)
 	report := one[migrate.Report](ends(t, migration(t, proxy.URL, "--data", s.path, "--json")).exits(0))
-	if report.Before != migrate.Starting || report.Phase != migrate.Done || report.InReview != 1 || report.Messages != 1 || report.DeadLetters != 1 {
+	if report.Before != migrate.Starting || report.Phase != migrate.Done || report.InReview != 1 || report.Messages < 1 || report.DeadLetters != 1 {
 		t.Errorf("%+v", report)
 	}
 	ends(t, migration(t, proxy.URL, "--data", s.path)).exits(0).hints("an earlier run has done all of it")
@@ -266,11 +266,11 @@ func (s *shop) queued(t *testing.T, stage *awsstage.Stage) {
 		for _, m := range messages {
 			waiting = append(waiting, m.ID)
 		}
-		return len(waiting) > 0
+		return slices.Contains(waiting, "waits") // beside those of orders whose customers were not told yet
 	})
 	letters, _, err := stage.Queue.List(t.Context(), "", 10)
-	if err != nil || len(letters) != 1 || letters[0].ID != "died" || letters[0].SentAt.UnixMilli() != 1767225600000 || waiting[0] != "waits" {
-		t.Errorf("waiting %v, dead %+v, %v", waiting, letters, err)
+	if err != nil || len(letters) != 1 || letters[0].ID != "died" || letters[0].SentAt.UnixMilli() != 1767225600000 {
+		t.Errorf("%+v, %v", letters, err)
 	}
 }
 
@@ -285,9 +285,14 @@ func (s *shop) goesOn(t *testing.T, e *awstest.Emulator, stage *awsstage.Stage) 
 		told = append(told, m)
 		return nil
 	}})
+	inputs := map[string]string{}
 	for id, state := range s.states {
-		runOut(t, f, stage, id, began(t, e, id), state)
+		inputs[id] = began(t, e, id)
+		if !strings.Contains(inputs[id], `"resume_at":"`+state+`"`) {
+			t.Errorf("%s begins with %s, and stood at %s", id, inputs[id], state)
+		}
 	}
+	play(t, f, stage, inputs)
 	for id, request := range s.requests {
 		status, found, err := f.Orders.Outcome(t.Context(), id)
 		want := map[string]string{provider.Visa: order.Confirmed, provider.ChargeDeclined: order.Compensated}[request.PaymentMethod]
@@ -339,7 +344,7 @@ func (s *shop) resumed(t *testing.T, e *awstest.Emulator, stage *awsstage.Stage,
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOut(t, f, stage, execution, began(t, e, execution), "ConfirmOrder")
+	play(t, f, stage, map[string]string{execution: began(t, e, execution)})
 	if status, _, err := f.Orders.Outcome(t.Context(), s.review); err != nil || status != order.Confirmed {
 		t.Errorf("%s %v", status, err)
 	}
@@ -367,12 +372,9 @@ func began(t *testing.T, e *awstest.Emulator, execution string) string {
 	return *x.Input
 }
 
-// runOut runs an execution to its end, which it begins at the state.
-func runOut(t *testing.T, f *app.Functions, stage *awsstage.Stage, execution, input, state string) {
+// play runs executions to their end over the services as the functions have them, as Step Functions would: by the inputs that it was given.
+func play(t *testing.T, f *app.Functions, stage *awsstage.Stage, inputs map[string]string) {
 	t.Helper()
-	if !strings.Contains(input, `"resume_at":"`+state+`"`) {
-		t.Errorf("%s begins with %s, and stood at %s", execution, input, state)
-	}
 	resources := saga.LocalResources()
 	task := func(ctx context.Context, c flow.Call) (store.Effect, error) {
 		effect, err := f.Table.Do(ctx, c.Input, c.Attempt)
@@ -389,25 +391,31 @@ func runOut(t *testing.T, f *app.Functions, stage *awsstage.Stage, execution, in
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := mem.Update(t.Context(), func(tx *store.Tx) error { return engine.Stage(tx, execution, json.RawMessage(input)) }); err != nil {
-		t.Fatal(err)
+	for execution, input := range inputs {
+		write(t, mem, func(tx *store.Tx) error { return engine.Stage(tx, execution, json.RawMessage(input)) })
+		engine.Begin(execution)
 	}
-	engine.Begin(execution)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- engine.Run(ctx) }()
-	eventually(t, execution+" ends", func() bool {
-		status, err := engine.Status(t.Context(), execution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return status != asl.StatusRunning
+	eventually(t, "the executions end", func() bool {
+		running, err := engine.Running(t.Context(), "", 1)
+		return err == nil && len(running) == 0
 	})
 	stop()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if x, err := engine.Summary(t.Context(), execution); err != nil || x.Status != asl.StatusSucceeded {
-		t.Errorf("%s: %s %s %s %v", execution, x.Status, x.Error, x.Cause, err)
+	for execution := range inputs {
+		if x, err := engine.Summary(t.Context(), execution); err != nil || x.Status != asl.StatusSucceeded {
+			t.Errorf("%s: %s %s %s %v", execution, x.Status, x.Error, x.Cause, err)
+		}
+	}
+}
+
+func write(t *testing.T, to store.Store, stage func(tx *store.Tx) error) {
+	t.Helper()
+	if err := to.Update(t.Context(), stage); err != nil {
+		t.Fatal(err)
 	}
 }
