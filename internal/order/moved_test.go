@@ -51,6 +51,31 @@ func TestAnOrderInReviewThatWasBroughtAlong(t *testing.T) {
 	})
 }
 
+func TestWhatWasBroughtAlongIsForgottenWithItsOrder(t *testing.T) {
+	w := newWorld(t, memstore.Options{})
+	id := w.place()
+	w.do(id, reserve, confirm, notify)
+	err := w.mem.Update(t.Context(), func(tx *store.Tx) error {
+		StageFailure(tx, id, id, Kept{Failure: Failure{Status: "FAILED", State: "NotifyCustomer"}, Started: t0, Ended: t0})
+		return nil
+	})
+	if err == nil {
+		err = w.mem.Update(t.Context(), func(tx *store.Tx) error {
+			p, ok, err := ReadPast(tx.Get, id)
+			if err != nil || !ok {
+				t.Fatalf("%v %v", ok, err)
+			}
+			return p.StageForget(tx)
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := w.mem.Range(t.Context(), store.Query{Table: Table, PK: id}); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 func TestActedOn(t *testing.T) {
 	for key, want := range map[store.Key]string{
 		openKey("ord-1"): "ord-1", reviewKey("ord-2"): "ord-2", headKey("ord-3"): "", customerKey("c", "ord-4"): "", dayKey(t0, "ord-5"): "", dayMarkKey("2026-01-01"): "",
