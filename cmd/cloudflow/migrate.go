@@ -95,7 +95,7 @@ func (c *cli) migrate(ctx context.Context, i *instance.Instance, m moving) error
 	fmt.Fprintf(c.err, "cloudflow: from %s to %s, stage %s\n", m.data, toAWS, stage)
 	bars := &bars{c: c}
 	r, err := migrate.Run(ctx, migrate.Config{
-		Source: sourceOf(i, func() error {
+		Source: sourceOf(i, left, func() error {
 			if !left {
 				bars.end()
 				fmt.Fprintf(c.err, "cloudflow: the copy is the same, heads %s. From here on the shop is there, and %s is not served any more\n", books.Heads, m.data)
@@ -116,10 +116,10 @@ func (c *cli) migrate(ctx context.Context, i *instance.Instance, m moving) error
 }
 
 // sourceOf is a stopped instance as what moves.
-func sourceOf(i *instance.Instance, leave func() error) migrate.Source {
+func sourceOf(i *instance.Instance, left bool, leave func() error) migrate.Source {
 	return migrate.Source{
 		Ours: i.Dir.Store, Provider: i.Dir.Provider, Contacts: i.Dir.ContactKeys,
-		StartOf: i.App.Orders.StartOf, Describe: i.App.Engine.Describe,
+		StartOf: i.App.Orders.StartOf, Describe: i.App.Engine.Describe, Left: left,
 		Leave: func(context.Context) error { return leave() },
 	}
 }

@@ -240,6 +240,10 @@ func TestMigrateToAWS(t *testing.T) {
 	signalled(t, proxy, migration(t, proxy.URL, "--data", s.path), os.Kill, "StartExecution", 5).hints("the copy is the same, "+heads, "not served any more")
 	invoke(t, nil, "serve", "--data", s.path, "--addr", "127.0.0.1:0").exits(1).hints("the shop has moved", "stage dev, account "+awstest.Account, "second time")
 	invoke(t, nil, "verify", "--data", s.path).exits(0)
+	invoke(t, nil, "key", "create", "--subject", "c", "--scopes", "orders:read", "--data", s.path).exits(1).hints("the shop has moved")
+	for _, args := range [][]string{{"export", "orders"}, {"backup", filepath.Join(t.TempDir(), "backup")}, {"erase", "cust-6"}} {
+		invoke(t, nil, append(args, "--data", s.path)...).exits(0)
+	}
 	report := one[migrate.Report](ends(t, migration(t, proxy.URL, "--data", s.path, "--json")).exits(0))
 	if report.Before != migrate.Starting || report.Phase != migrate.Done || report.InReview != 1 || report.Messages < 1 || report.DeadLetters != 1 {
 		t.Errorf("%+v", report)

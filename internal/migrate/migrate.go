@@ -43,6 +43,7 @@ type Source struct {
 	StartOf func(ctx context.Context, orderID string, redrives int64) (order.Start, error)
 	// Describe says where an execution stands, as flow.Engine does.
 	Describe func(ctx context.Context, execution string) (flow.Execution, error)
+	Left     bool // an earlier run has marked it as left
 	// Leave marks the source as left, durably when it returns nil: it will not be served again. A repeated call does nothing.
 	Leave func(ctx context.Context) error
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
+	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
@@ -362,6 +363,66 @@ func TestASourceThatHasChanged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Once the source is left, a customer who is erased there does not leave the orders half started.
+func TestACustomerIsErasedAfterTheSourceWasLeft(t *testing.T) {
+	for _, phase := range []Phase{Copied, Starting, Done} {
+		synctest.Test(t, func(t *testing.T) {
+			from, to := outgrown(t), newStage(t)
+			to.point = func() (before, after error) {
+				to.mu.Lock()
+				defer to.mu.Unlock()
+				if to.left && phase == Copied || to.starts == 3 && phase == Starting {
+					return errCrash, nil
+				}
+				return nil, nil
+			}
+			if r, err := from.migrate(to); r.Phase != phase || errors.Is(err, errCrash) != (phase != Done) {
+				t.Fatalf("%s: %v, %v", phase, r.Phase, err)
+			}
+			to.point = nil
+			if _, err := from.Orders.Erase(t.Context(), "cust-0", "op"); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := from.migrate(to); err != nil || r.Phase != Done {
+				t.Errorf("%s: %v, %v", phase, r.Phase, err)
+			}
+		})
+	}
+}
+
+// A store that is busy is asked again, and not for ever.
+func TestABusyStoreIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := outgrown(t), newStage(t)
+		calls, rests := 0, 0
+		busy := func(n int) func() (before, after error) {
+			return func() (before, after error) {
+				to.mu.Lock()
+				defer to.mu.Unlock()
+				if calls++; calls%n != 0 {
+					return fault.New(fault.Throttled, "slow down"), nil
+				}
+				return nil, nil
+			}
+		}
+		rest := func(c *Config) {
+			c.Rest = func(context.Context, time.Duration) {
+				to.mu.Lock()
+				defer to.mu.Unlock()
+				rests++
+			}
+		}
+		to.point = busy(1 << 20)
+		if _, err := from.migrate(to, rest); !fault.Is(err, fault.Throttled) || calls != tries {
+			t.Errorf("%d calls: %v", calls, err)
+		}
+		to.point, rests = busy(2), 0
+		if r, err := from.migrate(to, rest); err != nil || r.Phase != Done || rests == 0 {
+			t.Errorf("%v, %v, after %d rests", r.Phase, err, rests)
+		}
+	})
 }
 
 func TestADryRun(t *testing.T) {

@@ -53,11 +53,15 @@ func (m *migration) admit(ctx context.Context) error {
 	return err
 }
 
+// sameSource refuses another source than that of the first run. Once the source is left all of it was copied, and its orders cannot change any more; a
+// customer may still be erased there, and that is no reason to leave the orders half started.
 func (m *migration) sameSource(state store.Item) error {
-	if state.Str(attrIdentity) == m.identity {
+	same := state.Str(attrHeads) == heads(m.orders)
+	phase := Phase(state.Str(attrPhase))
+	if left := m.Source.Left || phase == Starting || phase == Done; same && left || state.Str(attrIdentity) == m.identity {
 		return nil
 	}
-	if state.Str(attrHeads) != heads(m.orders) {
+	if !same {
 		return fmt.Errorf("%w: the target has begun to take orders with the heads %s, and these are %s; go on from the directory as it was then, or begin anew with an empty stage",
 			ErrChanged, state.Str(attrHeads), heads(m.orders))
 	}

@@ -316,7 +316,7 @@ func (s *stage) target() Target {
 func (s *shop) migrate(to *stage, change ...func(*Config)) (Report, error) {
 	c := Config{
 		Source: Source{
-			Ours: s.ours, Provider: s.theirs, Contacts: s.contacts, StartOf: s.Orders.StartOf, Describe: s.Engine.Describe,
+			Ours: s.ours, Provider: s.theirs, Contacts: s.contacts, StartOf: s.Orders.StartOf, Describe: s.Engine.Describe, Left: to.left,
 			Leave: func(context.Context) error { to.left = true; return nil },
 		},
 		Target: to.target(), Now: time.Now, Rest: func(context.Context, time.Duration) {}, batch: 20,
