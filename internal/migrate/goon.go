@@ -73,6 +73,9 @@ func standing(x flow.Execution) (at order.Failure, tasks int, err error) {
 			at.State, input = h.State, h.Input
 		}
 	}
+	if _, object := input.(map[string]any); !object && tasks > 0 { // said now, and not when half of the orders are started
+		return at, tasks, fmt.Errorf("%w: the input of %s at %s is no object", ErrSource, x.Name, at.State)
+	}
 	at.Input, err = json.Marshal(input)
 	return at, tasks, err
 }

@@ -11,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
@@ -566,6 +568,62 @@ func TestKeysOfOpenOrdersLiveOn(t *testing.T) {
 		})
 		if err != nil || records != 1 {
 			t.Errorf("%d records, %v; %s has ended", records, err, ended)
+		}
+	})
+}
+
+// An open order whose execution the engine has at no task: it goes on at the last one that it was at, and one that was at none is refused.
+func TestAnExecutionThatStandsAtNoTask(t *testing.T) {
+	entered := func(states ...string) (history []asl.HistoryEvent) {
+		for _, s := range states {
+			history = append(history, asl.HistoryEvent{Type: "TaskStateEntered", State: s, Input: map[string]any{"at": s}}, asl.HistoryEvent{Type: "TaskStateExited", State: s})
+		}
+		return history
+	}
+	for _, c := range []struct {
+		what  string
+		x     flow.Execution
+		state string // "": it begins as it began
+		err   error
+	}{
+		{"ended, and only its row does not know", flow.Execution{Status: asl.StatusSucceeded, State: "Done", History: entered("CommitReservation", "NotifyCustomer")}, "NotifyCustomer", nil},
+		{"ended at a choice", flow.Execution{Status: asl.StatusFailed, State: "PaymentResolved", History: entered("ReserveStock", "ResolvePayment")}, "ResolvePayment", nil},
+		{"aborted before its first task", flow.Execution{Status: asl.StatusAborted, State: "Enter"}, "", ErrSource},
+		{"not at its first task yet", flow.Execution{Status: asl.StatusRunning, State: "Enter"}, "", nil},
+		{"at its first task", flow.Execution{Status: asl.StatusRunning, State: "ReserveStock", StateInput: map[string]any{}, History: entered("ReserveStock")}, "", nil},
+		{"at its second", flow.Execution{Status: asl.StatusRunning, State: "RecordReservation", StateInput: map[string]any{}, History: entered("ReserveStock", "RecordReservation")}, "RecordReservation", nil},
+		{"at its second, with an input that nothing can go on with", flow.Execution{Status: asl.StatusRunning, State: "RecordReservation", History: entered("ReserveStock", "RecordReservation")}, "", ErrSource},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			from, to := newShop(t, "a", memoryKeys), newStage(t)
+			from.product("A", 1)
+			id := from.place(provider.Visa, "A", 1)
+			_, err := from.migrate(to, func(conf *Config) {
+				conf.Source.Describe = func(context.Context, string) (flow.Execution, error) { return c.x, nil }
+			})
+			if !errors.Is(err, c.err) || err != nil && c.err == nil {
+				t.Fatalf("%s: %v", c.what, err)
+			}
+			if input, _ := to.inputs[id].(map[string]any); c.err == nil && (input == nil || c.state != "" && input["resume_at"] != c.state || c.state == "" && input["resume_at"] != nil) {
+				t.Errorf("%s: it goes on with %v", c.what, input)
+			}
+		})
+	}
+}
+
+// A target that a later version has begun is left alone.
+func TestAnUnknownPhaseIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := newShop(t, "a", memoryKeys), newStage(t)
+		err := to.ours.Update(t.Context(), func(tx *store.Tx) error {
+			tx.Put(noteKey(stateNote), store.Item{store.S(attrPhase, "PACKING")})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := from.migrate(to); err == nil || !strings.Contains(err.Error(), "PACKING") || to.left {
+			t.Errorf("%v", err)
 		}
 	})
 }
