@@ -396,7 +396,9 @@ func play(t *testing.T, f *app.Functions, stage *awsstage.Stage, inputs map[stri
 		t.Fatal(err)
 	}
 	for execution, input := range inputs {
-		write(t, mem, func(tx *store.Tx) error { return engine.Stage(tx, execution, json.RawMessage(input)) })
+		if err := mem.Update(t.Context(), func(tx *store.Tx) error { return engine.Stage(tx, execution, json.RawMessage(input)) }); err != nil {
+			t.Fatal(err)
+		}
 		engine.Begin(execution)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -414,12 +416,5 @@ func play(t *testing.T, f *app.Functions, stage *awsstage.Stage, inputs map[stri
 		if x, err := engine.Summary(t.Context(), execution); err != nil || x.Status != asl.StatusSucceeded {
 			t.Errorf("%s: %s %s %s %v", execution, x.Status, x.Error, x.Cause, err)
 		}
-	}
-}
-
-func write(t *testing.T, to store.Store, stage func(tx *store.Tx) error) {
-	t.Helper()
-	if err := to.Update(t.Context(), stage); err != nil {
-		t.Fatal(err)
 	}
 }
