@@ -107,7 +107,11 @@ func (c *cli) migrate(ctx context.Context, i *instance.Instance, m moving) error
 	bars.end()
 	switch {
 	case errors.Is(err, context.Canceled) || err != nil && ctx.Err() != nil:
-		fmt.Fprintf(c.err, "cloudflow: stopped in the phase %s; the same command goes on from there\n", r.Phase)
+		where := "before anything was written"
+		if r.Phase != "" {
+			where = "in the phase " + string(r.Phase)
+		}
+		fmt.Fprintf(c.err, "cloudflow: stopped %s; the same command goes on from there\n", where)
 		return err
 	case err != nil:
 		return err

@@ -53,6 +53,7 @@ func TestAShopMovesAndGoesOn(t *testing.T) {
 			t.Errorf("the heads are %s, and verify says %s", r.Heads, source.Heads)
 		}
 
+		broughtAlong(t, to)
 		to.works(2 * time.Hour)
 		if report := to.check(from, true); report.Reviews != 2 {
 			t.Errorf("%+v", report)
@@ -71,6 +72,24 @@ func TestAShopMovesAndGoesOn(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
+}
+
+// broughtAlong requires that every event says that it was, or a stage's stream would start and tell everything again.
+func broughtAlong(t *testing.T, to *stage) {
+	t.Helper()
+	events := 0
+	err := to.ours.DumpTable(t.Context(), order.Table, "", func(e store.Entry) error {
+		if order.IsEvent(e.Key) {
+			events++
+			if !eventlog.IsMoved(e.Item) {
+				t.Errorf("%s looks as if it had happened there", e.Key)
+			}
+		}
+		return nil
+	})
+	if err != nil || events == 0 {
+		t.Errorf("%d events, %v", events, err)
+	}
 }
 
 // resumesReviews requires that the orders in review can be resumed at the stage, at the state that had failed here.
@@ -625,6 +644,17 @@ func TestAnUnknownPhaseIsRefused(t *testing.T) {
 		if _, err := from.migrate(to); err == nil || !strings.Contains(err.Error(), "PACKING") || to.left {
 			t.Errorf("%v", err)
 		}
+	})
+}
+
+// A shop that has nothing yet moves, too.
+func TestAnEmptyShopMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := newShop(t, "a", memoryKeys), newStage(t)
+		if r, err := from.migrate(to); err != nil || r.Phase != Done || r.Orders != 0 || !to.left {
+			t.Errorf("%+v, %v", r, err)
+		}
+		to.check(from, true)
 	})
 }
 

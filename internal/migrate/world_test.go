@@ -222,7 +222,7 @@ func outgrown(t *testing.T) *shop {
 	return s
 }
 
-// A place that the shop moves to: its stores, what plays Step Functions, and what it was told.
+// A stage is where the shop moves to: its stores, what plays Step Functions, and what it was told.
 type stage struct {
 	*shop
 	point  func() (before, after error) // of each write, send and start; nil: none fails
@@ -236,7 +236,7 @@ func newStage(t *testing.T) *stage {
 	return &stage{shop: newShop(t, "b", storeKeys), inputs: map[string]any{}}
 }
 
-// Update is that of the stage's store, which may fail.
+// A flakyStore is the stage's store, whose writes may fail.
 type flakyStore struct {
 	store.Store
 	s *stage
