@@ -154,8 +154,9 @@ var errCrash = errors.New("the process died")
 func TestItSurvivesACrashAtEveryWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := outgrown(t)
+		small := func(c *Config) { c.batch = 4 } // so that a table takes several notes
 		whole := newStage(t)
-		if _, err := from.migrate(whole); err != nil {
+		if _, err := from.migrate(whole, small); err != nil {
 			t.Fatal(err)
 		}
 		// A message that was sent twice stands twice in the queue: what counts is whom it is of.
@@ -175,12 +176,12 @@ func TestItSurvivesACrashAtEveryWrite(t *testing.T) {
 					}
 					return errCrash, nil
 				}
-				_, err := from.migrate(to)
+				_, err := from.migrate(to, small)
 				if err != nil && !errors.Is(err, errCrash) {
 					t.Fatalf("crash at %d: %v", n, err)
 				}
 				crashed := err != nil
-				if r, err := from.migrate(to); err != nil || r.Phase != Done {
+				if r, err := from.migrate(to, small); err != nil || r.Phase != Done {
 					t.Fatalf("after a crash at %d (reply lost: %v): %v, %v", n, replyLost, r.Phase, err)
 				}
 				if got := dump(t, to.ours, "queues"); !maps.Equal(got, want) || !maps.Equal(dump(t, to.theirs), dump(t, whole.theirs)) {
@@ -318,6 +319,12 @@ func TestWhatIsRefused(t *testing.T) {
 			}
 		})
 	}
+	rule("a source that cannot be marked as left: nothing is started or sent", func(t *testing.T, from *shop, to *stage) {
+		_, err := from.migrate(to, func(c *Config) { c.Source.Leave = func(context.Context) error { return errCrash } })
+		if !errors.Is(err, errCrash) || to.starts+to.sends > 0 || len(actedOn(t, to.shop)) > 0 {
+			t.Errorf("%v", err)
+		}
+	})
 	rule("a stage without a simulator, for a shop whose payments were simulated", func(t *testing.T, from *shop, to *stage) {
 		_, err := from.migrate(to, func(c *Config) { c.Target.Provider = nil })
 		if !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "simulator=1") {
@@ -411,6 +418,73 @@ func TestACustomerIsErasedAfterTheSourceWasLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was sent is not sent again by the next run.
+func TestMessagesAreSentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := outgrown(t), newStage(t)
+		to.point = func() (before, after error) {
+			to.mu.Lock()
+			defer to.mu.Unlock()
+			if to.starts > 0 { // all messages were sent, and noted
+				return errCrash, nil
+			}
+			return nil, nil
+		}
+		if _, err := from.migrate(to); !errors.Is(err, errCrash) || to.sends != 3 {
+			t.Fatalf("%v, %d messages", err, to.sends)
+		}
+		to.point = nil
+		if r, err := from.migrate(to); err != nil || r.Messages+r.DeadLetters != 3 || to.sends != 3 {
+			t.Errorf("%+v, %v, %d messages", r, err, to.sends)
+		}
+	})
+}
+
+// A saga may end between the write of its order's row and a repeat of that write, whose reply was lost: then the row does not come back.
+func TestARowComesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := outgrown(t), newStage(t)
+		closed := 0
+		to.then = func() error {
+			to.mu.Lock()
+			defer to.mu.Unlock()
+			rows := actedOn(t, to.shop)
+			if len(rows) == 0 {
+				return nil
+			}
+			closed += len(rows)
+			err := to.ours.Update(t.Context(), func(tx *store.Tx) error {
+				for _, k := range rows {
+					tx.Delete(k)
+				}
+				return nil
+			})
+			return errors.Join(err, fault.New(fault.Transient, "the reply was lost"))
+		}
+		if r, err := from.migrate(to); err != nil || r.Phase != Done {
+			t.Fatalf("%v, %v", r.Phase, err)
+		}
+		if rows := len(actedOn(t, from)); closed != rows {
+			t.Errorf("%d rows came and went, of %d", closed, rows)
+		}
+	})
+}
+
+// actedOn are the shop's rows that make somebody act.
+func actedOn(t *testing.T, s *shop) (rows []store.Key) {
+	t.Helper()
+	err := s.ours.DumpTable(t.Context(), order.Table, "", func(e store.Entry) error {
+		if _, ok := order.ActedOn(e.Key); ok {
+			rows = append(rows, e.Key)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return rows
 }
 
 // A store that is busy is asked again, and not for ever.

@@ -226,9 +226,11 @@ func outgrown(t *testing.T) *shop {
 type stage struct {
 	*shop
 	point  func() (before, after error) // of each write, send and start; nil: none fails
+	then   func() error                 // follows each that was done, and is its reply; nil: point's
 	left   bool                         // the source is
 	inputs map[string]any               // by execution: what it began with
 	starts int
+	sends  int  // messages and dead letters
 	runs   bool // executions are run by the stage's engine
 }
 
@@ -247,15 +249,18 @@ func (f flakyStore) Update(ctx context.Context, fn func(*store.Tx) error) error 
 }
 
 func (s *stage) at(do func() error) error {
-	if s.point == nil {
-		return do()
+	var before, after error
+	if s.point != nil {
+		before, after = s.point()
 	}
-	before, after := s.point()
 	if before != nil {
 		return before
 	}
 	if err := do(); err != nil {
 		return err
+	}
+	if s.then != nil {
+		return s.then()
 	}
 	return after
 }
@@ -290,6 +295,12 @@ func (s *stage) begin(ctx context.Context, start order.Start) error {
 	})
 }
 
+func (s *stage) sent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sends++
+}
+
 func (s *stage) target() Target {
 	return Target{
 		Store: flakyStore{s.ours, s}, Provider: flakyStore{s.theirs, s}, Start: s.begin, Walk: ByLists(s.ours),
@@ -298,11 +309,13 @@ func (s *stage) target() Target {
 				if !s.left {
 					return errors.New("a message before the source was left")
 				}
+				s.sent()
 				return s.ours.Update(ctx, func(tx *store.Tx) error { return s.Queue.Stage(tx, id, body) })
 			})
 		},
 		SendDead: func(ctx context.Context, l bus.DeadLetter) error {
 			return s.at(func() error {
+				s.sent()
 				return s.ours.Update(ctx, func(tx *store.Tx) error {
 					tx.Put(store.Key{Table: storebus.Table, PK: "notifications#dead", SK: l.ID}, store.Item{store.S("id", l.ID), store.B("body", l.Body)})
 					return nil
