@@ -81,7 +81,7 @@ func (c *cli) backup(cmd *cobra.Command, dir, data string) (manifest datadir.Man
 		return err
 	}
 	if byData {
-		return manifest, on(data, func(i *instance.Instance) error { return piped(cmd.Context(), i.Dir.Backup, unpack) })
+		return manifest, stillOn(data, func(i *instance.Instance) error { return piped(cmd.Context(), i.Dir.Backup, unpack) })
 	}
 	err = c.download(func(api *apigen.Client) (*http.Response, error) { return api.Backup(cmd.Context()) }, unpack)
 	if errors.Is(err, datadir.ErrBackup) {

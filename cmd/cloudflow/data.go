@@ -39,6 +39,11 @@ func on(path string, fn func(*instance.Instance) error) error {
 	return instanceOn(path, instance.Config{}, fn)
 }
 
+// stillOn is on for what a directory whose shop has moved is still good for: it is read, copied, and a customer is erased in it.
+func stillOn(path string, fn func(*instance.Instance) error) error {
+	return instanceOn(path, instance.Config{Moved: true}, fn)
+}
+
 // instanceOn is on with a configuration.
 func instanceOn(path string, config instance.Config, fn func(*instance.Instance) error) error {
 	config.Dir, config.Log = path, slog.New(slog.DiscardHandler)

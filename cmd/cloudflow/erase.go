@@ -84,7 +84,7 @@ func (c *cli) erase(cmd *cobra.Command, customerID, data string) (e erased, err 
 		return e, err
 	}
 	if byData {
-		err = on(data, func(i *instance.Instance) error {
+		err = stillOn(data, func(i *instance.Instance) error {
 			done, err := i.App.Orders.Erase(cmd.Context(), customerID, localActor)
 			e = erased{CustomerID: done.CustomerID, ErasedAt: done.ErasedAt}
 			return err

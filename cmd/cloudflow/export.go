@@ -86,7 +86,7 @@ func (c *cli) export(cmd *cobra.Command, e exporting) error {
 	}
 	write := func(w io.Writer) error {
 		if byData {
-			return on(e.data, func(i *instance.Instance) error { return e.local(cmd.Context(), i.Dir.Store, w, o) })
+			return stillOn(e.data, func(i *instance.Instance) error { return e.local(cmd.Context(), i.Dir.Store, w, o) })
 		}
 		var from *time.Time
 		if !o.Since.IsZero() {

@@ -180,6 +180,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.eraseCommand(),
 		c.backupCommand(),
 		c.restoreCommand(),
+		c.migrateCommand(),
 		c.exportCommand(),
 		c.retentionCommand(),
 		c.seedCommand(),

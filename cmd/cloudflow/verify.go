@@ -77,7 +77,7 @@ func (c *cli) verifyURL(cmd *cobra.Command) error {
 }
 
 func (c *cli) verifyData(cmd *cobra.Command, path string) error {
-	dir, err := datadir.Open(path, datadir.Options{Log: slog.New(slog.DiscardHandler)})
+	dir, err := datadir.Open(path, datadir.Options{Moved: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

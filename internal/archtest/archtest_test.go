@@ -198,6 +198,10 @@ func TestWalls(t *testing.T) {
 		return !strings.HasPrefix(imported, module) || room(imported) == "fault"
 	})
 
+	each("migrate goes by ports: it knows what the services keep, and neither a directory nor an SDK", internal("migrate"), func(imported string) bool {
+		return standard(imported) && imported != "net/http" && imported != "os" || imported == "golang.org/x/sync/errgroup" || imported == module+"asl" ||
+			slices.Contains(append([]string{"bus/storebus", "flow", "provider", "retention", "saga"}, append(services, foundations...)...), room(imported))
+	})
 	each("awslambda knows events and adapters of AWS, and nothing of the single binary", internal("awslambda"), func(imported string) bool {
 		return !strings.HasPrefix(imported, "github.com/cockroachdb/") && !slices.Contains([]string{
 			"store/pebblestore", "store/memstore", "bus/storebus", "datadir", "instance", "dashboard", "retention", "flow",

@@ -18,8 +18,12 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/awsbus"
+	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/notification"
+	"github.com/utkarsh698/cloudflow/internal/order"
+	"github.com/utkarsh698/cloudflow/internal/store"
+	"github.com/utkarsh698/cloudflow/internal/store/memstore"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -299,6 +303,62 @@ func TestStreamPublishes(t *testing.T) {
 	want := `{"order_id":"ord-1","version":1,"type":"STOCK_RESERVED","timestamp":"2026-05-01T12:00:00.000Z","correlation_id":"corr-1","data":{"note":1}}`
 	if len(published) != 3 || string(published[0].Detail) != want || published[0].Type != "STOCK_RESERVED" || published[0].Trace != "Root=1" {
 		t.Errorf("%d: %s", len(published), published[0].Detail)
+	}
+}
+
+// What a migration has brought along happened where the shop was before: there it was told, and what it starts was started.
+func TestStreamPassesOverWhatWasBroughtAlong(t *testing.T) {
+	s := memstore.New(memstore.Options{})
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		eventlog.Stage(tx, order.Table, "ord-1", eventlog.Head{}, time.Now(), eventlog.New{Type: order.OrderCreated})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := s.Get(t.Context(), eventlog.Key(order.Table, "ord-1", 1), store.Strong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := func(moved bool) events.DynamoDBEventRecord {
+		image := map[string]any{"pk": map[string]any{"S": "ord-1"}, "sk": map[string]any{"S": created}, "_v": map[string]any{"N": "7"}}
+		for _, a := range it {
+			image[a.Name] = map[string]any{"S": a.Value.Text()}
+		}
+		if moved {
+			for _, a := range eventlog.Moved(nil) {
+				image[a.Name] = map[string]any{"BOOL": a.Value.Int() == 1}
+			}
+		}
+		text, err := json.Marshal(map[string]any{
+			"eventName": "INSERT", "eventSourceARN": "arn:aws:dynamodb:eu-west-1:1:table/t-orders/stream/x",
+			"dynamodb": map[string]any{"SequenceNumber": "1", "Keys": map[string]any{"pk": image["pk"], "sk": image["sk"]}, "NewImage": image},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r events.DynamoDBEventRecord
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, moved := range []bool{false, true} {
+		started, published := 0, 0
+		reader := streamReader{
+			tables: map[string]string{"orders": "t-orders"}, trace: func(context.Context) string { return "" }, log: quiet(),
+			startOf: func(_ context.Context, id string, _ int64) (order.Start, error) { return order.Start{OrderID: id}, nil },
+			start:   func(context.Context, order.Start) error { started++; return nil },
+			publish: func(_ context.Context, e ...awsbus.Event) (int, error) { published += len(e); return len(e), nil },
+		}
+		out, err := reader.do(t.Context(), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{record(moved)}})
+		want := 1
+		if moved {
+			want = 0
+		}
+		if err != nil || len(out.BatchItemFailures) > 0 || started != want || published != want {
+			t.Errorf("moved %v: started %d, published %d, %+v %v", moved, started, published, out, err)
+		}
 	}
 }
 

@@ -58,13 +58,13 @@ func (s streamReader) do(ctx context.Context, e events.DynamoDBEvent) (events.Dy
 	return out, nil
 }
 
-// record starts what the record starts, and returns what it tells; nil for one that is no event of an order.
+// record starts what the record starts, and returns what it tells; nil for one that is no event of an order, or one that a migration has brought along.
 func (s streamReader) record(ctx context.Context, r events.DynamoDBEventRecord) (*awsbus.Event, error) {
 	if r.EventName != "INSERT" { // an event never changes
 		return nil, nil //nolint:nilnil // nothing to tell
 	}
 	change, err := dynamostore.ChangeOf(s.tables, r)
-	if err != nil || !order.IsEvent(change.Key) {
+	if err != nil || !order.IsEvent(change.Key) || eventlog.IsMoved(change.Item) {
 		return nil, err
 	}
 	e, err := eventlog.Decode(store.Entry{Key: change.Key, Item: change.Item})

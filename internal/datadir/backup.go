@@ -53,7 +53,7 @@ type File struct {
 
 // partName is what a backup's files are called. Nothing else is read from an archive, or written for it.
 var partName = regexp.MustCompile(`^(?:(?:` + storeDir + `|` + providerDir + `)/[A-Za-z0-9_-][A-Za-z0-9._-]*|` +
-	regexp.QuoteMeta(sagaKeysFile) + `|` + regexp.QuoteMeta(contactKeysFile) + `)$`)
+	regexp.QuoteMeta(sagaKeysFile) + `|` + regexp.QuoteMeta(movedFile) + `|` + regexp.QuoteMeta(contactKeysFile) + `)$`)
 
 // Backup writes a copy of the open directory to w, as a tar (POSIX ustar) of a backup's files, while orders go on. The two stores are
 // copied at one moment: what ours says the provider did is in its ledger, and the other way round. What was acknowledged before
@@ -83,6 +83,9 @@ func (d *Dir) Backup(ctx context.Context, w io.Writer) (err error) {
 		}
 	}
 	if err := b.file(filepath.Join(d.Path, sagaKeysFile), sagaKeysFile); err != nil {
+		return err
+	}
+	if err := b.file(filepath.Join(d.Path, movedFile), movedFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	keys := d.ContactKeys.Copy()

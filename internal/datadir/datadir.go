@@ -5,6 +5,7 @@
 //	DIR/provider/       the simulated provider's own ledger: another company's book, which must not share our fate (Pebble)
 //	DIR/saga-keys.json  the keys that sign the saga's input
 //	DIR/contacts.keys   one key per customer whose contact is sealed; erasing it is erasing the contact
+//	DIR/MOVED.json      only where the shop has moved elsewhere: where to. Such a directory is read, and served no more
 //
 // One process holds a directory at a time. Everything in it survives a crash at any moment, but the keys are not in
 // the store: a copy of the store alone holds no readable contact.
@@ -59,12 +60,13 @@ type Options struct {
 	KeepFeed time.Duration        // how long the feed does; 0: the store's default
 	Now      func() time.Time
 	Log      *slog.Logger
+	Moved    bool // open a directory whose shop has moved, too: to read it, not to take orders
 
 	Watch, WatchProvider pebblestore.Watch // are told how long commits of either store take
 }
 
 // Open opens the directory, and makes it where there is none. A directory that another process holds, that was written in a
-// format this version does not know, or of which a part is missing, is refused with an error that says so.
+// format this version does not know, of which a part is missing, or whose shop has moved (ErrMoved), is refused with an error that says so.
 func Open(path string, o Options) (dir *Dir, err error) {
 	d := &Dir{Path: path, now: o.Now}
 	if d.now == nil {
@@ -82,6 +84,11 @@ func Open(path string, o Options) (dir *Dir, err error) {
 	d.Store, err = pebblestore.Open(filepath.Join(path, storeDir), pebblestore.Options{FeedKeys: o.FeedKeys, FeedRetention: o.KeepFeed, Now: o.Now, Logger: o.Log, Watch: o.Watch})
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	if !o.Moved {
+		if err := d.stay(); err != nil {
+			return nil, err
+		}
 	}
 	// The store is locked, so nobody else is making a backup here.
 	if err := os.RemoveAll(filepath.Join(path, checkpointDir)); err != nil {

@@ -60,6 +60,7 @@ const (
 	versionWidth = 10
 	attrEvent    = "event" // the canonical JSON
 	attrHash     = "hash"
+	attrMoved    = "moved" // true: written by a move, and not by what happened
 )
 
 // Key is where an event stands.
@@ -139,6 +140,13 @@ func Decode(e store.Entry) (Event, error) {
 	ev.Hash = e.Item.Str(attrHash)
 	return ev, nil
 }
+
+// Moved is the item of an event that is brought along from another store. It is the same event; but it did not happen here, and a reader of
+// this store's changes who tells others of what happens, or starts what follows, passes it over: where it came from that was done.
+func Moved(it store.Item) store.Item { return it.With(store.Bool(attrMoved, true)) }
+
+// IsMoved reports whether an event's item was brought along from another store.
+func IsMoved(it store.Item) bool { return it.Bool(attrMoved) }
 
 // DecodeExact is Decode, and refuses a text that is not byte for byte the canonical form of what it says, which is what was hashed: for
 // those who verify. A reader has no need of it, since it goes by what the text says.

@@ -60,6 +60,7 @@ type Config struct {
 	Now             func() time.Time // nil: time.Now
 	Log             *slog.Logger
 	Tracer          *trace.Tracer // nil: nothing is traced. It is the caller's to close
+	Moved           bool          // open a directory whose shop has moved, too: to read it
 	Tail            *observe.Tail // the last lines of Log, for the pages; nil: they show none
 
 	uncounted bool // nothing is counted: for the benchmark that says what counting costs
@@ -122,7 +123,7 @@ func open(c Config, m *metrics.Metrics) (*Instance, error) {
 		c.Now = time.Now
 	}
 	dir, err := datadir.Open(c.Dir, datadir.Options{
-		FeedKeys: order.IsEvent, KeepFeed: c.KeepFeed, Now: c.Now, Log: c.Log.With("service", "store"),
+		FeedKeys: order.IsEvent, KeepFeed: c.KeepFeed, Now: c.Now, Log: c.Log.With("service", "store"), Moved: c.Moved,
 		Watch: watch(m, ownStore), WatchProvider: watch(m, providerStore),
 	})
 	if err != nil {

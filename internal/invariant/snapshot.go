@@ -147,6 +147,9 @@ func (s *Snapshot) AddProvider(e store.Entry) error {
 
 func (s *Snapshot) addOrder(e store.Entry) {
 	id := e.Key.PK
+	if id == order.MigrationPK { // notes of who brought the orders here
+		return
+	}
 	if list, rest, listed := strings.Cut(id, "#"); listed {
 		s.addPlace(list, rest, e)
 		return

@@ -40,7 +40,7 @@ func (s Sagas) List(ctx context.Context, which httpapi.SagaStatus, after string,
 	}
 	list := make([]httpapi.SagaSummary, 0, len(page))
 	for _, p := range page {
-		execution, err := s.Engine.Summary(ctx, p.Execution)
+		execution, err := s.known(ctx, s.Engine.Summary, p.OrderID, p.Execution)
 		switch {
 		case fault.Is(err, fault.NotFound): // a start that was lost: the sweeper makes up for it
 			continue
@@ -100,8 +100,28 @@ func (s Sagas) Show(ctx context.Context, orderID, execution string) (flow.Execut
 	if !slices.Contains(all, execution) {
 		return flow.Execution{}, nil, fault.New(fault.NotFound, "The order %s has no execution of that name.", orderID)
 	}
-	shown, err := s.Engine.Describe(ctx, execution)
+	shown, err := s.known(ctx, s.Engine.Describe, orderID, execution)
 	return shown, all, err
+}
+
+// known is an execution as the engine has it, or as it failed where its order was before: of that there is no history. fault.NotFound: neither.
+func (s Sagas) known(ctx context.Context, ask func(context.Context, string) (flow.Execution, error), orderID, execution string) (flow.Execution, error) {
+	x, err := ask(ctx, execution)
+	if !fault.Is(err, fault.NotFound) {
+		return x, err
+	}
+	k, keptErr := s.Orders.Kept(ctx, orderID, execution)
+	if fault.Is(keptErr, fault.NotFound) {
+		return x, err // which may say more of why
+	}
+	if keptErr != nil {
+		return x, keptErr
+	}
+	input, _ := asl.DecodeJSON(k.Input) // it is shown, and what is no JSON is shown as nothing
+	return flow.Execution{
+		Name: execution, Status: asl.Status(k.Status), State: k.State, StateInput: input, Error: k.Error, Cause: k.Cause,
+		Started: k.Started, Updated: k.Ended, Ended: k.Ended,
+	}, nil
 }
 
 // Redrive resumes a failed saga and returns the new execution's name: fault.NotFound, fault.NotFailed.

@@ -7,7 +7,7 @@ import (
 )
 
 // In a dump of Table the orders stand together, in the order in which they were created: their ids are ULIDs behind one prefix. An order's
-// contact comes first, then its events by version, then its head. The lists stand before and behind them.
+// contact comes first, then its events by version, perhaps a failure that it brought along, then its head. The lists stand before and behind them.
 
 // IDPrefix begins the id of every order, and no name of a list.
 const IDPrefix = "ord-"

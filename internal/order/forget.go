@@ -89,6 +89,7 @@ func (p Past) StageForget(tx *store.Tx) error {
 	}
 	tx.Delete(headKey(p.OrderID))
 	tx.Delete(contactKey(p.OrderID))
+	tx.Delete(failureKey(p.OrderID))
 	tx.Delete(customerKey(p.state.CustomerID, p.OrderID))
 	tx.Delete(dayKey(p.state.CreatedAt, p.OrderID))
 	if p.keyHash == "" {

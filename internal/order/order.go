@@ -183,7 +183,8 @@ const Table = "orders"
 const (
 	headSK    = "head"
 	contactSK = "contact"
-	shards    = 16 // of the indexes that every order is in: one partition on a distributed store would be hot
+	failureSK = "failure" // of an order that was in review when it was brought here (moved.go)
+	shards    = 16        // of the indexes that every order is in: one partition on a distributed store would be hot
 )
 
 func headKey(id string) store.Key    { return store.Key{Table: Table, PK: id, SK: headSK} }

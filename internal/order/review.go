@@ -64,7 +64,7 @@ func (s *Service) Redrive(ctx context.Context, id, reason, actor, correlationID 
 	case !st.NeedsReview:
 		return "", notFailed(id, st)
 	}
-	failure, err := s.saga.Failure(ctx, ExecutionName(id, st.Redrives))
+	failure, err := s.failureOf(ctx, id, st.Redrives)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return "", err
 	}

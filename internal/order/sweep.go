@@ -115,7 +115,7 @@ func (s *Service) StartOf(ctx context.Context, id string, redrives int64) (Start
 	if err != nil || redrives == 0 {
 		return start, err
 	}
-	failure, err := s.saga.Failure(ctx, ExecutionName(id, redrives-1))
+	failure, err := s.failureOf(ctx, id, redrives-1)
 	if err != nil {
 		return Start{}, err
 	}

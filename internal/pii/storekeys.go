@@ -71,6 +71,11 @@ func (s *StoreKeys) Key(subject string, create bool) (key []byte, err error) {
 	return key, nil
 }
 
+// StageKey stages a subject's key as StoreKeys keeps it: for keys that come from elsewhere.
+func StageKey(tx *store.Tx, subject string, key []byte) {
+	tx.Put(storeKey(subject), store.Item{store.B(attrKey, key)})
+}
+
 // Erase implements Keys.
 func (s *StoreKeys) Erase(subject string) error {
 	err := repeat(func(ctx context.Context) error {

@@ -151,3 +151,21 @@ func (l *losing) Update(ctx context.Context, fn func(*store.Tx) error) error {
 	}
 	return fault.New(fault.Transient, "the write was lost, or its reply was")
 }
+
+func TestStageKey(t *testing.T) {
+	elsewhere, s := NewMemoryKeys(), memstore.New(memstore.Options{})
+	sealed, err := Seal(elsewhere, "cust-1", []byte("jane@example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := elsewhere.Key("cust-1", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx *store.Tx) error { StageKey(tx, "cust-1", key); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := Open(NewStoreKeys(s), "cust-1", sealed); err != nil || string(text) != "jane@example.com" {
+		t.Errorf("%q, %v", text, err)
+	}
+}

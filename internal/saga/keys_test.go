@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/order"
 )
@@ -245,4 +246,19 @@ func TestStart(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestResumable(t *testing.T) {
+	machine, err := asl.Parse(Definition(LocalResources()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range machine.States() {
+		if s, _ := machine.State(name); Resumable(name) != (s.Type == "Task") {
+			t.Errorf("%s, a %s: %v", name, s.Type, Resumable(name))
+		}
+	}
+	if Resumable("") || Resumable("Nowhere") {
+		t.Error("an execution can go on nowhere")
+	}
 }

@@ -9,7 +9,9 @@ package saga
 
 import (
 	_ "embed"
+	"encoding/json"
 	"strings"
+	"sync"
 )
 
 //go:embed order.asl.json
@@ -39,3 +41,24 @@ func Definition(r Resources) []byte {
 		"${PaymentHandlerArn}", r.Payment,
 	).Replace(definition))
 }
+
+// Resumable reports whether an execution can go on at a state: whether the machine's first choice leads there.
+func Resumable(state string) bool { return resumable()[state] }
+
+var resumable = sync.OnceValue(func() map[string]bool {
+	var machine struct {
+		States map[string]struct {
+			Choices []struct{ StringEquals string }
+		}
+	}
+	if err := json.Unmarshal([]byte(definition), &machine); err != nil {
+		panic(err) // the file is a part of the program, and every test runs it
+	}
+	states := map[string]bool{}
+	for _, c := range machine.States[entry].Choices {
+		if c.StringEquals != "" {
+			states[c.StringEquals] = true
+		}
+	}
+	return states
+})

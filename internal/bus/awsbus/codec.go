@@ -16,7 +16,7 @@ import (
 const (
 	attrID       = "MessageName" // the sender's own; without it the name is SQS's
 	attrEncoding = "BodyEncoding"
-	attrSentAt   = "FirstSentAt" // ms; of a redriven message
+	attrSentAt   = "FirstSentAt" // ms; of a message that was in a queue before
 	attrRun      = "RedriveRun"  // of a redriven message: the call that did it
 
 	inBase64 = "base64"

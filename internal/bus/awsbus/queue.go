@@ -91,7 +91,7 @@ type Sent struct {
 	Body  []byte
 	Trace string // X-Ray's trace header of who sends it, "" if there is none: Lambda goes on with it
 
-	sentAt time.Time // of a redriven message: when it was first sent
+	sentAt time.Time // of a message that was in a queue before: when it was first sent
 	run    string    // of a redriven message: the call that did it
 }
 
@@ -102,7 +102,9 @@ func (q *Queue) Send(ctx context.Context, body []byte) error {
 
 // SendMessage is Send for a message with a name or a trace: fault.PayloadTooLarge; fault.ValidationFailed for an empty body or an ID that
 // cannot be one.
-func (q *Queue) SendMessage(ctx context.Context, m Sent) error {
+func (q *Queue) SendMessage(ctx context.Context, m Sent) error { return q.send(ctx, q.c.URL, m) }
+
+func (q *Queue) send(ctx context.Context, url string, m Sent) error {
 	if err := bus.CheckBody(m.Body); err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (q *Queue) SendMessage(ctx context.Context, m Sent) error {
 		}
 	}
 	body, attributes := m.encode()
-	in := &sqs.SendMessageInput{QueueUrl: &q.c.URL, MessageBody: &body, MessageAttributes: attributes}
+	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: attributes}
 	if m.Trace != "" {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &m.Trace},
@@ -120,6 +122,12 @@ func (q *Queue) SendMessage(ctx context.Context, m Sent) error {
 	}
 	_, err := q.calls.SendMessage(ctx, in)
 	return awscall.Fault(err, "awsbus: send")
+}
+
+// SendDead puts a message that died elsewhere among the dead letters, under its name and with the time of its sending. After fault.Transient it may be
+// there, and a repeat may put it there a second time.
+func (q *Queue) SendDead(ctx context.Context, l bus.DeadLetter) error {
+	return q.send(ctx, q.c.DeadURL, Sent{ID: l.ID, Body: l.Body, sentAt: l.SentAt})
 }
 
 // Receive takes what Wait has found and then up to max messages in calls of ten, until one gives fewer than it was asked for. SQS may give

@@ -305,6 +305,20 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%d letters are left of 12", len(seen))
 		}
 	})
+	t.Run("a letter that died elsewhere stands among the dead ones with its name and time, and can be redriven", func(t *testing.T) {
+		q, _, _ := open(t)
+		letter := bus.DeadLetter{ID: "<ord-1.4@cloudflow>", Body: []byte(`{"a":1}`), SentAt: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+		if err := q.SendDead(t.Context(), letter); err != nil {
+			t.Fatal(err)
+		}
+		letters, _, err := q.List(t.Context(), "", 10)
+		if err != nil || len(letters) != 1 || letters[0].ID != letter.ID || string(letters[0].Body) != string(letter.Body) || !letters[0].SentAt.Equal(letter.SentAt) {
+			t.Fatalf("%+v %v", letters, err)
+		}
+		if n, err := q.Redrive(t.Context(), letter.ID); n != 1 || err != nil {
+			t.Errorf("%d %v", n, err)
+		}
+	})
 	t.Run("a list shows the first page in the order of sending, and its cursor goes on behind it", func(t *testing.T) {
 		q, _, c := open(t)
 		client := sqs.NewFromConfig(emulator.Config())
