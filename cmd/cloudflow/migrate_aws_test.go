@@ -17,15 +17,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	awssfn "github.com/aws/aws-sdk-go-v2/service/sfn"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/awsstage"
+	"github.com/utkarsh698/cloudflow/internal/awsstage/awsstagetest"
 	"github.com/utkarsh698/cloudflow/internal/awstest"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
@@ -146,42 +143,6 @@ func (s *shop) place(t *testing.T, orders *order.Service, method string) string 
 	return p.OrderID
 }
 
-// makeStage makes what a stage is deployed with, but for its functions: its machine waits.
-func makeStage(t *testing.T, e *awstest.Emulator, stage string) {
-	t.Helper()
-	must := func(_ any, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	client := dynamodb.NewFromConfig(e.Config())
-	for _, of := range []string{
-		"orders", "inventory", "reservations", "payments", "idempotency", "circuit-breakers", "notifications", "erasures", "contact-keys", "provider",
-	} {
-		must(client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-			TableName: aws.String(awsstage.Name(stage, of)), BillingMode: types.BillingModePayPerRequest,
-			KeySchema: []types.KeySchemaElement{
-				{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-			},
-			AttributeDefinitions: []types.AttributeDefinition{
-				{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}, {AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
-			},
-		}))
-	}
-	queues := sqs.NewFromConfig(e.Config())
-	for _, of := range []string{"notifications", "notifications-dlq"} {
-		must(queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(awsstage.Name(stage, of))}))
-	}
-	must(secretsmanager.NewFromConfig(e.Config()).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
-		Name: aws.String(awsstage.Name(stage, "saga-keys")), SecretString: aws.String(`{"signing":"k1","k1":"` + strings.Repeat("5a", 32) + `"}`),
-	}))
-	must(awssfn.NewFromConfig(e.Config()).CreateStateMachine(t.Context(), &awssfn.CreateStateMachineInput{
-		Name: aws.String(awsstage.Name(stage, "saga")), RoleArn: aws.String("arn:aws:iam::" + awstest.Account + ":role/saga"),
-		Definition: aws.String(`{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Seconds":3600,"End":true}}}`),
-	}))
-}
-
 // migration is the command as a process of its own: the SDK finds its credentials in the process's environment.
 func migration(t *testing.T, url string, args ...string) *exec.Cmd {
 	t.Helper()
@@ -221,7 +182,7 @@ func signalled(t *testing.T, proxy *awstest.Proxy, cmd *exec.Cmd, signal os.Sign
 func TestMigrateToAWS(t *testing.T) {
 	t.Parallel()
 	emulator := awstest.Start(t)
-	makeStage(t, emulator, "dev")
+	awsstagetest.Make(t, emulator, "dev")
 	s := stoppedShop(t)
 	proxy := awstest.NewProxy(t, emulator.URL)
 	heads := invoke(t, nil, "verify", "--data", s.path).exits(0).err

@@ -16,6 +16,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/auth"
 	"github.com/utkarsh698/cloudflow/internal/awsstage"
+	"github.com/utkarsh698/cloudflow/internal/awsstage/awsstagetest"
 	"github.com/utkarsh698/cloudflow/internal/awstest"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/idempotency"
@@ -35,7 +36,7 @@ func TestMigrateAShopThatWasKilledUnderLoad(t *testing.T) {
 	}
 	t.Parallel()
 	emulator := awstest.Start(t)
-	makeStage(t, emulator, "dev")
+	awsstagetest.Make(t, emulator, "dev")
 	data := t.TempDir()
 	acked := killedUnderLoad(t, data, 1000)
 	proxy := awstest.NewProxy(t, emulator.URL)

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/utkarsh698/cloudflow/internal/awsstage"
-	"github.com/utkarsh698/cloudflow/internal/awsstage/stagetest"
+	"github.com/utkarsh698/cloudflow/internal/awsstage/awsstagetest"
 	"github.com/utkarsh698/cloudflow/internal/awstest"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
@@ -87,7 +87,7 @@ func write(t *testing.T, to store.Store, stage func(tx *store.Tx)) {
 func TestVerifyOnAWS(t *testing.T) {
 	t.Parallel()
 	emulator := awstest.Start(t)
-	stagetest.Make(t, emulator, "dev")
+	awsstagetest.Make(t, emulator, "dev")
 	stage, err := awsstage.Open(t.Context(), emulator.Config(), "dev")
 	if err != nil {
 		t.Fatal(err)

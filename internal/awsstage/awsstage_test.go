@@ -15,7 +15,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/awsstage"
-	"github.com/utkarsh698/cloudflow/internal/awsstage/stagetest"
+	"github.com/utkarsh698/cloudflow/internal/awsstage/awsstagetest"
 	"github.com/utkarsh698/cloudflow/internal/awstest"
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -24,7 +24,7 @@ import (
 func TestStage(t *testing.T) {
 	t.Parallel()
 	emulator := awstest.Start(t)
-	stagetest.Make(t, emulator, "dev")
+	awsstagetest.Make(t, emulator, "dev")
 
 	t.Run("a stage is opened by its name, with its keys", func(t *testing.T) {
 		s, err := awsstage.Open(t.Context(), emulator.Config(), "dev")

@@ -7,6 +7,8 @@ package awstest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/utkarsh698/cloudflow/internal/awscall"
+	"github.com/utkarsh698/cloudflow/internal/certtest"
 )
 
 // The account and the region that the emulator plays.
@@ -42,11 +45,29 @@ const (
 // An Emulator is one running process.
 type Emulator struct {
 	URL string
+	CA  string // the file with the certificate that it shows; "" without TLS
 	log *bytes.Buffer
+
+	trusted *x509.CertPool // of CA
 }
 
-// Start runs a fresh emulator until the test ends. settings are variables of its environment, such as SFN_WAIT_SCALE=0.
+// Options of an emulator.
+type Options struct {
+	Settings []string // variables of its environment, such as SFN_WAIT_SCALE=0
+	// Through says where the functions that it runs send their calls, such as to a Proxy in front of it; nil: to itself.
+	Through func(e *Emulator) (url string)
+	// IAM has it enforce what roles may do. It then speaks TLS, and so does what its functions are to ask: under the certificate of CA.
+	IAM bool
+}
+
+// Start runs a fresh emulator until the test ends. settings are variables of its environment.
 func Start(t testing.TB, settings ...string) *Emulator {
+	t.Helper()
+	return StartWith(t, Options{Settings: settings})
+}
+
+// StartWith is Start with more to say.
+func StartWith(t testing.TB, o Options) *Emulator {
 	t.Helper()
 	program, err := installed()
 	if err != nil {
@@ -57,7 +78,7 @@ func Start(t testing.TB, settings ...string) *Emulator {
 	}
 	var last error
 	for range 3 { // somebody else may take the port between the look and the start
-		e, err := start(t, program, settings)
+		e, err := start(t, program, o)
 		if err == nil {
 			return e
 		}
@@ -72,9 +93,16 @@ func (e *Emulator) Config() aws.Config {
 	return aws.Config{
 		Region:       Region,
 		BaseEndpoint: aws.String(e.URL),
-		HTTPClient:   awscall.HTTPClient(awshttp.NewBuildableClient()),
-		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+		HTTPClient: awscall.HTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = &tls.Config{RootCAs: e.trusted, MinVersion: tls.VersionTLS12}
+		})),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
+}
+
+// HTTP is a client that trusts the emulator.
+func (e *Emulator) HTTP() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.trusted, MinVersion: tls.VersionTLS12}}}
 }
 
 // MakeTable makes an empty table of the shape that dynamostore asks for.
@@ -100,8 +128,7 @@ var installed = sync.OnceValues(func() (string, error) {
 	if program := os.Getenv("CLOUDFLOW_MINISTACK"); program != "" {
 		return program, nil
 	}
-	_, here, _, _ := runtime.Caller(0)
-	script := filepath.Join(filepath.Dir(here), "..", "..", "tools", "deps-aws")
+	script := tool("deps-aws")
 	var out, said bytes.Buffer
 	cmd := exec.CommandContext(context.Background(), script)
 	cmd.Stdout, cmd.Stderr = &out, &said
@@ -111,25 +138,32 @@ var installed = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(out.String()), nil
 })
 
-func start(t testing.TB, program string, settings []string) (*Emulator, error) {
+// tool is the path of one of tools/.
+func tool(name string) string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "..", "tools", name)
+}
+
+func start(t testing.TB, program string, o Options) (*Emulator, error) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
 	if err := l.Close(); err != nil {
 		return nil, err
 	}
-	e := &Emulator{URL: "http://" + address, log: &bytes.Buffer{}}
-	cmd := exec.CommandContext(context.Background(), program)
-	cmd.Env = append(environment(), append([]string{
-		"GATEWAY_PORT=" + port, "BIND_HOST=127.0.0.1", "MINISTACK_HOST=127.0.0.1", "IOT_MTLS_ENABLED=0",
-		"MINISTACK_REGION=" + Region, "MINISTACK_ACCOUNT_ID=" + Account, "AWS_ENDPOINT_URL=" + e.URL,
-		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=" + Region, "AWS_DEFAULT_REGION=" + Region,
-		"AWS_EC2_METADATA_DISABLED=true", "TMPDIR=" + t.TempDir(),
-	}, settings...)...)
+	e := &Emulator{URL: "http://127.0.0.1:" + port, log: &bytes.Buffer{}}
+	settings := append([]string{"CLOUDFLOW_MINISTACK=" + program, "TMPDIR=" + t.TempDir()}, o.Settings...)
+	if o.IAM {
+		settings = append(settings, e.secure(t, port)...)
+	}
+	if o.Through != nil {
+		settings = append(settings, "CLOUDFLOW_EMULATOR_ENDPOINT="+o.Through(e))
+	}
+	cmd := exec.CommandContext(context.Background(), tool("emulator"), port)
+	cmd.Env = append(os.Environ(), settings...)
 	cmd.Stdout, cmd.Stderr = e.log, e.log
 	cmd.WaitDelay = stopTime
 	if err := cmd.Start(); err != nil {
@@ -170,15 +204,31 @@ func start(t testing.TB, program string, settings []string) (*Emulator, error) {
 	return e, nil
 }
 
-// environment is this process's, without what would lead the emulator, or the functions that it starts, to real AWS.
-func environment() []string {
-	var kept []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "AWS_") && !strings.HasPrefix(v, "OTEL_") {
-			kept = append(kept, v)
+// secure makes the emulator's certificate, and has it, its functions and its clients take that one.
+func (e *Emulator) secure(t testing.TB, port string) (settings []string) {
+	t.Helper()
+	cert, key := certtest.SelfSigned(t, 1)
+	dir := t.TempDir()
+	e.URL, e.CA = "https://localhost:"+port, filepath.Join(dir, "cert.pem")
+	keyFile := filepath.Join(dir, "key.pem")
+	for path, text := range map[string][]byte{e.CA: cert, keyFile: key} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return append(kept, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+	e.trusted = x509.NewCertPool()
+	e.trusted.AppendCertsFromPEM(cert)
+	return []string{"AUTH=true", "USE_SSL=1", "MINISTACK_SSL_CERT=" + e.CA, "MINISTACK_SSL_KEY=" + keyFile, "SSL_CERT_FILE=" + e.CA}
+}
+
+// Certificate is what the emulator shows, for a server beside it that its functions are to trust too. It has one with IAM alone.
+func (e *Emulator) Certificate(t testing.TB) tls.Certificate {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(e.CA, filepath.Join(filepath.Dir(e.CA), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
 }
 
 func (e *Emulator) healthy() bool {
@@ -188,7 +238,7 @@ func (e *Emulator) healthy() bool {
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := e.HTTP().Do(r)
 	if err != nil {
 		return false
 	}

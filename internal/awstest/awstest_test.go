@@ -2,6 +2,9 @@ package awstest
 
 import (
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 func TestTheEmulatorStartsAndEnds(t *testing.T) {
@@ -10,6 +13,17 @@ func TestTheEmulatorStartsAndEnds(t *testing.T) {
 		if a.URL == b.URL || !a.healthy() || !b.healthy() {
 			t.Errorf("%s and %s", a.URL, b.URL)
 		}
-		t.Cleanup(func() {}) // the emulators end after this
+	})
+	t.Run("with IAM it speaks TLS, and knows who has no key", func(t *testing.T) {
+		e := StartWith(t, Options{IAM: true})
+		known := sqs.NewFromConfig(e.Config())
+		if _, err := known.ListQueues(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		stranger := e.Config()
+		stranger.Credentials = credentials.NewStaticCredentialsProvider("AKIANOBODY", "none", "")
+		if out, err := sqs.NewFromConfig(stranger).ListQueues(t.Context(), nil); err == nil {
+			t.Errorf("a stranger sees %v", out.QueueUrls)
+		}
 	})
 }

@@ -25,6 +25,15 @@ type Trouble struct {
 	Body      string // of that answer, instead of one with the Code
 	Hang      bool   // answers nothing until the client goes
 	LoseReply bool   // passes the request on, and drops the connection instead of the reply
+	// Struck is told from which address the request came, once it hangs or once it was passed on whose reply is lost: so that who asked can be made
+	// to die of it. nil: nobody is.
+	Struck func(from string)
+}
+
+func (t Trouble) strike(r *http.Request) {
+	if t.Struck != nil {
+		t.Struck(r.RemoteAddr)
+	}
 }
 
 // A Proxy stands between a client and the emulator, and makes the trouble that a test asks for. Without an emulator it answers alone: what
@@ -32,9 +41,13 @@ type Trouble struct {
 type Proxy struct {
 	URL string
 
+	client *http.Client // asks the emulator
+
 	mu       sync.Mutex
 	troubles map[string][]Trouble
 	answer   func(operation string, body []byte) (status int, reply string)
+	disturb  func(operation string, body []byte) Trouble
+	watch    func(operation string, status int, reply []byte)
 	asked    []string
 	bodies   map[string][][]byte
 }
@@ -42,7 +55,18 @@ type Proxy struct {
 // NewProxy starts one in front of the place, "" for none, until the test ends.
 func NewProxy(t testing.TB, place string) *Proxy {
 	t.Helper()
-	p := &Proxy{troubles: map[string][]Trouble{}, bodies: map[string][][]byte{}}
+	return newProxy(t, place, http.DefaultClient)
+}
+
+// Before starts a proxy in front of the emulator, until the test ends.
+func (e *Emulator) Before(t testing.TB) *Proxy {
+	t.Helper()
+	return newProxy(t, e.URL, e.HTTP())
+}
+
+func newProxy(t testing.TB, place string, client *http.Client) *Proxy {
+	t.Helper()
+	p := &Proxy{client: client, troubles: map[string][]Trouble{}, bodies: map[string][][]byte{}}
 	over := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, place, over) }))
 	t.Cleanup(func() {
@@ -75,6 +99,20 @@ func (p *Proxy) Answer(f func(operation string, body []byte) (status int, reply 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answer = f
+}
+
+// Disturb makes the trouble that f says, of each request that no other trouble waits for; a zero Trouble lets one pass.
+func (p *Proxy) Disturb(f func(operation string, body []byte) Trouble) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disturb = f
+}
+
+// Watch has f see what the emulator answers.
+func (p *Proxy) Watch(f func(operation string, status int, reply []byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = f
 }
 
 // Asked is how often the operation was asked for, trouble included.
@@ -115,6 +153,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, place string, over
 	trouble, answer := p.next(operation, body)
 	switch {
 	case trouble.Hang:
+		trouble.strike(r)
 		select {
 		case <-r.Context().Done():
 		case <-over:
@@ -138,7 +177,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, place string, over
 		write(w, http.StatusNotFound, `{"__type":"UnknownOperationException","message":"nobody is here"}`)
 		return
 	}
-	p.pass(w, r, place, body, trouble.LoseReply)
+	p.pass(w, r, place, operation, body, trouble)
 }
 
 // next is the trouble and the answer that wait for the operation.
@@ -150,26 +189,37 @@ func (p *Proxy) next(operation string, body []byte) (Trouble, func(string, []byt
 	var trouble Trouble
 	if waiting := p.troubles[operation]; len(waiting) > 0 {
 		trouble, p.troubles[operation] = waiting[0], waiting[1:]
+	} else if p.disturb != nil {
+		trouble = p.disturb(operation, body)
 	}
 	return trouble, p.answer
 }
 
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, place string, body []byte, loseReply bool) {
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, place, operation string, body []byte, trouble Trouble) {
 	out, err := http.NewRequestWithContext(r.Context(), r.Method, place+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		write(w, http.StatusBadGateway, err.Error())
 		return
 	}
-	out.Header = r.Header.Clone()
-	resp, err := http.DefaultClient.Do(out)
+	out.Header, out.Host = r.Header.Clone(), r.Host // which was signed
+	resp, err := p.client.Do(out)
 	if err != nil {
 		write(w, http.StatusBadGateway, err.Error())
 		return
 	}
 	defer resp.Body.Close()
 	reply, err := io.ReadAll(resp.Body)
-	if err != nil || loseReply {
+	if trouble.LoseReply {
+		trouble.strike(r)
+	}
+	if err != nil || trouble.LoseReply {
 		panic(http.ErrAbortHandler) // drops the connection
+	}
+	p.mu.Lock()
+	watch := p.watch
+	p.mu.Unlock()
+	if watch != nil {
+		watch(operation, resp.StatusCode, reply)
 	}
 	for name, values := range resp.Header {
 		w.Header()[name] = values

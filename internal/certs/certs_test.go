@@ -2,15 +2,9 @@ package certs_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,28 +12,8 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/certs"
+	"github.com/utkarsh698/cloudflow/internal/certtest"
 )
-
-// pair is a certificate for 127.0.0.1 and its key, as PEM.
-func pair(t *testing.T, serial int64) (cert, key []byte) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-}
 
 type world struct {
 	t         *testing.T
@@ -52,7 +26,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	dir := t.TempDir()
 	w := &world{t: t, cert: filepath.Join(dir, "tls.crt"), key: filepath.Join(dir, "tls.key"), now: time.Now()}
-	w.install(pair(t, 1))
+	w.install(certtest.SelfSigned(t, 1))
 	var err error
 	w.files, err = certs.Open(w.cert, w.key, func() time.Time { return w.now }, slog.New(slog.NewJSONHandler(&w.log, nil)))
 	if err != nil {
@@ -86,7 +60,7 @@ func (w *world) serves() int64 {
 func TestFiles(t *testing.T) {
 	t.Run("a new certificate is served two seconds later, and not looked for before", func(t *testing.T) {
 		w := newWorld(t)
-		w.install(pair(t, 2))
+		w.install(certtest.SelfSigned(t, 2))
 		w.now = w.now.Add(2*time.Second - 1)
 		if got := w.serves(); got != 1 {
 			t.Errorf("serves %d at once", got)
@@ -96,9 +70,9 @@ func TestFiles(t *testing.T) {
 			t.Errorf("serves %d then, log %s", got, w.log.String())
 		}
 	})
-	cert2, key2 := pair(t, 2)
+	cert2, key2 := certtest.SelfSigned(t, 2)
 	for rule, spoil := range map[string]func(*world){
-		"whose key does not come along":  func(w *world) { _, old := pair(t, 3); w.install(cert2, old) },
+		"whose key does not come along":  func(w *world) { _, old := certtest.SelfSigned(t, 3); w.install(cert2, old) },
 		"that is half written":           func(w *world) { w.install(cert2[:len(cert2)/2], key2) },
 		"that is no certificate":         func(w *world) { w.install([]byte("hello"), key2) },
 		"whose key is gone":              func(w *world) { _ = os.Remove(w.key) },
@@ -126,7 +100,7 @@ func TestFiles(t *testing.T) {
 	}
 	t.Run("to begin with, files that cannot be used are an error that names the one", func(t *testing.T) {
 		w := newWorld(t)
-		_, other := pair(t, 3)
+		_, other := certtest.SelfSigned(t, 3)
 		for _, c := range []struct {
 			cert, key []byte
 			names     string

@@ -32,7 +32,7 @@ func (k *walker) readOrders(ctx context.Context, ids []string) ([]*page, error) 
 	for i, id := range ids {
 		p := &page{id: id}
 		pages[i] = p
-		err := ranges(ctx, k.Ours, order.Query(id), func(e store.Entry) { p.add(e) })
+		err := store.Each(ctx, k.Ours, order.Query(id), p.add)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +50,10 @@ func (k *walker) readOrders(ctx context.Context, ids []string) ([]*page, error) 
 		if k.Provider == nil {
 			continue
 		}
-		err := ranges(ctx, k.Provider, provider.PageQuery(p.id), func(e store.Entry) { p.theirs = append(p.theirs, e) })
+		err := store.Each(ctx, k.Provider, provider.PageQuery(p.id), func(e store.Entry) error {
+			p.theirs = append(p.theirs, e)
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +70,7 @@ func (k *walker) readOrders(ctx context.Context, ids []string) ([]*page, error) 
 }
 
 // add takes an entry of the order's own partition. What of it cannot be read leads nowhere, and is for the rules to judge.
-func (p *page) add(e store.Entry) {
+func (p *page) add(e store.Entry) error {
 	p.own = append(p.own, e)
 	switch {
 	case order.IsHead(e.Key):
@@ -82,6 +85,7 @@ func (p *page) add(e store.Entry) {
 			}
 		}
 	}
+	return nil
 }
 
 // belongings are the keys of what else there may be of the order, four at most.

@@ -60,23 +60,6 @@ func (k *walker) items(ctx context.Context, keys []store.Key, give func(store.En
 	})
 }
 
-// ranges gives all entries of one partition.
-func ranges(ctx context.Context, s store.Store, q store.Query, give func(store.Entry)) error {
-	for {
-		entries, err := s.Range(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			give(e)
-		}
-		if len(entries) < store.MaxRangeLimit {
-			return nil
-		}
-		q.After = entries[len(entries)-1].Key.SK
-	}
-}
-
 func present(keys []store.Key, items []store.Item) []store.Entry {
 	var there []store.Entry
 	for i, it := range items {

@@ -15,7 +15,7 @@ func TestStageAging(t *testing.T) {
 	}
 	var rows []store.Entry
 	err := w.store.DumpTable(ctx, inventory.ReservationsTable, "", func(e store.Entry) error {
-		if id, ok := inventory.Aging(e.Key); ok {
+		if id, ok := inventory.ActiveHold(e.Key); ok {
 			rows = append(rows, e)
 			return w.store.Update(ctx, func(tx *store.Tx) error {
 				tx.Delete(e.Key)
@@ -35,7 +35,7 @@ func TestStageAging(t *testing.T) {
 		if err := w.store.Update(ctx, func(tx *store.Tx) error { return inventory.StageAging(tx, row) }); err != nil {
 			t.Fatal(err)
 		}
-		id, _ := inventory.Aging(row.Key)
+		id, _ := inventory.ActiveHold(row.Key)
 		it, err := w.store.Get(ctx, row.Key, store.Strong)
 		if listed := it != nil; err != nil || listed != (id == "ord-active") {
 			t.Errorf("%s is listed: %v, %v", id, listed, err)

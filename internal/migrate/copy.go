@@ -33,7 +33,7 @@ func (s *survey) take(e store.Entry) (store.Item, bool) {
 			return eventlog.Moved(e.Item), true
 		}
 	case inventory.ReservationsTable:
-		_, aging := inventory.Aging(e.Key)
+		_, aging := inventory.ActiveHold(e.Key)
 		return e.Item, !aging
 	case provider.Table:
 		_, known := s.orders[e.Key.PK]

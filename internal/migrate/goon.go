@@ -87,7 +87,7 @@ func (m *migration) goOn(ctx context.Context) error {
 		name: "aging", label: "list holds", total: m.aging, to: m.Target.Store, batch: m.batch / 2, // each reads its hold, too
 		each: func(ctx context.Context, from string, fn func(store.Entry) error) error {
 			return m.Source.Ours.DumpTable(ctx, inventory.ReservationsTable, from, func(e store.Entry) error {
-				if _, ok := inventory.Aging(e.Key); !ok {
+				if _, ok := inventory.ActiveHold(e.Key); !ok {
 					return nil
 				}
 				return fn(e)

@@ -21,7 +21,7 @@ func ByLists(s store.Store) func(ctx context.Context, fn func(store.Entry) error
 		var mu sync.Mutex // fn is called by one at a time
 		err := order.Listed(of, s, func(id string) error {
 			g.Go(func() error {
-				return eachOf(of, s, id, func(e store.Entry) error {
+				return store.Each(of, s, store.Query{Table: order.Table, PK: id}, func(e store.Entry) error {
 					mu.Lock()
 					defer mu.Unlock()
 					return fn(e)
@@ -34,25 +34,5 @@ func ByLists(s store.Store) func(ctx context.Context, fn func(store.Entry) error
 			return read
 		}
 		return err
-	}
-}
-
-// eachOf gives the items of an order.
-func eachOf(ctx context.Context, s store.Store, id string, fn func(store.Entry) error) error {
-	q := store.Query{Table: order.Table, PK: id}
-	for {
-		page, err := s.Range(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, e := range page {
-			if err := fn(e); err != nil {
-				return err
-			}
-		}
-		if len(page) < store.MaxRangeLimit {
-			return nil
-		}
-		q.After = page[len(page)-1].Key.SK
 	}
 }

@@ -151,7 +151,7 @@ func (s *survey) read(e store.Entry, sum hash.Hash) error {
 		}
 	}
 	digest(sum, e.Key, e.Item)
-	if _, aging := inventory.Aging(e.Key); aging && table == inventory.ReservationsTable {
+	if _, aging := inventory.ActiveHold(e.Key); aging && table == inventory.ReservationsTable {
 		s.aging++
 	}
 	if table != storebus.Table {

@@ -43,22 +43,7 @@ func Listed(ctx context.Context, s store.Store, fn func(id string) error) error 
 
 // each gives the sort keys of a list's partition.
 func each(ctx context.Context, s store.Store, partition string, fn func(sk string) error) error {
-	q := store.Query{Table: Table, PK: partition}
-	for {
-		page, err := s.Range(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, e := range page {
-			if err := fn(e.Key.SK); err != nil {
-				return err
-			}
-		}
-		if len(page) < store.MaxRangeLimit {
-			return nil
-		}
-		q.After = page[len(page)-1].Key.SK
-	}
+	return store.Each(ctx, s, store.Query{Table: Table, PK: partition}, func(e store.Entry) error { return fn(e.Key.SK) })
 }
 
 // A Kept is how an execution has failed where its order was before.

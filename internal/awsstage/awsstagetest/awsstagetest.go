@@ -1,6 +1,6 @@
-// Package stagetest makes a stage in the emulator of AWS, under the names of a deployed one and without its functions: for the tests of what opens a stage by
+// Package awsstagetest makes a stage in the emulator of AWS, under the names of a deployed one and without its functions: for the tests of what opens a stage by
 // its name.
-package stagetest
+package awsstagetest
 
 import (
 	"fmt"
