@@ -19,8 +19,8 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-infra test-long bench loadtest \
-	lambda synth cdk-bootstrap deploy aws-demo destroy check monitoring fmt vet lint generate generated tidy clean
+.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-infra test-aws test-long bench loadtest \
+	lambda synth cdk-bootstrap deploy aws-demo destroy local-up local-down check monitoring fmt vet lint generate generated tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ build: ## build bin/cloudflow
 test-unit: ## the tests that need no server and no disk: seconds
 	$(GO) test -short ./...
 
-test: check monitoring test-api test-infra ## everything that CI runs: formatting, vet, lint, generated files, alert rules, API, stacks, race tests, README commands
+test: check monitoring test-api test-infra test-aws ## everything that CI runs: formatting, vet, lint, generated files, alert rules, API, stacks, race tests, README commands
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 test-api: ## hold a private instance against its OpenAPI document (half a minute; needs Python 3, else it skips)
@@ -61,6 +61,9 @@ test-api: ## hold a private instance against its OpenAPI document (half a minute
 
 test-infra: ## hold what is deployed to AWS against its rules (half a minute; 5 more the first time; needs Node.js, else it skips)
 	cd infra && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -count=1 ./... # go does not see that files outside of the module have changed
+
+test-aws: ## deploy the five stacks to an emulator of AWS and drive them from outside (minutes; needs Python 3 and Node.js, else it skips)
+	CLOUDFLOW_TEST_STAGE=1 $(GO) test -count=1 -timeout 20m ./internal/stagetest
 
 test-long: ## the full counts (a quarter of an hour); writes docs/results/test-long.json and test-api.json
 	./tools/test-long
@@ -89,6 +92,12 @@ deploy: lambda ## deploy the five stacks to AWS (STAGE=dev AUTH=none to try it o
 
 aws-demo: ## place two sample orders with what was deployed from here last
 	infra/demo
+
+local-up: ## the same five stacks on this machine, on an emulator of AWS: prints their URLs (minutes; needs Python 3 and Node.js)
+	@./tools/local-aws up
+
+local-down: ## end what local-up started
+	@./tools/local-aws down
 
 destroy: lambda ## take a stage's stacks down; its tables, their keys and the signing keys stay
 	infra/cdk destroy --all $(CONTEXT)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 )
 
@@ -24,4 +26,25 @@ func leaveOut(app awscdk.App) {
 			node.Node().Scope().Node().TryRemoveChild(node.Node().Id())
 		}
 	}
+}
+
+// batches are the actions that the emulator asks a role for by the name of the call. IAM knows none of these: it asks for the action of the call for one
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html).
+var batches = map[string]string{
+	"sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
+	"sqs:DeleteMessage":           "sqs:DeleteMessageBatch",
+}
+
+// spelled are the actions as whoever checks them calls them.
+func (c Config) spelled(actions []string) []string {
+	if !c.Local {
+		return actions
+	}
+	out := slices.Clone(actions)
+	for _, a := range actions {
+		if batch := batches[a]; batch != "" {
+			out = append(out, batch)
+		}
+	}
+	return out
 }

@@ -130,7 +130,7 @@ func (f functions) role(fn function) awsiam.Role {
 		actions:   []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
 		resources: []string{"*"}, // X-Ray knows no resources
 	}) {
-		props := &awsiam.PolicyStatementProps{Actions: strs(p.actions...)}
+		props := &awsiam.PolicyStatementProps{Actions: strs(f.c.spelled(p.actions)...)}
 		if p.except != nil {
 			props.NotResources = strs(p.except...)
 		} else {
