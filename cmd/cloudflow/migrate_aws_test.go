@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -156,9 +157,19 @@ func migration(t *testing.T, url string, args ...string) *exec.Cmd {
 // ends runs the command to its end.
 func ends(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
+	return endsWith(t, cmd, func() {})
+}
+
+// endsWith is ends; started is called once the process is there.
+func endsWith(t *testing.T, cmd *exec.Cmd, started func()) result {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started()
+	if err := cmd.Wait(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatal(err)
 	}
 	return result{t, strings.Join(cmd.Args[1:], " "), cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
@@ -168,14 +179,16 @@ func ends(t *testing.T, cmd *exec.Cmd) result {
 func signalled(t *testing.T, proxy *awstest.Proxy, cmd *exec.Cmd, signal os.Signal, operation string, n int64) result {
 	t.Helper()
 	var asked atomic.Int64
+	there := make(chan struct{})
 	proxy.Answer(func(o string, _ []byte) (int, string) {
 		if o == operation && asked.Add(1) == n {
+			<-there
 			_ = cmd.Process.Signal(signal) // it runs: it has just asked
 		}
 		return 0, ""
 	})
 	defer proxy.Answer(nil)
-	return ends(t, cmd)
+	return endsWith(t, cmd, func() { close(there) })
 }
 
 // A directory moves to a stage, by the command and over the adapters of AWS: interrupted while it copies, killed while it starts executions, and run again.
@@ -243,10 +256,13 @@ func (s *shop) queued(t *testing.T, stage *awsstage.Stage) {
 func (s *shop) goesOn(t *testing.T, e *awstest.Emulator, stage *awsstage.Stage) {
 	t.Helper()
 	log := sender.NewLog(slog.New(slog.DiscardHandler))
+	var mu sync.Mutex
 	var told []notification.Message
 	f := app.NewFunctions(app.Config{
 		Store: stage.Store, Provider: stage.Provider, SagaKeys: stage.Keys, ContactKeys: pii.NewStoreKeys(stage.Store), Sender: log, NoContact: log,
 	}, app.AWS{Saga: stage.Machine, StartNow: stage.Machine.Start, Send: func(_ context.Context, m notification.Message) error {
+		mu.Lock()
+		defer mu.Unlock()
 		told = append(told, m)
 		return nil
 	}})
