@@ -48,5 +48,5 @@ func TestAStage(t *testing.T) {
 	for _, c := range all {
 		run(c)
 	}
-	t.Logf("%d of %d scenarios passed", passed.Load(), 1+len(all))
+	t.Logf("%d of %d scenarios passed, %d orders were placed", passed.Load(), 1+len(all), s.taken.Load())
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,8 @@ type shop struct {
 	url  string
 	http *http.Client
 	who  map[string]string // headers that say who calls
+
+	taken *atomic.Int64 // orders that were accepted; nil: nobody counts
 }
 
 // as is the shop to another caller.
@@ -83,6 +86,9 @@ func (s *shop) try(t *testing.T, method, path string, body any, header ...string
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
+	if s.taken != nil && method == http.MethodPost && path == "/orders" && resp.StatusCode == http.StatusAccepted && resp.Header.Get("Idempotent-Replayed") == "" {
+		s.taken.Add(1)
+	}
 	return answer{t, resp.StatusCode, resp.Header, raw}, err
 }
 

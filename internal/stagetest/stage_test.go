@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func deploy(t *testing.T, d deployment) *stage {
 	dir := t.TempDir()
 	s.put(t, dir, d.context)
 	s.outputs = readOutputs(t, filepath.Join(dir, "cdk.out", "outputs.json"))
-	s.shop = &shop{url: s.emulator.URL + "/_aws/execute-api/" + s.outputs["ApiId"] + "/" + s.name, http: s.emulator.HTTP()}
+	s.shop = &shop{url: s.emulator.URL + "/_aws/execute-api/" + s.outputs["ApiId"] + "/" + s.name, http: s.emulator.HTTP(), taken: new(atomic.Int64)}
 	s.program = build(t)
 	opened, err := awsstage.Open(t.Context(), s.aws, s.name)
 	if err != nil {
