@@ -15,8 +15,9 @@ type choice struct {
 }
 
 type topRule struct {
-	rule rule
-	next *state
+	rule    rule
+	next    *state
+	leaving leaving
 }
 
 // rule is one condition: a comparison, or And, Or, Not of conditions.
@@ -253,13 +254,14 @@ func (c *compiler) rule(o *fields, top bool) rule {
 		o.target("Next", true)
 	}
 	o.text("Comment")
-	o.unsupported("Assign", "Output")
 	operators := slices.DeleteFunc(sortedNames(o.m), func(name string) bool {
 		switch name {
 		case "Next":
 			return top
-		case "Variable", "Comment", "Assign", "Output":
+		case "Variable", "Comment":
 			return true
+		case "Assign":
+			return top
 		}
 		return false
 	})

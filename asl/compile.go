@@ -23,6 +23,13 @@ type compiler struct {
 	states   map[string]*state // of the flow being compiled
 	targets  []target          // of the flow being compiled
 	partial  bool              // a state could not be compiled: what is reached from it is not known
+
+	evaluator   Evaluator // nil: JSONata is refused
+	language    language  // of the machine: that of every state that names none, however deep it stands
+	jsonata     bool      // the state being compiled speaks JSONata
+	hasResult   bool      // the state being compiled has a $states.result
+	distributed bool      // the flow being compiled runs as executions of its own, which may speak another language
+	variables   *declared // of the flow being compiled
 }
 
 // target is a state's name that some field goes to.
@@ -37,8 +44,11 @@ func (c *compiler) problem(ptr *pointer, message string) {
 	}
 }
 
-func compile(definition []byte) (*Machine, []Problem) {
+func compile(definition []byte, options []Option) (*Machine, []Problem) {
 	c := &compiler{}
+	for _, choose := range options {
+		choose(c)
+	}
 	if len(definition) > maxDefinition {
 		c.problem(nil, fmt.Sprintf("the definition has %d bytes, more than %d", len(definition), maxDefinition))
 		return nil, c.problems
@@ -63,7 +73,8 @@ func compile(definition []byte) (*Machine, []Problem) {
 	if v := o.text("Version"); o.has("Version") && v != "1.0" {
 		o.problem("Version", "only version 1.0 is known")
 	}
-	if !c.isJSONPath(o) {
+	var ok bool
+	if c.language, ok = c.queryLanguage(o, languageJSONPath); !ok {
 		return nil, c.problems
 	}
 	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
@@ -73,24 +84,16 @@ func compile(definition []byte) (*Machine, []Problem) {
 	return m, c.problems
 }
 
-// isJSONPath reports whether the machine or the state speaks JSONPath; what speaks another language is not looked at.
-func (c *compiler) isJSONPath(o *fields) bool {
-	switch language := o.text("QueryLanguage"); {
-	case language == "JSONPath" || !o.has("QueryLanguage"):
-		return true
-	case language == "JSONata":
-		o.problem("QueryLanguage", "JSONata is not supported yet")
-	default:
-		o.problem("QueryLanguage", "JSONPath is expected")
-	}
-	c.partial = true
-	return false
-}
-
 // flow compiles StartAt and States.
 func (c *compiler) flow(o *fields) *flow {
 	f := &flow{states: make(map[string]*state)}
 	c.states, c.targets = f.states, nil
+	outer := c.variables
+	c.variables = &declared{}
+	defer func() {
+		c.variables.leave(c, outer)
+		c.variables = outer
+	}()
 	startAt := o.target("StartAt", true)
 	if !o.has("States") {
 		o.problem("States", "The field 'States' is required but was missing")
@@ -160,10 +163,15 @@ func (c *compiler) reachable(f *flow, o *fields) {
 
 // state compiles one state into s, which others may point to already.
 func (c *compiler) state(s *state, o *fields) {
-	if !c.isJSONPath(o) {
+	language, ok := c.queryLanguage(o, c.language)
+	if !ok {
 		return
 	}
 	s.kind = kind(o.requiredText("Type"))
+	s.jsonata = language == languageJSONata
+	defer func(jsonata, hasResult bool) { c.jsonata, c.hasResult = jsonata, hasResult }(c.jsonata, c.hasResult)
+	c.jsonata, c.hasResult = s.jsonata, s.kind == kindTask || s.kind == "Parallel" || s.kind == "Map"
+	c.speak(o)
 	o.text("Comment")
 	if s.kind != kindFail {
 		s.inputPath = c.selection(o, "InputPath")
@@ -179,7 +187,7 @@ func (c *compiler) state(s *state, o *fields) {
 	case kindWait:
 		c.wait(s, o)
 	case kindSucceed:
-		o.unsupported("Output")
+		s.leaving.output = c.output(o, "")
 	case kindFail:
 		c.fail(s, o)
 	case "Parallel", "Map":
@@ -256,18 +264,26 @@ func (c *compiler) pass(s *state, o *fields) {
 	s.resultPath = c.placement(o)
 	v := o.value("Result")
 	s.pass = &pass{o.has("Result"), constant{v, sizeOf(v, maxPayload)}}
-	o.unsupported("Assign", "Output")
+	s.leaving = c.leaving(o, "")
 }
 
 func (c *compiler) choice(s *state, o *fields) {
 	s.choice = &choice{}
-	for _, each := range o.objects("Choices", true) {
-		r := topRule{rule: c.rule(each, true)}
+	for i, each := range o.objects("Choices", true) {
+		at := fmt.Sprintf("Choices[%d]/", i)
+		c.speak(each)
+		r := topRule{leaving: c.leaving(each, at)}
+		if c.jsonata {
+			r.rule = c.condition(each, at)
+			each.done()
+		} else {
+			r.rule = c.rule(each, true)
+		}
 		r.next = c.states[each.text("Next")]
 		s.choice.rules = append(s.choice.rules, r)
 	}
 	s.choice.fallback = c.states[o.target("Default", false)]
-	o.unsupported("Assign", "Output")
+	s.leaving = c.leaving(o, "")
 }
 
 func (c *compiler) wait(s *state, o *fields) {
@@ -276,11 +292,12 @@ func (c *compiler) wait(s *state, o *fields) {
 	if o.atMostOne("Seconds", "SecondsPath", "Timestamp", "TimestampPath") == 0 {
 		c.problem(o.ptr, "one of Seconds, SecondsPath, Timestamp, TimestampPath is required")
 	}
-	if o.has("Seconds") {
+	s.wait.secondsQuery, s.wait.timeQuery = c.queryOf(o, "Seconds"), c.queryOf(o, "Timestamp")
+	if o.has("Seconds") && s.wait.secondsQuery == nil {
 		n := o.integer("Seconds", 0, maxSeconds, 0)
 		s.wait.seconds = &n
 	}
-	if o.has("Timestamp") {
+	if o.has("Timestamp") && s.wait.timeQuery == nil {
 		t, ok := parseTimestamp(o.text("Timestamp"))
 		if !ok {
 			o.problem("Timestamp", "String does not match RFC3339 timestamp")
@@ -289,13 +306,14 @@ func (c *compiler) wait(s *state, o *fields) {
 	}
 	s.wait.secondsAt = o.path("SecondsPath", false)
 	s.wait.timeAt = o.path("TimestampPath", false)
-	o.unsupported("Assign", "Output")
+	s.leaving = c.leaving(o, "")
 }
 
 func (c *compiler) fail(s *state, o *fields) {
 	o.atMostOne("Error", "ErrorPath")
 	o.atMostOne("Cause", "CausePath")
 	s.fail = &fail{
+		errorQuery: c.queryOf(o, "Error"), causeQuery: c.queryOf(o, "Cause"),
 		err: text{o.text("Error"), o.has("Error")}, cause: text{o.text("Cause"), o.has("Cause")},
 		errorAt: o.path("ErrorPath", false), causeAt: o.path("CausePath", false),
 	}

@@ -9,7 +9,7 @@ import (
 
 func (c *compiler) task(s *state, o *fields) {
 	s.next = c.next(o)
-	s.parameters = c.payload(o, "Parameters")
+	s.parameters = c.arguments(o)
 	s.selector = c.payload(o, "ResultSelector")
 	s.resultPath = c.placement(o)
 	s.task = c.resource(o)
@@ -21,7 +21,8 @@ func (c *compiler) task(s *state, o *fields) {
 	}
 	t.retry = c.retriers(o)
 	t.catch = c.catchers(o)
-	o.unsupported("Credentials", "Assign", "Arguments", "Output")
+	t.credentials = c.credentials(o, t.resource)
+	s.leaving = c.leaving(o, "")
 }
 
 // resource reads Resource: any text will do, for what it names is the driver's business. It says how AWS names the
@@ -89,15 +90,6 @@ func isQualifier(s string) bool {
 	return s == "$LATEST" || strings.Contains(s, "${") || s != "" && strings.Trim(s, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<>") == ""
 }
 
-func (c *compiler) seconds(o *fields, name string) seconds {
-	o.atMostOne(name, name+"Path")
-	return seconds{
-		fixed: time.Duration(o.integer(name, 1, maxSeconds, 0)) * time.Second,
-		field: name + "Path",
-		path:  o.path(name+"Path", false),
-	}
-}
-
 func (c *compiler) retriers(o *fields) []retrier {
 	var list []retrier
 	all := o.objects("Retry", false)
@@ -132,10 +124,11 @@ func (c *compiler) catchers(o *fields) []catcher {
 	var list []catcher
 	all := o.objects("Catch", false)
 	for i, each := range all {
+		c.speak(each)
 		k := catcher{errors: c.errorNames(each, i == len(all)-1), resultPath: c.placement(each)}
+		k.leaving = c.leaving(each, fmt.Sprintf("Catch[%d]/", i))
 		k.next = c.states[each.target("Next", true)]
 		each.text("Comment")
-		each.unsupported("Assign", "Output")
 		each.done()
 		list = append(list, k)
 	}

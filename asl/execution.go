@@ -37,16 +37,17 @@ const (
 
 // Command is what the driver is to do. IDs count 1, 2, 3...: the same events give the same commands.
 type Command struct {
-	Kind      CommandKind
-	ID        int64
-	State     string
-	Resource  string        // RunTask
-	Input     any           // RunTask: after InputPath and Parameters
-	Entered   int64         // RunTask: the number of this state entry in the history
-	Attempt   int           // RunTask: 0-based retry count of this state entry
-	Timeout   time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
-	Heartbeat time.Duration // RunTask: 0 is none. The longest time between two signs of life
-	At        time.Time     // StartTimer
+	Kind        CommandKind
+	ID          int64
+	State       string
+	Resource    string        // RunTask
+	Input       any           // RunTask: after InputPath and Parameters
+	Entered     int64         // RunTask: the number of this state entry in the history
+	Attempt     int           // RunTask: 0-based retry count of this state entry
+	Credentials any           // RunTask: as given, with the RoleArn to call as; nil: none
+	Timeout     time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
+	Heartbeat   time.Duration // RunTask: 0 is none. The longest time between two signs of life
+	At          time.Time     // StartTimer
 }
 
 // EventKind says what happened.
@@ -100,6 +101,7 @@ type Execution struct {
 
 	now      time.Time
 	seed     uint64 // of the running step
+	drawn    uint64 // seeds drawn from it for expressions, in all steps
 	events   int64  // history events so far
 	lastID   int64  // of the last command
 	root     *scope
@@ -132,6 +134,9 @@ type scope struct {
 	attempt   int   // retries of this entry
 	retries   []int // of this entry, by retrier
 	context   map[string]any
+
+	vars     map[string]any // the variables set in this scope; never changed, a new one takes its place
+	varsSize int            // of their values
 }
 
 // Start begins an execution. It may be over at once: look at its Status. The input is checked like any payload.

@@ -11,8 +11,8 @@ import (
 // what fuzzing found, stand in testdata/fuzz/FuzzParse.
 func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, definition []byte) {
-		m, err := Parse(definition)
-		problems := Validate(definition)
+		m, err := Parse(definition, WithEvaluator(testEvaluator{}))
+		problems := Validate(definition, WithEvaluator(testEvaluator{}))
 		var invalid *InvalidError
 		switch {
 		case err == nil && (m == nil || len(problems) > 0):
@@ -29,7 +29,7 @@ func FuzzParse(f *testing.F) {
 // does, and each open command has one answer.
 func FuzzStep(f *testing.F) {
 	f.Fuzz(func(t *testing.T, definition, input, script []byte) {
-		m, err := Parse(definition)
+		m, err := Parse(definition, WithEvaluator(testEvaluator{}))
 		if err != nil {
 			return
 		}

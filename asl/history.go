@@ -14,7 +14,9 @@ type HistoryEvent struct {
 	State, Resource string
 	Input, Output   any
 	Error, Cause    string
-	Attempt         int // of a task's events: 0-based retry count of this state entry
+	Attempt         int            // of a task's events: 0-based retry count of this state entry
+	Assigned        map[string]any // of ...Exited: the variables that the state has set
+	Location        string         // of EvaluationFailed: the field
 }
 
 // event counts a history event and shows it to whoever observes. The count is always kept: the causes of AWS name it.

@@ -40,9 +40,12 @@ type state struct {
 	kind kind
 	next *state // nil: the flow ends here
 
+	jsonata bool
+	leaving leaving // what the state says of its end; a Choice rule and a Catcher have their own
+
 	inputPath  selection
 	outputPath selection
-	parameters expr // nil: the input as it is
+	parameters expr // or Arguments; nil: the input as it is
 	selector   expr // ResultSelector; nil: the result as it is
 	resultPath placement
 
@@ -73,6 +76,8 @@ type task struct {
 	heartbeat seconds
 	retry     []retrier
 	catch     []catcher
+
+	credentials expr // nil: none
 }
 
 // seconds is a duration given in seconds, or the path to one. Zero: none.
@@ -80,6 +85,7 @@ type seconds struct {
 	fixed time.Duration
 	field string
 	path  *path
+	query *query
 }
 
 type pass struct {
@@ -92,11 +98,15 @@ type wait struct {
 	timestamp *time.Time
 	secondsAt *path
 	timeAt    *path
+
+	secondsQuery, timeQuery *query
 }
 
 type fail struct {
 	err, cause       text
 	errorAt, causeAt *path
+
+	errorQuery, causeQuery *query
 }
 
 // text is a string that may be absent: the history of AWS tells the two apart.
@@ -124,10 +134,11 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-// Parse compiles a definition: no path and no template is parsed again after it. The error is an *InvalidError with all
-// problems, among them what the language has and this package does not support yet, by name.
-func Parse(definition []byte) (*Machine, error) {
-	m, problems := compile(definition)
+// Parse compiles a definition: no path, no template and no expression is parsed again after it. The error is an
+// *InvalidError with all problems, among them what the language has and this package does not support yet, by name.
+// A definition that speaks JSONata needs WithEvaluator.
+func Parse(definition []byte, options ...Option) (*Machine, error) {
+	m, problems := compile(definition, options)
 	if len(problems) > 0 {
 		return nil, &InvalidError{problems}
 	}
@@ -137,8 +148,8 @@ func Parse(definition []byte) (*Machine, error) {
 }
 
 // Validate returns all problems of a definition at once, none if Parse accepts it.
-func Validate(definition []byte) []Problem {
-	_, problems := compile(definition)
+func Validate(definition []byte, options ...Option) []Problem {
+	_, problems := compile(definition, options)
 	return problems
 }
 

@@ -15,6 +15,7 @@ const (
 	errDataLimit        = "States.DataLimitExceeded"
 	errNoChoiceMatched  = "States.NoChoiceMatched"
 	errResultPath       = "States.ResultPathMatchFailure"
+	errQuery            = "States.QueryEvaluationError"
 )
 
 // failure is why a state fails.
@@ -27,6 +28,9 @@ type failure struct {
 	timedOut  bool // the engine's own States.Timeout: its Cause is "" in a Catch's error output, absent elsewhere
 	heartbeat bool // also answers to States.HeartbeatTimeout
 }
+
+// locatedCause begins the cause of what the engine finds wrong: the state's name, the number of its entry, the cause.
+const locatedCause = "An error occurred while executing the state '%s' (entered at the event id #%d). %s"
 
 func runtimeFailure(cause string) *failure {
 	return &failure{err: text{errRuntime, true}, cause: text{cause, true}, terminal: true, located: true}
@@ -105,6 +109,7 @@ type catcher struct {
 	errors     names
 	resultPath placement
 	next       *state
+	leaving    leaving
 }
 
 // output is what a Catch's state sees of the failure.

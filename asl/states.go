@@ -10,6 +10,16 @@ type outcome struct {
 	size    int    // a bound of the output's size
 	next    *state // nil: the scope ends with this output
 	caught  bool   // the output of a Catch: OutputPath does not see it
+
+	way      *leaving // nil: the state's own
+	result   *result  // what Assign sees as $; nil: the output
+	assigned map[string]any
+}
+
+// result is a task's result as it came, and a bound of its size.
+type result struct {
+	value any
+	size  int
 }
 
 var waits = outcome{waiting: true}
@@ -59,11 +69,8 @@ func (x *Execution) enter(sc *scope) outcome {
 
 // settle makes of an outcome the state to enter next, or nil: the scope waits or has ended.
 func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size int) {
-	if o.failure == nil && !o.waiting && !o.caught {
-		o.output, o.size, o.failure = x.selected(sc, sc.state.outputPath, o.output, o.size)
-		if o.failure == nil {
-			o.size, o.failure = x.payloadSize(sc, o.output, o.size)
-		}
+	if o.failure == nil && !o.waiting {
+		x.leave(sc, &o)
 	}
 	if o.failure != nil {
 		o = x.handle(sc, o.failure)
@@ -71,12 +78,48 @@ func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size i
 	if o.waiting {
 		return nil, nil, 0
 	}
-	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output})
+	sc.set(o.assigned)
+	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output, Assigned: o.assigned})
 	if o.next == nil {
 		x.output = o.output
 		x.end(StatusSucceeded, failure{})
 	}
 	return o.next, o.output, o.size
+}
+
+// leave makes of an outcome the state's output and what it assigns. Both see the variables as they were at its entry.
+func (x *Execution) leave(sc *scope, o *outcome) {
+	way := o.way
+	if way == nil {
+		way = &sc.state.leaving
+	}
+	if way.assign != nil || way.output != nil {
+		if x.leaveBy(way, sc, o); o.failure != nil {
+			return
+		}
+	}
+	if !o.caught {
+		o.output, o.size, o.failure = x.selected(sc, sc.state.outputPath, o.output, o.size)
+	}
+	if o.failure == nil {
+		o.size, o.failure = x.payloadSize(sc, o.output, o.size)
+	}
+}
+
+func (x *Execution) leaveBy(way *leaving, sc *scope, o *outcome) {
+	e := &env{x: x, scope: sc, input: o.output, bound: o.size}
+	if o.result != nil {
+		e.input, e.bound = o.result.value, o.result.size
+	}
+	switch {
+	case o.caught:
+		e.ending, e.ended = "errorOutput", e.input
+	case o.result != nil && sc.state.kind != kindPass:
+		e.ending, e.ended = "result", e.input
+	}
+	if o.assigned, o.failure = x.evaluateAssign(way, e); o.failure == nil && way.output != nil {
+		o.output, o.size, o.failure = way.output.eval(e)
+	}
 }
 
 // handle lets Retry and then Catch see a failure. A failure that neither takes fails the scope.
@@ -88,16 +131,12 @@ func (x *Execution) handle(sc *scope, f *failure) outcome {
 		}
 		for i := range t.catch {
 			if c := &t.catch[i]; c.errors.match(f) {
-				out, size := f.output()
-				out, size, bad := place(c.resultPath, sc.input, sc.inputSize, out, size)
-				if bad == nil {
-					size, bad = x.payloadSize(sc, out, size)
+				o := x.caught(sc, c, f)
+				if o.failure == nil {
+					return o
 				}
-				if bad != nil {
-					f = bad
-					break
-				}
-				return outcome{output: out, size: size, next: c.next, caught: true}
+				f = o.failure
+				break
 			}
 		}
 	}
@@ -105,11 +144,21 @@ func (x *Execution) handle(sc *scope, f *failure) outcome {
 	return waits
 }
 
+// caught is what the Catcher makes of a failure.
+func (x *Execution) caught(sc *scope, c *catcher, f *failure) outcome {
+	errorOutput, size := f.output()
+	o := outcome{next: c.next, caught: true, way: &c.leaving, result: &result{errorOutput, size}}
+	if o.output, o.size, o.failure = place(c.resultPath, sc.input, sc.inputSize, errorOutput, size); o.failure == nil {
+		x.leave(sc, &o)
+	}
+	return o
+}
+
 // fail ends the execution with a failure that no state took.
 func (x *Execution) fail(sc *scope, f *failure) {
 	out := *f
 	if f.located {
-		out.cause.s = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", sc.state.name, sc.entered, f.cause.s)
+		out.cause.s = fmt.Sprintf(locatedCause, sc.state.name, sc.entered, f.cause.s)
 	}
 	x.end(StatusFailed, out)
 }
@@ -124,7 +173,7 @@ func (x *Execution) effective(sc *scope) (any, int, *failure) {
 }
 
 func (x *Execution) evaluated(sc *scope, t expr, input any, bound int) (any, int, *failure) {
-	v, size, f := t.eval(&env{x, sc, input, bound})
+	v, size, f := t.eval(&env{x: x, scope: sc, input: input, bound: bound})
 	if f == nil {
 		size, f = x.payloadSize(sc, v, size)
 	}
@@ -195,8 +244,12 @@ func (x *Execution) enterPass(sc *scope) outcome {
 	if p.hasResult {
 		v, size = p.result.value, p.result.size
 	}
-	v, size, f = place(sc.state.resultPath, sc.input, sc.inputSize, v, size)
-	return outcome{failure: f, output: v, size: size, next: sc.state.next}
+	o := outcome{next: sc.state.next}
+	if sc.state.leaving.assign != nil {
+		o.result = &result{v, size}
+	}
+	o.output, o.size, o.failure = place(sc.state.resultPath, sc.input, sc.inputSize, v, size)
+	return o
 }
 
 func (x *Execution) choose(sc *scope) outcome {
@@ -204,15 +257,15 @@ func (x *Execution) choose(sc *scope) outcome {
 	if f != nil {
 		return fails(f)
 	}
-	e, c := &env{x, sc, in, size}, sc.state.choice
-	next := c.fallback
+	e, c := &env{x: x, scope: sc, input: in, bound: size}, sc.state.choice
+	next, way := c.fallback, &sc.state.leaving
 	for i := range c.rules {
 		holds, f := c.rules[i].rule.holds(e)
 		if f != nil {
 			return fails(f)
 		}
 		if holds {
-			next = c.rules[i].next
+			next, way = c.rules[i].next, &c.rules[i].leaving
 			break
 		}
 	}
@@ -221,12 +274,26 @@ func (x *Execution) choose(sc *scope) outcome {
 		f.located = true
 		return fails(f)
 	}
-	return outcome{output: in, size: size, next: next}
+	return outcome{output: in, size: size, next: next, way: way}
 }
 
 func (x *Execution) failState(sc *scope) *failure {
 	s := sc.state.fail
 	f := &failure{err: s.err, cause: s.cause, terminal: true}
+	e := &env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}
+	for _, each := range []struct {
+		query *query
+		to    *text
+	}{{s.errorQuery, &f.err}, {s.causeQuery, &f.cause}} {
+		if each.query == nil {
+			continue
+		}
+		v, bad := each.query.as(e, "string")
+		if bad != nil {
+			return bad
+		}
+		each.to.s, _ = v.(string)
+	}
 	if bad := x.failText(sc, &f.err, "ErrorPath", s.errorAt); bad != nil {
 		return bad
 	}
@@ -240,7 +307,7 @@ func (x *Execution) failText(sc *scope, to *text, field string, p *path) *failur
 	if p == nil {
 		return nil
 	}
-	v, _, f := (&reference{field, p}).eval(&env{x, sc, sc.input, sc.inputSize})
+	v, _, f := (&reference{field, p}).eval(&env{x: x, scope: sc, input: sc.input, bound: sc.inputSize})
 	if f != nil {
 		return f
 	}

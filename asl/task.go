@@ -22,6 +22,11 @@ func (x *Execution) schedule(sc *scope) outcome {
 	if c.Heartbeat, f = x.seconds(sc, &t.heartbeat); f != nil {
 		return fails(f)
 	}
+	if t.credentials != nil {
+		if c.Credentials, _, f = x.evaluated(sc, t.credentials, sc.input, sc.inputSize); f != nil {
+			return fails(f)
+		}
+	}
 	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in})
 	x.taskEvent(sc, "Started", HistoryEvent{})
 	x.command(c, sc)
@@ -30,6 +35,10 @@ func (x *Execution) schedule(sc *scope) outcome {
 
 // seconds is a timeout, which may stand in the input.
 func (x *Execution) seconds(sc *scope, s *seconds) (time.Duration, *failure) {
+	if s.query != nil {
+		n, f := s.query.integer(&env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}, 1, maxSeconds)
+		return time.Duration(n) * time.Second, f
+	}
 	if s.path == nil {
 		return s.fixed, nil
 	}
@@ -64,22 +73,31 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 	x.run(sc, s, input, size)
 }
 
-func (x *Execution) taskSucceeded(sc *scope, result any) outcome {
-	size := sizeOf(result, maxPayload)
+func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
+	size := sizeOf(came, maxPayload)
 	if size > maxPayload {
 		f := engineFailure(errDataLimit, "The state/task '"+sc.state.task.short+"' returned a result with a size exceeding the maximum number of bytes service limit.")
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
 		return fails(f)
 	}
-	x.taskEvent(sc, "Succeeded", HistoryEvent{Output: result})
-	var f *failure
+	x.taskEvent(sc, "Succeeded", HistoryEvent{Output: came})
+	return x.succeeded(sc, came, size)
+}
+
+// succeeded goes on with a result: ResultSelector, then ResultPath. Assign sees the result as it came.
+func (x *Execution) succeeded(sc *scope, came any, size int) outcome {
+	o, v := outcome{next: sc.state.next}, came
+	if l := &sc.state.leaving; l.assign != nil || l.output != nil {
+		o.result = &result{came, size}
+	}
 	if sc.state.selector != nil {
-		if result, size, f = x.evaluated(sc, sc.state.selector, result, size); f != nil {
+		var f *failure
+		if v, size, f = x.evaluated(sc, sc.state.selector, came, size); f != nil {
 			return fails(f)
 		}
 	}
-	out, size, f := place(sc.state.resultPath, sc.input, sc.inputSize, result, size)
-	return outcome{failure: f, output: out, size: size, next: sc.state.next}
+	o.output, o.size, o.failure = place(sc.state.resultPath, sc.input, sc.inputSize, v, size)
+	return o
 }
 
 // retrier is how long to wait for the next attempt; nil: there is none. The first Retrier that names the error

@@ -19,6 +19,9 @@ type env struct {
 	scope *scope
 	input any
 	bound int // of input
+
+	ending string // what $states has beside input and context: "result", "errorOutput" or nothing
+	ended  any
 }
 
 // constant is a part of a template without paths. Its value is shared by all executions.
@@ -109,31 +112,43 @@ func (c *compiler) template(ptr *pointer, v any) expr {
 }
 
 func (c *compiler) objectTemplate(ptr *pointer, m map[string]any) expr {
-	t, static := &objectTemplate{size: 2}, true
-	for _, name := range sortedNames(m) {
-		at := ptr.to(name)
-		bare, dynamic := strings.CutSuffix(name, ".$")
-		member := memberTemplate{name: bare}
-		if !dynamic {
-			member.value = c.template(at, m[name])
-			_, isConstant := member.value.(*constant)
-			static = static && isConstant
-		} else {
-			static = false
-			if _, twice := m[bare]; twice {
-				c.problem(at, "the field '"+bare+"' is given twice: with and without '.$'")
-			}
-			if member.value = c.reference(at, name, m[name]); member.value == nil {
-				continue
-			}
-		}
-		t.members = append(t.members, member)
-		t.size += stringSize(bare) + 2
-	}
-	if static {
+	t := c.memberTemplates(ptr, m)
+	if t.static() {
 		return &constant{m, sizeOf(m, maxPayload)}
 	}
 	return t
+}
+
+func (c *compiler) memberTemplates(ptr *pointer, m map[string]any) *objectTemplate {
+	t := &objectTemplate{size: 2}
+	for _, name := range sortedNames(m) {
+		at := ptr.to(name)
+		bare, dynamic := strings.CutSuffix(name, ".$")
+		if !dynamic {
+			t.add(name, c.template(at, m[name]))
+			continue
+		}
+		if _, twice := m[bare]; twice {
+			c.problem(at, "the field '"+bare+"' is given twice: with and without '.$'")
+		}
+		if value := c.reference(at, name, m[name]); value != nil {
+			t.add(bare, value)
+		}
+	}
+	return t
+}
+
+func (t *objectTemplate) add(name string, value expr) {
+	t.members = append(t.members, memberTemplate{name, value})
+	t.size += stringSize(name) + 2
+}
+
+// static reports whether all members are constants.
+func (t *objectTemplate) static() bool {
+	return !slices.ContainsFunc(t.members, func(m memberTemplate) bool {
+		_, isConstant := m.value.(*constant)
+		return !isConstant
+	})
 }
 
 func (c *compiler) reference(ptr *pointer, field string, v any) expr {

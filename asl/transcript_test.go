@@ -64,7 +64,7 @@ func runTranscript(t *testing.T, text string) string {
 		}
 	}
 	out.WriteString(head + "----\n")
-	m, err := Parse([]byte(definition.String()))
+	m, err := Parse([]byte(definition.String()), WithEvaluator(testEvaluator{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,6 +210,9 @@ func (p *player) lines(x *Execution, commands []Command) (lines []string) {
 			p.timers[c.ID] = c.At
 			line += " at " + c.At.Sub(p.start.Time).String()
 		}
+		if c.Credentials != nil {
+			line += fmt.Sprintf(" as %s", AppendJSON(nil, c.Credentials))
+		}
 		if c.Attempt > 0 {
 			line += fmt.Sprintf(" attempt=%d", c.Attempt)
 		}
@@ -242,6 +245,12 @@ func (p *player) history() (lines []string) {
 		}
 		if e.Output != nil {
 			line += fmt.Sprintf(" output=%s", AppendJSON(nil, e.Output))
+		}
+		if e.Assigned != nil {
+			line += fmt.Sprintf(" assigned=%s", AppendJSON(nil, e.Assigned))
+		}
+		if e.Location != "" {
+			line += " at " + e.Location
 		}
 		if e.Error != "" || e.Cause != "" {
 			line += fmt.Sprintf(" error=%q cause=%q", e.Error, e.Cause)

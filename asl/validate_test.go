@@ -80,10 +80,8 @@ func TestParseRefusesByNameWhatIsNotSupportedYet(t *testing.T) {
 	for _, c := range []struct{ definition, want string }{
 		{`{"StartAt":"X","States":{"X":{"Type":"Parallel","Branches":[],"Next":"Y"},"Y":{"Type":"Succeed"}}}`, "/States/X/Type: Parallel is not supported yet"},
 		{`{"StartAt":"X","States":{"X":{"Type":"Map","ItemReader":{},"End":true}}}`, "/States/X/Type: Map is not supported yet"},
-		{`{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Pass","Output":"{% 1 %}"}}}`, "/QueryLanguage: JSONata is not supported yet"},
-		{`{"StartAt":"X","States":{"X":{"QueryLanguage":"JSONata","Type":"Pass","End":true}}}`, "/States/X/QueryLanguage: JSONata is not supported yet"},
-		{inState(`"Assign":{}`), "/States/X/Assign: Assign is not supported yet"},
-		{inState(`"Credentials":{}`), "/States/X/Credentials: Credentials is not supported yet"},
+		{`{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Pass","Output":"{% 1 %}"}}}`, "/QueryLanguage: JSONata is not supported without an Evaluator"},
+		{`{"StartAt":"X","States":{"X":{"QueryLanguage":"JSONata","Type":"Pass","End":true}}}`, "/States/X/QueryLanguage: JSONata is not supported without an Evaluator"},
 		{inState(`"Parameters":{"a.$":"States.UUID()"}`), "/States/X/Parameters/a.$: the intrinsic function States.UUID is not supported yet"},
 		{inState(`"Parameters":{"a.$":"$name"}`), "/States/X/Parameters/a.$: The value for the field 'a.$' must be a valid JSONPath: variables are not supported yet: $name"},
 		{inState(`"InputPath":"$.a[?(@.b==1)]"`), "/States/X/InputPath: The value for the field 'InputPath' must be a valid JSONPath: the filter '?()' is not supported yet"},

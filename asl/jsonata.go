@@ -1,0 +1,132 @@
+package asl
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// query is one {% %} expression of a definition.
+type query struct {
+	text       string // without {% and %}
+	field      string // where it stands in its state, as AWS names it: Output/total, Items[2], Choices[1]/Condition
+	expression Expression
+}
+
+func (q *query) eval(e *env) (any, int, *failure) {
+	v, defined, err := q.expression.Eval(ExpressionScope{Variable: e.variable, Now: e.x.now, Seed: e.x.chance()})
+	switch {
+	case err != nil:
+		return nil, 0, q.fails(e, "threw an error during evaluation"+separator(err.Error())+err.Error())
+	case !defined:
+		return nil, 0, q.fails(e, "returned nothing (undefined).")
+	}
+	return v, sizeOf(v, maxPayload), nil
+}
+
+// separator is what AWS puts before an error's text: one with a code of JSONata, such as "T2001: ...", is a sentence of its own.
+func separator(text string) string {
+	if len(text) > 6 && 'A' <= text[0] && text[0] <= 'Z' && text[5] == ':' && isDigits(text[1:5]) {
+		return ". "
+	}
+	return ": "
+}
+
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func (q *query) fails(e *env, how string) *failure {
+	return e.evaluationFailed(q.field, "The JSONata expression '"+q.text+"' specified for the field '"+q.field+"' "+how)
+}
+
+// as is the expression's value, which has to be of the type.
+func (q *query) as(e *env, want string) (any, *failure) {
+	v, _, f := q.eval(e)
+	if f == nil && typeName(v) != want {
+		f = q.fails(e, fmt.Sprintf("returned an unexpected result type. Expected '%s', but was '%s' for value: %s", want, typeName(v), AppendJSON(nil, v)))
+	}
+	return v, f
+}
+
+// integer is the expression's value, which has to be an integer from low to high. What JSONata computes may be written as 2.0 or 2e0.
+func (q *query) integer(e *env, low, high int64) (int64, *failure) {
+	v, f := q.as(e, "number")
+	if f != nil {
+		return 0, f
+	}
+	number, _ := v.(json.Number)
+	d, err := strconv.ParseFloat(string(number), 64)
+	if err != nil || d != math.Trunc(d) || d < float64(low) || d > float64(high) {
+		return 0, q.fails(e, fmt.Sprintf("returned an invalid value. Expected an integer from %d to %d, but was %s", low, high, number))
+	}
+	return int64(d), nil
+}
+
+// timestamp is the expression's value, which has to be a timestamp.
+func (q *query) timestamp(e *env) (time.Time, *failure) {
+	v, f := q.as(e, "string")
+	if f != nil {
+		return time.Time{}, f
+	}
+	s, _ := v.(string)
+	t, ok := parseTimestamp(s)
+	if !ok {
+		return t, e.evaluationFailed(q.field, "The "+q.field+" field cannot be parsed as an ISO-8601 extended offset date-time format string: "+s)
+	}
+	return t, nil
+}
+
+// evaluationFailed is States.QueryEvaluationError, with its event in the history. Other than with States.Runtime the cause that a Catch sees is
+// the located one, and Retry and Catch take it.
+func (e *env) evaluationFailed(field, cause string) *failure {
+	sc := e.scope
+	f := engineFailure(errQuery, fmt.Sprintf(locatedCause, sc.state.name, sc.entered, cause))
+	e.x.event(sc, HistoryEvent{Type: "EvaluationFailed", State: sc.state.name, Location: field, Error: f.err.s, Cause: f.cause.s})
+	return f
+}
+
+// variable is what an expression reads by the name: $states, or one that Assign has set.
+func (e *env) variable(name string) (any, bool) {
+	if name == reservedVariable {
+		return e.states(), true
+	}
+	return e.scope.variable(name)
+}
+
+// states is $states. Its input is the state's own, whatever a field makes of it.
+func (e *env) states() map[string]any {
+	context, _ := e.x.context(e.scope)
+	m := map[string]any{"input": e.scope.input, "context": context}
+	if e.ending != "" {
+		m[e.ending] = e.ended
+	}
+	return m
+}
+
+// chance is a seed for one expression: the same steps draw the same ones.
+func (x *Execution) chance() uint64 {
+	x.drawn++
+	return mix(x.seed ^ mix(x.drawn))
+}
+
+// condition is a Choice rule's Condition.
+type condition struct{ query *query }
+
+func (c condition) holds(e *env) (bool, *failure) {
+	v, f := c.query.as(e, "boolean")
+	holds, _ := v.(bool)
+	return holds, f
+}
+
+// always is a Condition that is a constant.
+type always bool
+
+func (a always) holds(*env) (bool, *failure) { return bool(a), nil }
