@@ -105,8 +105,8 @@ func (e *env) variable(name string) (any, bool) {
 func (e *env) states() map[string]any {
 	context, _ := e.x.context(e.scope)
 	m := map[string]any{"input": e.scope.input, "context": context}
-	if e.ending != "" {
-		m[e.ending] = e.ended
+	if e.ended != nil {
+		m[e.ended.name] = e.ended.value
 	}
 	return m
 }

@@ -113,9 +113,9 @@ func (x *Execution) leaveBy(way *leaving, sc *scope, o *outcome) {
 	}
 	switch {
 	case o.caught:
-		e.ending, e.ended = "errorOutput", e.input
+		e.ended = &ending{"errorOutput", e.input}
 	case o.result != nil && sc.state.kind != kindPass:
-		e.ending, e.ended = "result", e.input
+		e.ended = &ending{"result", e.input}
 	}
 	if o.assigned, o.failure = x.evaluateAssign(way, e); o.failure == nil && way.output != nil {
 		o.output, o.size, o.failure = way.output.eval(e)

@@ -18,10 +18,14 @@ type env struct {
 	x     *Execution
 	scope *scope
 	input any
-	bound int // of input
+	bound int     // of input
+	ended *ending // what $states has beside input and context; nil: nothing
+}
 
-	ending string // what $states has beside input and context: "result", "errorOutput" or nothing
-	ended  any
+// ending is $states.result or $states.errorOutput. It stands apart to keep an env small: most are never asked for it.
+type ending struct {
+	name  string
+	value any
 }
 
 // constant is a part of a template without paths. Its value is shared by all executions.
