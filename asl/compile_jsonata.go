@@ -83,14 +83,10 @@ func (c *compiler) arguments(o *fields) expr {
 	if !c.jsonata {
 		return c.payload(o, "Parameters")
 	}
-	v := o.value(name)
 	if !o.has(name) {
 		return nil
 	}
-	if _, isObject := v.(map[string]any); !isObject && !isExpression(v) {
-		o.problem(name, "an object or a JSONata expression is expected, not "+typeName(v))
-	}
-	return c.queryTemplate(o.at(name), name, v)
+	return c.queryTemplate(o.at(name), name, o.value(name))
 }
 
 // isExpression reports whether a value is written between {% and %}.

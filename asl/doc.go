@@ -31,6 +31,23 @@
 // ends a machine that loops without waiting. Nothing here panics over a
 // definition, an input or an event.
 //
+// # Query languages and variables
+//
+// A machine speaks JSONPath or JSONata (QueryLanguage), and a state of a JSONPath machine may speak JSONata; the states
+// inside of a Parallel or a Map speak the machine's language, not that of the state around them. Each field of the other
+// language is refused. JSONata comes from outside, as an Evaluator (asl/jsonata has one), for this package imports nothing:
+// Parse(definition, WithEvaluator(e)). Expressions are compiled by Parse, and evaluated with the step's time and a seed
+// drawn from the event's, so that $now, $random and $uuid are the same on a replay.
+//
+// A state's fields see the variables as they were when it was entered: what its Assign sets, or that of a Choice rule or a
+// Catcher, is set at once when it is left. A branch or an iteration has a scope of its own, reads the scopes around it
+// (but for a distributed Map's), and may not assign what one of them assigns, which Parse refuses. $ is in Assign the
+// result as it came, before ResultSelector, the error output in a Catcher and the effective input in Choice and Wait.
+// An Assign that sets more than 256 KiB, or more than 10 MiB with all that is set, is States.DataLimitExceeded.
+//
+// An expression that fails, has no value or one of another type is States.QueryEvaluationError. Other than what goes wrong
+// with a path it passes Retry and Catch, as on AWS, and has an EvaluationFailed event.
+//
 // # What is supported
 //
 // Task (plain resources and request-response integrations), Choice with all operators, Pass, Wait, Succeed and Fail;
