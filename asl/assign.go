@@ -88,12 +88,6 @@ func (d *declared) leave(c *compiler, outer *declared) {
 	}
 }
 
-// variable is the innermost variable of the name.
-func (sc *scope) variable(name string) (any, bool) {
-	v, ok := sc.vars[name]
-	return v, ok
-}
-
 // evaluateAssign is what the way out assigns: every expression sees the variables as they were when the state was entered.
 func (x *Execution) evaluateAssign(way *leaving, e *env) (map[string]any, *failure) {
 	if way.assign == nil {
@@ -104,16 +98,37 @@ func (x *Execution) evaluateAssign(way *leaving, e *env) (map[string]any, *failu
 		return nil, f
 	}
 	assigned, _ := v.(map[string]any)
-	if bound > maxPayload && sizeOf(v, maxPayload) > maxPayload || e.scope.sizeWith(assigned) > maxVariables {
+	if bound > maxPayload && sizeOf(v, maxPayload) > maxPayload || e.scope.around().held()+e.scope.growth(assigned) > maxVariables {
 		f = engineFailure(errDataLimit, "The state/task '"+e.scope.state.name+"' assigned variables with a size exceeding the maximum number of bytes service limit.")
 		f.terminal, f.located = true, true
 	}
 	return assigned, f
 }
 
-// sizeWith is the size of the scope's variables once the assigned ones are set.
-func (sc *scope) sizeWith(assigned map[string]any) int {
+// around is the scope of the whole execution: a distributed Map's iteration is one of its own.
+func (sc *scope) around() *scope {
+	for sc.parent != nil && sc.home != sc {
+		sc = sc.parent
+	}
+	return sc
+}
+
+// held is the size of all variables in the scope and in those of its execution inside of it.
+func (sc *scope) held() int {
 	size := sc.varsSize
+	if sc.fork == nil {
+		return size
+	}
+	for _, inner := range sc.fork.running {
+		if inner.home == sc.home {
+			size += inner.held()
+		}
+	}
+	return size
+}
+
+// growth is by how much the scope's variables grow when the assigned ones are set.
+func (sc *scope) growth(assigned map[string]any) (size int) {
 	for name, v := range assigned {
 		if old, there := sc.vars[name]; there {
 			size -= sizeOf(old, maxPayload)
@@ -131,5 +146,6 @@ func (sc *scope) set(assigned map[string]any) {
 	vars := make(map[string]any, len(sc.vars)+len(assigned))
 	maps.Copy(vars, sc.vars)
 	maps.Copy(vars, assigned)
-	sc.varsSize, sc.vars = sc.sizeWith(assigned), vars
+	sc.varsSize += sc.growth(assigned)
+	sc.vars = vars
 }

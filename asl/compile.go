@@ -24,12 +24,14 @@ type compiler struct {
 	targets  []target          // of the flow being compiled
 	partial  bool              // a state could not be compiled: what is reached from it is not known
 
-	evaluator   Evaluator // nil: JSONata is refused
-	language    language  // of the machine: that of every state that names none, however deep it stands
-	jsonata     bool      // the state being compiled speaks JSONata
-	hasResult   bool      // the state being compiled has a $states.result
-	distributed bool      // the flow being compiled runs as executions of its own, which may speak another language
-	variables   *declared // of the flow being compiled
+	evaluator   Evaluator         // nil: JSONata is refused
+	language    language          // of the machine: that of every state that names none, however deep it stands
+	jsonata     bool              // the state being compiled speaks JSONata
+	hasResult   bool              // the state being compiled has a $states.result
+	distributed bool              // the flow being compiled runs as executions of its own, which may speak another language
+	variables   *declared         // of the flow being compiled
+	all         map[string]*state // of all flows
+	depth       int               // of the flow being compiled
 }
 
 // target is a state's name that some field goes to.
@@ -45,7 +47,7 @@ func (c *compiler) problem(ptr *pointer, message string) {
 }
 
 func compile(definition []byte, options []Option) (*Machine, []Problem) {
-	c := &compiler{}
+	c := &compiler{all: make(map[string]*state)}
 	for _, choose := range options {
 		choose(c)
 	}
@@ -78,7 +80,7 @@ func compile(definition []byte, options []Option) (*Machine, []Problem) {
 		return nil, c.problems
 	}
 	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
-	m.flow = c.flow(o)
+	m.flow, m.states = c.flow(o), c.all
 	o.done()
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
 	return m, c.problems
@@ -108,6 +110,10 @@ func (c *compiler) flow(o *fields) *flow {
 	}
 	for name := range states.m {
 		f.states[name] = &state{name: name}
+		if c.all[name] != nil {
+			states.problem(name, "Duplicate State name: "+name)
+		}
+		c.all[name] = f.states[name]
 	}
 	for _, name := range sortedNames(states.m) {
 		if n := utf8.RuneCountInString(name); n == 0 || n > maxName {
@@ -190,10 +196,10 @@ func (c *compiler) state(s *state, o *fields) {
 		s.leaving.output = c.output(o, "")
 	case kindFail:
 		c.fail(s, o)
-	case "Parallel", "Map":
-		o.problem("Type", string(s.kind)+" is not supported yet")
-		c.partial = true
-		return
+	case kindParallel:
+		c.parallel(s, o)
+	case kindMap:
+		c.mapState(s, o)
 	default:
 		if s.kind != "" {
 			o.problem("Type", "the type is not known: "+string(s.kind))

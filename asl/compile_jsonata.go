@@ -78,15 +78,23 @@ func (c *compiler) output(o *fields, at string) expr {
 }
 
 // arguments compiles the field whose value a task or the branches get.
-func (c *compiler) arguments(o *fields) expr {
-	const name = "Arguments"
-	if !c.jsonata {
-		return c.payload(o, "Parameters")
+func (c *compiler) arguments(o *fields, at string) expr {
+	if c.jsonata {
+		return c.value(o, "Arguments", at)
 	}
+	return c.payload(o, "Parameters")
+}
+
+// value compiles a field that is a payload template in JSONPath and may hold expressions in JSONata.
+func (c *compiler) value(o *fields, name, at string) expr {
+	if !c.jsonata {
+		return c.payload(o, name)
+	}
+	v := o.value(name)
 	if !o.has(name) {
 		return nil
 	}
-	return c.queryTemplate(o.at(name), name, o.value(name))
+	return c.queryTemplate(o.at(name), at+name, v)
 }
 
 // isExpression reports whether a value is written between {% and %}.
@@ -271,10 +279,13 @@ func (c *compiler) credentials(o *fields, resource string) expr {
 		o.problem(name, "an object is expected, not "+typeName(v))
 		return nil
 	}
+	if len(m) == 0 {
+		o.problem(name, "The field 'RoleArn' is required but was missing")
+	}
 	_, given := m["RoleArn"]
 	_, byPath := m["RoleArn.$"]
 	service := strings.HasPrefix(resource, "arn:") && slices.ContainsFunc([]string{":states:", ":lambda:"}, func(s string) bool { return strings.Contains(resource, s) })
-	if service && !given && (c.jsonata || !byPath) {
+	if len(m) > 0 && service && !given && (c.jsonata || !byPath) {
 		o.problem(name, "The field 'RoleArn' is required but was missing")
 	}
 	if c.jsonata {

@@ -9,9 +9,8 @@ import (
 
 func (c *compiler) task(s *state, o *fields) {
 	s.next = c.next(o)
-	s.parameters = c.arguments(o)
-	s.selector = c.payload(o, "ResultSelector")
-	s.resultPath = c.placement(o)
+	s.parameters = c.arguments(o, "")
+	c.result(s, o)
 	s.task = c.resource(o)
 	t := s.task
 	t.timeout = c.seconds(o, "TimeoutSeconds")
@@ -19,14 +18,12 @@ func (c *compiler) task(s *state, o *fields) {
 	if t.timeout.fixed > 0 && t.heartbeat.fixed >= t.timeout.fixed {
 		o.problem("HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds")
 	}
-	t.retry = c.retriers(o)
-	t.catch = c.catchers(o)
-	t.credentials = c.credentials(o, t.resource)
+	s.credentials = c.credentials(o, t.resource)
 	s.leaving = c.leaving(o, "")
 }
 
 // resource reads Resource: any text will do, for what it names is the driver's business. It says how AWS names the
-// resource's events, and refuses the integrations that are none and those that wait outside of the state machine.
+// resource's events, and refuses the integrations that are none.
 func (c *compiler) resource(o *fields) *task {
 	const name = "Resource"
 	if m, ok := o.value(name).(map[string]any); ok && isTemplateFunction(m) {
@@ -34,15 +31,11 @@ func (c *compiler) resource(o *fields) *task {
 		return &task{resource: r, short: r, prefix: "Task"}
 	}
 	r := o.requiredText(name)
-	switch {
-	case strings.Count(r, "${") != strings.Count(r, "}"):
+	if strings.Count(r, "${") != strings.Count(r, "}") {
 		o.problem(name, "a substitution ${...} is not closed")
-	case strings.HasSuffix(r, ".waitForTaskToken"):
-		o.problem(name, ".waitForTaskToken is not supported yet")
-	case strings.HasSuffix(r, ".sync"), strings.HasSuffix(r, ".sync:2"):
-		o.problem(name, ".sync is not supported yet")
 	}
 	t := &task{resource: r, short: r, prefix: "Task"}
+	t.callback = strings.HasSuffix(r, ".waitForTaskToken") || strings.HasSuffix(r, ".sync") || strings.HasSuffix(r, ".sync:2")
 	parts := strings.Split(r, ":")
 	switch {
 	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":

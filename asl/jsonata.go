@@ -51,23 +51,36 @@ func (q *query) fails(e *env, how string) *failure {
 func (q *query) as(e *env, want string) (any, *failure) {
 	v, _, f := q.eval(e)
 	if f == nil && typeName(v) != want {
-		f = q.fails(e, fmt.Sprintf("returned an unexpected result type. Expected '%s', but was '%s' for value: %s", want, typeName(v), AppendJSON(nil, v)))
+		f = q.mistyped(e, want, v)
 	}
 	return v, f
 }
 
-// integer is the expression's value, which has to be an integer from low to high. What JSONata computes may be written as 2.0 or 2e0.
-func (q *query) integer(e *env, low, high int64) (int64, *failure) {
+func (q *query) mistyped(e *env, want string, v any) *failure {
+	return q.fails(e, fmt.Sprintf("returned an unexpected result type. Expected '%s', but was '%s' for value: %s", want, typeName(v), AppendJSON(nil, v)))
+}
+
+// number is the expression's value, which has to be a number. A whole one may be written as 2.0 or 2e0.
+func (q *query) number(e *env, whole bool) (float64, *failure) {
 	v, f := q.as(e, "number")
 	if f != nil {
 		return 0, f
 	}
 	number, _ := v.(json.Number)
-	d, err := strconv.ParseFloat(string(number), 64)
-	if err != nil || d != math.Trunc(d) || d < float64(low) || d > float64(high) {
-		return 0, q.fails(e, fmt.Sprintf("returned an invalid value. Expected an integer from %d to %d, but was %s", low, high, number))
+	n, err := strconv.ParseFloat(string(number), 64)
+	if err != nil || whole && n != math.Trunc(n) {
+		return 0, q.mistyped(e, "integer", v)
 	}
-	return int64(d), nil
+	return n, nil
+}
+
+// integer is the expression's value, which has to be an integer from low to high.
+func (q *query) integer(e *env, low, high int64) (int64, *failure) {
+	n, f := q.number(e, true)
+	if f == nil && (n < float64(low) || n > float64(high)) {
+		f = q.fails(e, fmt.Sprintf("returned an invalid value. Expected an integer from %d to %d, but was %.0f", low, high, n))
+	}
+	return int64(n), f
 }
 
 // timestamp is the expression's value, which has to be a timestamp.

@@ -86,7 +86,7 @@ func TestAnExpressionThatFailsSaysWhere(t *testing.T) {
 		{`"Type":"Wait","Seconds":"{% $states.input.text %}","End":true`,
 			"'$states.input.text' specified for the field 'Seconds' returned an unexpected result type. Expected 'number', but was 'string' for value: \"x\""},
 		{`"Type":"Wait","Seconds":"{% $states.input.n %}","End":true`,
-			"'$states.input.n' specified for the field 'Seconds' returned an invalid value. Expected an integer from 0 to 99999999, but was 1.5"},
+			"'$states.input.n' specified for the field 'Seconds' returned an unexpected result type. Expected 'integer', but was 'number' for value: 1.5"},
 		{`"Type":"Fail","Error":"{% $no %}"`, "'$no' specified for the field 'Error' returned nothing (undefined)."},
 		{`"Type":"Fail","Error":"E","Cause":"{% $states.input.n %}"`, "'$states.input.n' specified for the field 'Cause' returned an unexpected result type. Expected 'string', but was 'number' for value: 1.5"},
 		{`"Type":"Task","Resource":"r","Credentials":{"RoleArn":"{% $no %}"},"End":true`, "'$no' specified for the field 'Credentials/RoleArn' returned nothing (undefined)."},

@@ -26,26 +26,37 @@ var waits = outcome{waiting: true}
 
 func fails(f *failure) outcome { return outcome{failure: f} }
 
-// run enters s and goes on until a state waits or the scope ends. It is a loop, not a recursion: a machine may pass
+// run takes turns until all scopes wait or the execution ends. It is a loop, not a recursion: a machine may pass
 // thousands of states without waiting.
-func (x *Execution) run(sc *scope, s *state, input any, size int) {
-	for s != nil {
-		if x.exhausted(sc) {
-			return
+func (x *Execution) run() {
+	for t, ok := x.ready.pop(); ok; t, ok = x.ready.pop() {
+		sc := t.scope
+		if sc.closed || x.exhausted(sc) {
+			continue
 		}
-		sc.state, sc.input, sc.inputSize = s, input, size
+		sc.state, sc.input, sc.inputSize = t.state, t.input, t.size
 		sc.attempt, sc.retries, sc.context, sc.enteredAt = 0, nil, nil, x.now
-		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: input})
-		s, input, size = x.settle(sc, x.enter(sc))
+		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: t.input})
+		x.settle(sc, x.enter(sc))
 	}
 }
 
-// exhausted ends the execution if its history is full.
+// exhausted ends the execution in whose history sc is if that is full, and the whole one if too much went on in the histories below it.
 func (x *Execution) exhausted(sc *scope) bool {
-	if x.events < maxEvents-1 { // the last event is the execution's end
+	events := x.events
+	if sc.home != nil {
+		events = sc.home.events
+	}
+	switch {
+	case x.childEvents >= maxChildEvents:
+		x.end(StatusFailed, failure{err: text{errRuntime, true}, cause: text{"The iterations of distributed Map states reached the maximum number of history events (1000000).", true}})
+	case events >= maxEvents-1: // the last event is the execution's end
+		f := engineFailure(errRuntime, "The execution reached the maximum number of history events (25000).")
+		f.terminal = true
+		x.fail(sc, f)
+	default:
 		return false
 	}
-	x.fail(sc, engineFailure(errRuntime, "The execution reached the maximum number of history events (25000)."))
 	return true
 }
 
@@ -61,14 +72,18 @@ func (x *Execution) enter(sc *scope) outcome {
 		return x.enterWait(sc)
 	case kindFail:
 		return fails(x.failState(sc))
+	case kindParallel:
+		return x.enterParallel(sc)
+	case kindMap:
+		return x.enterMap(sc)
 	case kindSucceed:
 	}
 	in, size, f := x.selected(sc, sc.state.inputPath, sc.input, sc.inputSize)
 	return outcome{failure: f, output: in, size: size}
 }
 
-// settle makes of an outcome the state to enter next, or nil: the scope waits or has ended.
-func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size int) {
+// settle makes of an outcome what comes next: the next state's turn, or the end of the scope.
+func (x *Execution) settle(sc *scope, o outcome) {
 	if o.failure == nil && !o.waiting {
 		x.leave(sc, &o)
 	}
@@ -76,15 +91,15 @@ func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size i
 		o = x.handle(sc, o.failure)
 	}
 	if o.waiting {
-		return nil, nil, 0
+		return
 	}
 	sc.set(o.assigned)
 	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output, Assigned: o.assigned})
 	if o.next == nil {
-		x.output = o.output
-		x.end(StatusSucceeded, failure{})
+		x.finish(sc, o.output, o.size)
+		return
 	}
-	return o.next, o.output, o.size
+	x.ready.push(turn{sc, o.next, o.output, o.size})
 }
 
 // leave makes of an outcome the state's output and what it assigns. Both see the variables as they were at its entry.
@@ -124,13 +139,16 @@ func (x *Execution) leaveBy(way *leaving, sc *scope, o *outcome) {
 
 // handle lets Retry and then Catch see a failure. A failure that neither takes fails the scope.
 func (x *Execution) handle(sc *scope, f *failure) outcome {
-	if t := sc.state.task; t != nil && !f.terminal {
+	if !f.terminal {
 		if r := x.retrier(sc, f); r != nil {
 			x.command(Command{Kind: StartTimer, State: sc.state.name, At: x.now.Add(*r)}, sc)
 			return waits
 		}
-		for i := range t.catch {
-			if c := &t.catch[i]; c.errors.match(f) {
+		if sc.state.forks() {
+			x.stateEvent(sc, "StateFailed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
+		}
+		for i := range sc.state.catch {
+			if c := &sc.state.catch[i]; c.errors.match(f) {
 				o := x.caught(sc, c, f)
 				if o.failure == nil {
 					return o
@@ -152,15 +170,6 @@ func (x *Execution) caught(sc *scope, c *catcher, f *failure) outcome {
 		x.leave(sc, &o)
 	}
 	return o
-}
-
-// fail ends the execution with a failure that no state took.
-func (x *Execution) fail(sc *scope, f *failure) {
-	out := *f
-	if f.located {
-		out.cause.s = fmt.Sprintf(locatedCause, sc.state.name, sc.entered, f.cause.s)
-	}
-	x.end(StatusFailed, out)
 }
 
 // effective is the state's input after InputPath and Parameters.
@@ -279,7 +288,7 @@ func (x *Execution) choose(sc *scope) outcome {
 
 func (x *Execution) failState(sc *scope) *failure {
 	s := sc.state.fail
-	f := &failure{err: s.err, cause: s.cause, terminal: true}
+	f := &failure{err: s.err, cause: s.cause}
 	e := &env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}
 	for _, each := range []struct {
 		query *query

@@ -1,6 +1,8 @@
 package asl
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -22,15 +24,45 @@ func (x *Execution) schedule(sc *scope) outcome {
 	if c.Heartbeat, f = x.seconds(sc, &t.heartbeat); f != nil {
 		return fails(f)
 	}
-	if t.credentials != nil {
-		if c.Credentials, _, f = x.evaluated(sc, t.credentials, sc.input, sc.inputSize); f != nil {
+	if sc.state.credentials != nil {
+		if c.RoleARN, f = x.role(sc); f != nil {
 			return fails(f)
 		}
 	}
-	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in})
+	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in, RoleARN: c.RoleARN})
 	x.taskEvent(sc, "Started", HistoryEvent{})
+	if t.callback {
+		c.Token = x.token()
+		x.taskEvent(sc, "Submitted", HistoryEvent{})
+	}
 	x.command(c, sc)
 	return waits
+}
+
+// role is the RoleArn of the state's Credentials.
+func (x *Execution) role(sc *scope) (string, *failure) {
+	v, _, f := x.evaluated(sc, sc.state.credentials, sc.input, sc.inputSize)
+	if f != nil {
+		return "", f
+	}
+	m, _ := v.(map[string]any)
+	if m["RoleArn"] == nil {
+		return "", nil
+	}
+	role, ok := m["RoleArn"].(string)
+	if !ok {
+		return "", runtimeFailure(fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])))
+	}
+	return role, nil
+}
+
+// token is the $$.Task.Token of the command that is made next: the same in each replay, and another at each attempt.
+func (x *Execution) token() string {
+	if x.start.Token != nil {
+		return x.start.Token(x.lastID + 1)
+	}
+	sum := sha256.Sum256([]byte(x.start.ID + "\x00" + x.start.Name + "\x00" + strconv.FormatInt(x.lastID+1, 10)))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // seconds is a timeout, which may stand in the input.
@@ -69,8 +101,7 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: ev.Error, Cause: ev.Cause})
 		o = fails(f)
 	}
-	s, input, size := x.settle(sc, o)
-	x.run(sc, s, input, size)
+	x.settle(sc, o)
 }
 
 func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
@@ -81,11 +112,11 @@ func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
 		return fails(f)
 	}
 	x.taskEvent(sc, "Succeeded", HistoryEvent{Output: came})
-	return x.succeeded(sc, came, size)
+	return x.resulted(sc, came, size)
 }
 
-// succeeded goes on with a result: ResultSelector, then ResultPath. Assign sees the result as it came.
-func (x *Execution) succeeded(sc *scope, came any, size int) outcome {
+// resulted is the outcome of a state that has a result: ResultSelector, then ResultPath. Assign sees the result as it came.
+func (x *Execution) resulted(sc *scope, came any, size int) outcome {
 	o, v := outcome{next: sc.state.next}, came
 	if l := &sc.state.leaving; l.assign != nil || l.output != nil {
 		o.result = &result{came, size}
@@ -103,14 +134,14 @@ func (x *Execution) succeeded(sc *scope, came any, size int) outcome {
 // retrier is how long to wait for the next attempt; nil: there is none. The first Retrier that names the error
 // decides: when its attempts are used up, no later one is asked.
 func (x *Execution) retrier(sc *scope, f *failure) *time.Duration {
-	t := sc.state.task
-	for i := range t.retry {
-		r := &t.retry[i]
+	list := sc.state.retry
+	for i := range list {
+		r := &list[i]
 		if !r.errors.match(f) {
 			continue
 		}
 		if sc.retries == nil {
-			sc.retries = make([]int, len(t.retry))
+			sc.retries = make([]int, len(list))
 		}
 		if sc.retries[i] >= r.maxAttempts {
 			return nil
@@ -124,7 +155,7 @@ func (x *Execution) retrier(sc *scope, f *failure) *time.Duration {
 	return nil
 }
 
-// timerFired goes on after a Wait state or with a task's next attempt.
+// timerFired goes on after a Wait state or with a state's next attempt.
 func (x *Execution) timerFired(sc *scope) {
 	var o outcome
 	if sc.state.kind == kindWait {
@@ -132,8 +163,7 @@ func (x *Execution) timerFired(sc *scope) {
 	} else if x.exhausted(sc) {
 		return
 	} else {
-		o = x.schedule(sc)
+		o = x.enter(sc)
 	}
-	s, input, size := x.settle(sc, o)
-	x.run(sc, s, input, size)
+	x.settle(sc, o)
 }

@@ -210,9 +210,6 @@ func (p *player) lines(x *Execution, commands []Command) (lines []string) {
 			p.timers[c.ID] = c.At
 			line += " at " + c.At.Sub(p.start.Time).String()
 		}
-		if c.Credentials != nil {
-			line += fmt.Sprintf(" as %s", AppendJSON(nil, c.Credentials))
-		}
 		if c.Attempt > 0 {
 			line += fmt.Sprintf(" attempt=%d", c.Attempt)
 		}
