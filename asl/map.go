@@ -93,7 +93,7 @@ func (x *Execution) enterMap(sc *scope) outcome {
 		return fails(f)
 	}
 	if m.distributed {
-		started = x.event(sc, HistoryEvent{Type: "MapRunStarted"})
+		started = x.event(sc, HistoryEvent{Type: "MapRunStarted", State: sc.state.name})
 	}
 	sc.fork = &fork{started: started, run: run}
 	if m.batch != nil {
@@ -249,9 +249,7 @@ func (x *Execution) iterate(p *scope) *failure {
 		}
 		run.next++
 		sc := x.begin(p, m.processor, i)
-		if item != nil {
-			sc.item = item
-		}
+		sc.item = item
 		if m.distributed {
 			sc.home, sc.begun, sc.begunSize = sc, in, size
 			x.event(sc, HistoryEvent{Type: "ExecutionStarted", Input: in})
@@ -326,10 +324,11 @@ func (x *Execution) batches(sc *scope, run *mapRun) *failure {
 		batch, size = nil, empty
 	}
 	for i := range run.items {
-		v, n, _, f := x.iterationInput(sc, &mapRun{input: run.input, inputSize: run.inputSize, items: run.items}, i)
+		v, _, _, f := x.iterationInput(sc, &mapRun{input: run.input, inputSize: run.inputSize, items: run.items}, i)
 		if f != nil {
 			return f
 		}
+		n := sizeOf(v, maxPayload)
 		if len(batch) > 0 && (most > 0 && len(batch) >= most || size+n+1 > bytes) {
 			flush()
 		}
@@ -373,7 +372,7 @@ func (x *Execution) childFailed(sc *scope, f *failure) {
 	run.failed += n
 	if run.exceeds() {
 		f := engineFailure(errThreshold, "The specified tolerated failure threshold was exceeded")
-		x.event(p, HistoryEvent{Type: "MapRunFailed", Error: f.err.s, Cause: f.cause.s})
+		x.event(p, HistoryEvent{Type: "MapRunFailed", State: p.state.name, Error: f.err.s, Cause: f.cause.s})
 		p.fork.run = nil // it has ended: nothing aborts it
 		x.collapse(p, f)
 		return
