@@ -39,6 +39,20 @@ func TestJSONataIsChecked(t *testing.T) {
 			"/States/X/Catch/0/Assign/a: Field '$states.result' does not exist.\n/States/X/Output: Field '$states.errorOutput' does not exist."},
 		{"names of variables", in(`"Type":"Pass","Assign":{"states":1,"a.b":1,"_a":1,"é1_":1,"` + strings.Repeat("a", 81) + `":1}`),
 			"+: 'a.b' is no name+: '_a' is no name+: '" + strings.Repeat("a", 81) + "' is no name+: The variable 'states' is reserved"},
+		{"no scope assigns what one around it does", `{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Parallel","Branches":[{"StartAt":"Y","States":{"Y":{"Type":"Map",
+			"ItemProcessor":{"StartAt":"Z","States":{"Z":{"Type":"Pass","Assign":{"a":1,"b":1,"c":1},"End":true}}},"Assign":{"b":1},"End":true}}},
+			{"StartAt":"W","States":{"W":{"Type":"Pass","Assign":{"c":1},"End":true}}}],"Catch":[{"ErrorEquals":["E"],"Assign":{"a":1},"Next":"X"}],"End":true}}}`,
+			"/States/X/Branches/0/States/Y/ItemProcessor/States/Z/Assign/a: The variable name 'a' was already defined in a parent scope." +
+				"\n/States/X/Branches/0/States/Y/ItemProcessor/States/Z/Assign/b: The variable name 'b' was already defined in a parent scope."},
+		{"inner states speak the machine's language", `{"StartAt":"X","States":{"X":{"QueryLanguage":"JSONata","Type":"Map","Items":[1],
+			"ItemProcessor":{"StartAt":"Z","States":{"Z":{"Type":"Pass","Output":1,"End":true}}},"Output":1,"End":true}}}`,
+			"/States/X/ItemProcessor/States/Z: The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata' QueryLanguage"},
+		{"an execution of its own may speak JSONPath", `{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Map",
+			"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED"},"StartAt":"Z","States":{"Z":{"QueryLanguage":"JSONPath","Type":"Pass","InputPath":"$","End":true}}},"End":true}}}`, ""},
+		{"a Map has items, not a path to them", in(`"Type":"Map","ItemsPath":"$.a","MaxConcurrencyPath":"$.a","Items":"all","ItemProcessor":{"StartAt":"Z","States":{"Z":{"Type":"Succeed"}}},
+			"ItemBatcher":{"MaxItemsPerBatchPath":"$.a","MaxInputBytesPerBatch":"{% 5 %}"},"ItemReader":{"Resource":"r","Parameters":{}}`),
+			"/States/X: " + other("ItemsPath") + "\n/States/X: " + other("MaxConcurrencyPath") + "\n/States/X/ItemBatcher: " + other("MaxItemsPerBatchPath") +
+				"\n/States/X/ItemReader: " + other("Parameters") + "\n/States/X/Items: an array, an object or a JSONata expression is expected, not string"},
 		{"what is assigned has names", in(`"Type":"Pass","Assign":"{% {} %}"`), "/States/X/Assign: an object is expected, not string"},
 		{"a role's ARN", in(`"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Credentials":{}`), "/States/X/Credentials: The field 'RoleArn' is required but was missing"},
 		{"a Timestamp that is no expression", in(`"Type":"Wait","Timestamp":"tomorrow"`), "/States/X/Timestamp: String does not match RFC3339 timestamp"},
@@ -90,6 +104,13 @@ func TestAnExpressionThatFailsSaysWhere(t *testing.T) {
 		{`"Type":"Fail","Error":"{% $no %}"`, "'$no' specified for the field 'Error' returned nothing (undefined)."},
 		{`"Type":"Fail","Error":"E","Cause":"{% $states.input.n %}"`, "'$states.input.n' specified for the field 'Cause' returned an unexpected result type. Expected 'string', but was 'number' for value: 1.5"},
 		{`"Type":"Task","Resource":"r","Credentials":{"RoleArn":"{% $no %}"},"End":true`, "'$no' specified for the field 'Credentials/RoleArn' returned nothing (undefined)."},
+		{`"Type":"Parallel","Arguments":["{% $no %}"],"Branches":[{"StartAt":"B","States":{"B":{"Type":"Succeed"}}}],"End":true`, "'$no' specified for the field 'Arguments[0]' returned nothing (undefined)."},
+		{`"Type":"Map","Items":"{% $states.input %}","ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Succeed"}}},"End":true`,
+			"'$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"at\":\"2025-01-01T00:01:00Z\",\"n\":1.5,\"text\":\"x\"}"},
+		{`"Type":"Map","Items":[1,"{% $no %}"],"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Succeed"}}},"End":true`, "'$no' specified for the field 'Items[1]' returned nothing (undefined)."},
+		{`"Type":"Map","Items":[1],"ItemSelector":{"a":"{% $no %}"},"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Succeed"}}},"End":true`, "'$no' specified for the field 'ItemSelector/a' returned nothing (undefined)."},
+		{`"Type":"Map","Items":[1],"MaxConcurrency":"{% $states.input.text %}","ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Succeed"}}},"End":true`,
+			"'$states.input.text' specified for the field 'MaxConcurrency' returned an unexpected result type. Expected 'number', but was 'string' for value: \"x\""},
 	} {
 		end := ""
 		if strings.Contains(c.state, "Choice") {
