@@ -100,6 +100,7 @@ type Execution struct {
 
 	now      time.Time
 	seed     uint64 // of the running step
+	chances  uint64 // drawn from the seed in the running step
 	events   int64  // history events so far
 	lastID   int64  // of the last command
 	root     *scope
@@ -197,7 +198,7 @@ func (o openCommand) answeredBy(k EventKind) error {
 }
 
 func (x *Execution) clock(ev Event) {
-	x.seed = ev.Seed
+	x.seed, x.chances = ev.Seed, 0
 	if ev.Time.After(x.now) {
 		x.now = ev.Time
 	}

@@ -96,7 +96,7 @@ type wait struct {
 
 type fail struct {
 	err, cause       text
-	errorAt, causeAt *path
+	errorAt, causeAt dynamic
 }
 
 // text is a string that may be absent: the history of AWS tells the two apart.
