@@ -88,6 +88,11 @@ func (d *declared) leave(c *compiler, outer *declared) {
 	}
 }
 
+// undefinedVariable is the failure over a path into a variable that no state has set.
+func undefinedVariable(name string) *failure {
+	return runtimeFailure("The variable '$" + name + "' is not defined.")
+}
+
 // evaluateAssign is what the way out assigns: every expression sees the variables as they were when the state was entered.
 func (x *Execution) evaluateAssign(way *leaving, e *env) (map[string]any, *failure) {
 	if way.assign == nil {

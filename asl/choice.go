@@ -63,12 +63,12 @@ type typeTest struct {
 }
 
 func (r *typeTest) holds(e *env) (bool, *failure) {
-	v, found := r.variable.lookup(e)
+	v, f := r.variable.chosen(e)
 	if r.present {
-		return found == r.want, nil
+		return (f == nil) == r.want, nil
 	}
-	if !found {
-		return false, invalidChoicePath(r.variable)
+	if f != nil {
+		return false, f
 	}
 	return r.is(v) == r.want, nil
 }
@@ -115,15 +115,15 @@ type operand struct {
 }
 
 func (r *comparison) holds(e *env) (bool, *failure) {
-	v, found := r.variable.lookup(e)
-	if !found {
-		return false, invalidChoicePath(r.variable)
+	v, f := r.variable.chosen(e)
+	if f != nil {
+		return false, f
 	}
 	right := r.constant
 	if r.other != nil {
-		w, found := r.other.lookup(e)
-		if !found {
-			return false, invalidChoicePath(r.other)
+		w, f := r.other.chosen(e)
+		if f != nil {
+			return false, f
 		}
 		var ok bool
 		if right, ok = r.kind.read(w); !ok {
@@ -208,9 +208,9 @@ func compilePattern(s string) []string {
 }
 
 func (r *pattern) holds(e *env) (bool, *failure) {
-	v, found := r.variable.lookup(e)
-	if !found {
-		return false, invalidChoicePath(r.variable)
+	v, f := r.variable.chosen(e)
+	if f != nil {
+		return false, f
 	}
 	s, ok := v.(string)
 	return ok && matchTexts(r.texts, s), nil
@@ -234,17 +234,14 @@ func matchTexts(texts []string, s string) bool {
 	return strings.HasSuffix(s, texts[last])
 }
 
-func (p *path) lookup(e *env) (any, bool) {
-	root := e.input
-	if p.context {
-		root, _ = e.x.context(e.scope)
+// chosen is the value that a condition asks for. What is not there is a failure, and IsPresent is the only one to pass
+// over it; so is a variable that is not defined.
+func (p *path) chosen(e *env) (any, *failure) {
+	v, found, f := p.lookup(e)
+	if f == nil && !found {
+		f = runtimeFailure("Invalid path '" + p.text + "': The choice state's condition path references an invalid value.")
 	}
-	v, steps := p.get(root)
-	return v, steps == len(p.steps)
-}
-
-func invalidChoicePath(p *path) *failure {
-	return runtimeFailure("Invalid path '" + p.text + "': The choice state's condition path references an invalid value.")
+	return v, f
 }
 
 // rule compiles a condition. Only a top rule has a Next; nil is a rule with a problem.
@@ -293,7 +290,7 @@ func (c *compiler) operator(o *fields, name string) rule {
 		}
 		return nil
 	}
-	variable := o.path("Variable", true)
+	variable := o.reference("Variable", true)
 	if is, ok := typeTests[name]; ok {
 		return &typeTest{variable: variable, present: name == "IsPresent", is: is, want: o.boolean(name)}
 	}
@@ -309,7 +306,7 @@ func (c *compiler) operator(o *fields, name string) rule {
 	}
 	r.variable = variable
 	if isPath {
-		r.other = o.path(name, true)
+		r.other = o.reference(name, true)
 		return &r
 	}
 	v := o.value(name)

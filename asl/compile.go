@@ -240,15 +240,18 @@ func (c *compiler) placement(o *fields) placement {
 	if v := o.value(name); o.has(name) && v == nil {
 		return placement{discard: true}
 	}
-	p := o.path(name, false)
+	p := o.reference(name, false)
 	if p == nil || p.isRoot() {
 		return placement{}
 	}
 	if p.context {
 		o.problem(name, "a result cannot be put into the context object")
 	}
+	if p.variable != "" {
+		o.problem(name, "a result cannot be put into a variable: Assign does that")
+	}
 	for _, s := range p.steps {
-		if s.isIndex && s.index < 0 {
+		if s.kind == indexStep && s.index < 0 {
 			o.problem(name, "a Reference Path has no negative index")
 		}
 	}
@@ -310,8 +313,8 @@ func (c *compiler) wait(s *state, o *fields) {
 		}
 		s.wait.timestamp = &t
 	}
-	s.wait.secondsAt = o.path("SecondsPath", false)
-	s.wait.timeAt = o.path("TimestampPath", false)
+	s.wait.secondsAt = o.reference("SecondsPath", false)
+	s.wait.timeAt = o.reference("TimestampPath", false)
 	s.leaving = c.leaving(o, "")
 }
 
@@ -321,6 +324,6 @@ func (c *compiler) fail(s *state, o *fields) {
 	s.fail = &fail{
 		errorQuery: c.queryOf(o, "Error"), causeQuery: c.queryOf(o, "Cause"),
 		err: text{o.text("Error"), o.has("Error")}, cause: text{o.text("Cause"), o.has("Cause")},
-		errorAt: o.path("ErrorPath", false), causeAt: o.path("CausePath", false),
+		errorAt: o.dynamic("ErrorPath"), causeAt: o.dynamic("CausePath"),
 	}
 }

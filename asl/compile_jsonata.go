@@ -242,7 +242,7 @@ func (c *compiler) seconds(o *fields, name string) seconds {
 	return seconds{
 		fixed: time.Duration(o.integer(name, 1, maxSeconds, 0)) * time.Second,
 		field: name + "Path",
-		path:  o.path(name+"Path", false),
+		path:  o.reference(name+"Path", false),
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *compiler) quantity(o *fields, name string, low, high float64, whole boo
 		return q
 	}
 	o.atMostOne(name, name+"Path")
-	q.path = o.path(name+"Path", false)
+	q.path = o.reference(name+"Path", false)
 	if whole {
 		q.fixed = float64(o.integer(name, int64(low), int64(high), 0))
 		return q

@@ -50,7 +50,7 @@ func TestChoiceRulesAreRefusedWithWhatIsExpected(t *testing.T) {
 		`"Variable":"$.a","IsNull":"yes"`:                          "/IsNull: a boolean is expected, not string",
 		`"Variable":"$.a","StringEqualsPath":1`:                    "/StringEqualsPath: a JSONPath is expected, not number",
 		`"Variable":"$.a","StringIs":"x"`:                          "/StringIs: the comparison operator is not known",
-		`"Variable":"States.Hash($.a)","IsNull":true`:              "/Variable: the intrinsic function States.Hash is not supported yet",
+		`"Variable":"States.Hash($.a)","IsNull":true`:              "/Variable: Value is not a Reference Path: Reference path didn't start with '$'",
 		`"IsNull":true`:                                            "/Variable: The field 'Variable' is required but was missing",
 		`"Variable":"$.a","Not":{"Variable":"$.a","IsNull":true}`:  "/Variable: does not go with Not",
 		`"Variable":"$.a","Or":[{"Variable":"$.a","IsNull":true}]`: "/Variable: does not go with Or",

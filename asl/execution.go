@@ -107,7 +107,7 @@ type Execution struct {
 
 	now         time.Time
 	seed        uint64 // of the running step
-	drawn       uint64 // seeds drawn from it for expressions, in all steps
+	chances     uint64 // drawn from the seeds of all steps: two steps of one seed do not draw the same
 	events      int64  // of the history so far
 	childEvents int64  // of the histories of distributed iterations so far
 	lastID      int64  // of the last command

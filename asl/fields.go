@@ -189,16 +189,42 @@ func (o *fields) path(name string, required bool) *path {
 		o.problem(name, "a JSONPath is expected, not "+typeName(v))
 		return nil
 	}
-	if function, _, isCall := strings.Cut(text, "("); isCall && strings.HasPrefix(text, "States.") {
-		o.problem(name, "the intrinsic function "+function+" is not supported yet")
-		return nil
-	}
 	p, err := compilePath(text)
 	if err != nil {
-		o.problem(name, "The value for the field '"+name+"' must be a valid JSONPath: "+err.Error())
+		o.problem(name, "Value must be a valid JSONPath. "+err.Error())
 		return nil
 	}
 	return p
+}
+
+// reference reads a Reference Path, which names one node; absent is nil. The words are AWS's.
+func (o *fields) reference(name string, required bool) *path {
+	if s, ok := o.m[name].(string); ok && !strings.HasPrefix(s, "$") {
+		o.seen[name] = true
+		o.problem(name, "Value is not a Reference Path: Reference path didn't start with '$'")
+		return nil
+	}
+	p := o.path(name, required)
+	if p != nil && p.shape != oneNode {
+		o.problem(name, "Value is not a Reference Path: "+p.text+" may name more than one node")
+		return nil
+	}
+	return p
+}
+
+// dynamic is an expression that a field has whole: a path or a call of an intrinsic function.
+type dynamic struct {
+	field, text string
+	expr        expr // nil: the field is absent
+}
+
+func (o *fields) dynamic(name string) dynamic {
+	v := o.value(name)
+	if !o.has(name) {
+		return dynamic{}
+	}
+	text, _ := v.(string)
+	return dynamic{name, text, o.c.reference(o.at(name), name, v)}
 }
 
 // target reads the name of a state to go to. It is resolved when all states are known.

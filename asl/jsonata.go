@@ -124,12 +124,6 @@ func (e *env) states() map[string]any {
 	return m
 }
 
-// chance is a seed for one expression: the same steps draw the same ones.
-func (x *Execution) chance() uint64 {
-	x.drawn++
-	return mix(x.seed ^ mix(x.drawn))
-}
-
 // condition is a Choice rule's Condition.
 type condition struct{ query *query }
 

@@ -109,7 +109,7 @@ type wait struct {
 
 type fail struct {
 	err, cause       text
-	errorAt, causeAt *path
+	errorAt, causeAt dynamic
 
 	errorQuery, causeQuery *query
 }

@@ -197,21 +197,23 @@ func (x *Execution) selected(sc *scope, s selection, v any, size int) (any, int,
 	if s.path == nil {
 		return v, size, nil
 	}
-	if s.path.context {
-		v, size = x.context(sc)
+	e := &env{x: x, scope: sc, input: v, bound: size}
+	at, size, found, f := s.path.find(e)
+	if f != nil || found {
+		return at, size, f
 	}
-	if v == nil {
-		return nil, 0, runtimeFailure("Unable to apply Path transformation to null or empty input.")
+	root, _, f := e.root(s.path)
+	switch {
+	case f != nil:
+		return nil, 0, f
+	case root == nil:
+		return nil, 0, nullInput()
 	}
-	at, steps := s.path.get(v)
-	if steps < len(s.path.steps) {
-		return nil, 0, invalidPath(s.path, at, steps)
-	}
-	return at, size, nil
+	return nil, 0, runtimeFailure("Invalid path '" + s.path.text + "' : " + s.path.missing(root))
 }
 
-func invalidPath(p *path, at any, steps int) *failure {
-	return runtimeFailure("Invalid path '" + p.text + "' : " + p.missing(at, steps))
+func nullInput() *failure {
+	return runtimeFailure("Unable to apply Path transformation to null or empty input.")
 }
 
 // place applies ResultPath to the raw input.
@@ -303,26 +305,26 @@ func (x *Execution) failState(sc *scope) *failure {
 		}
 		each.to.s, _ = v.(string)
 	}
-	if bad := x.failText(sc, &f.err, "ErrorPath", s.errorAt); bad != nil {
+	if bad := x.failText(sc, &f.err, s.errorAt); bad != nil {
 		return bad
 	}
-	if bad := x.failText(sc, &f.cause, "CausePath", s.causeAt); bad != nil {
+	if bad := x.failText(sc, &f.cause, s.causeAt); bad != nil {
 		return bad
 	}
 	return f
 }
 
-func (x *Execution) failText(sc *scope, to *text, field string, p *path) *failure {
-	if p == nil {
+func (x *Execution) failText(sc *scope, to *text, at dynamic) *failure {
+	if at.expr == nil {
 		return nil
 	}
-	v, _, f := (&reference{field, p}).eval(&env{x: x, scope: sc, input: sc.input, bound: sc.inputSize})
+	v, _, f := x.evaluated(sc, at.expr, sc.input, sc.inputSize)
 	if f != nil {
 		return f
 	}
 	s, ok := v.(string)
 	if !ok {
-		return runtimeFailure(fmt.Sprintf("The %s parameter does not reference a string: %s == %s", field, p.text, AppendJSON(nil, v)))
+		return runtimeFailure(fmt.Sprintf("The %s parameter does not reference a string: %s == %s", at.field, at.text, AppendJSON(nil, v)))
 	}
 	*to = text{s, true}
 	return nil

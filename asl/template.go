@@ -19,6 +19,7 @@ type env struct {
 	scope *scope
 	input any
 	bound int     // of input
+	work  int     // that paths and intrinsic functions have spent so far
 	ended *ending // what $states has beside input and context; nil: nothing
 }
 
@@ -36,23 +37,19 @@ type constant struct {
 
 func (c *constant) eval(*env) (any, int, *failure) { return c.value, c.size, nil }
 
-// reference is a template's member whose name ends in ".$".
+// reference is a template's member whose name ends in ".$", when its value is a path.
 type reference struct {
 	field string // with its ".$", as AWS's error names it
 	path  *path
 }
 
 func (r *reference) eval(e *env) (any, int, *failure) {
-	root, bound := e.input, e.bound
-	if r.path.context {
-		root, bound = e.x.context(e.scope)
+	v, bound, found, f := r.path.find(e)
+	if f != nil || found {
+		return v, bound, f
 	}
-	v, steps := r.path.get(root)
-	if steps == len(r.path.steps) {
-		return v, bound, nil
-	}
-	if root == nil {
-		return nil, 0, runtimeFailure("Unable to apply Path transformation to null or empty input.")
+	if root, _, _ := e.root(r.path); root == nil {
+		return nil, 0, nullInput()
 	}
 	return nil, 0, runtimeFailure(fmt.Sprintf("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
 		r.path.text, r.field, AppendJSON(nil, e.input)))
@@ -161,14 +158,20 @@ func (c *compiler) reference(ptr *pointer, field string, v any) expr {
 		c.problem(ptr, "The value for the field '"+field+"' must be a STRING that contains a JSONPath but was "+typeName(v))
 		return nil
 	}
-	if name, _, isCall := strings.Cut(text, "("); isCall && strings.HasPrefix(text, "States.") {
-		c.problem(ptr, "the intrinsic function "+name+" is not supported yet")
+	invalid := func(err error) expr {
+		c.problem(ptr, "The value for the field '"+field+"' must be a valid JSONPath or a valid intrinsic function call: "+err.Error())
 		return nil
+	}
+	if !strings.HasPrefix(text, "$") {
+		call, err := compileIntrinsic(text)
+		if err != nil {
+			return invalid(err)
+		}
+		return call
 	}
 	p, err := compilePath(text)
 	if err != nil {
-		c.problem(ptr, "The value for the field '"+field+"' must be a valid JSONPath: "+err.Error())
-		return nil
+		return invalid(err)
 	}
 	return &reference{field, p}
 }

@@ -31,7 +31,10 @@ func (x *Execution) enterWait(sc *scope) outcome {
 			return fails(f)
 		}
 	case w.secondsAt != nil:
-		v, found := w.secondsAt.lookup(e)
+		v, found, f := w.secondsAt.lookup(e)
+		if f != nil {
+			return fails(f)
+		}
 		if !found {
 			return fails(runtimeFailure("The SecondsPath parameter does not reference an input value: " + w.secondsAt.text))
 		}
@@ -45,7 +48,10 @@ func (x *Execution) enterWait(sc *scope) outcome {
 		}
 		at = at.Add(time.Duration(n) * time.Second)
 	default:
-		v, found := w.timeAt.lookup(e)
+		v, found, f := w.timeAt.lookup(e)
+		if f != nil {
+			return fails(f)
+		}
 		if !found {
 			return fails(runtimeFailure("The TimestampPath parameter does not reference an input value: " + w.timeAt.text))
 		}
