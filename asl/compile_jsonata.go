@@ -145,7 +145,7 @@ func (c *compiler) query(ptr *pointer, field, text string) *query {
 	q := &query{text: strings.TrimSpace(text[2 : len(text)-2]), field: field}
 	var err error
 	if q.expression, err = c.evaluator.Compile(q.text); err != nil {
-		c.problem(ptr, err.Error())
+		c.problem(ptr, strings.TrimPrefix(err.Error(), codeOf(err.Error())))
 		return q
 	}
 	for _, name := range q.expression.Variables() {

@@ -14,7 +14,7 @@ type testExpression string
 
 func (testEvaluator) Compile(text string) (Expression, error) {
 	if strings.HasSuffix(text, "(") {
-		return nil, errors.New("Unexpected end of expression")
+		return nil, errors.New("S0207: Unexpected end of expression")
 	}
 	return testExpression(text), nil
 }

@@ -26,12 +26,21 @@ func (q *query) eval(e *env) (any, int, *failure) {
 	return v, sizeOf(v, maxPayload), nil
 }
 
-// separator is what AWS puts before an error's text: one with a code of JSONata, such as "T2001: ...", is a sentence of its own.
+// separator is what AWS puts before an error's text: one with a code is a sentence of its own.
 func separator(text string) string {
-	if len(text) > 6 && 'A' <= text[0] && text[0] <= 'Z' && text[5] == ':' && isDigits(text[1:5]) {
+	if codeOf(text) != "" {
 		return ". "
 	}
 	return ": "
+}
+
+// codeOf is the code of JSONata that a text begins with, such as "T2001: ".
+func codeOf(text string) string {
+	const like = "T2001: "
+	if len(text) < len(like) || text[0] < 'A' || text[0] > 'Z' || !isDigits(text[1:5]) || text[5:7] != like[5:] {
+		return ""
+	}
+	return text[:len(like)]
 }
 
 func isDigits(s string) bool {
