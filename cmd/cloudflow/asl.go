@@ -299,16 +299,20 @@ type validation struct {
 
 // printInvalid says what is wrong: as JSON to stdout, for a person one problem a line to w.
 func (c *cli) printInvalid(problems []asl.Problem, w io.Writer) error {
+	count := "1 problem"
+	if n := len(problems); n > 1 {
+		count = fmt.Sprint(n, " problems")
+	}
+	fmt.Fprintf(c.err, "cloudflow: the definition is invalid: %s\n", count)
 	if c.JSON {
 		if err := c.printJSON(validation{"INVALID", problems}); err != nil {
 			return err
 		}
-	} else {
-		for _, p := range problems {
-			fmt.Fprintf(w, "%s: %s: %s\n", p.Pointer, p.Code, p.Message)
-		}
+		return &exit{1}
 	}
-	fmt.Fprintf(c.err, "cloudflow: the definition is invalid: %d problems\n", len(problems))
+	for _, p := range problems {
+		fmt.Fprintf(w, "%s: %s: %s\n", p.Pointer, p.Code, p.Message)
+	}
 	return &exit{1}
 }
 
