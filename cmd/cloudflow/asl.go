@@ -104,7 +104,7 @@ func (c *cli) runASL(cmd *cobra.Command, file string, o aslRunning) error {
 	}
 	run := aslrun.Run{Name: machineName(file), History: o.history, Execution: newUUID(), Now: time.Now()}
 	var invalid *asl.InvalidError
-	if run.Machine, err = parseASL(definition); errors.As(err, &invalid) {
+	if run.Machine, err = aslrun.Parse(definition); errors.As(err, &invalid) {
 		return c.printInvalid(invalid.Problems, c.err)
 	} else if err != nil {
 		return err
@@ -125,9 +125,6 @@ func (c *cli) runASL(cmd *cobra.Command, file string, o aslRunning) error {
 	}
 	return nil
 }
-
-// parseASL compiles a definition of any machine.
-func parseASL(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }
 
 // readRun reads what a run is given beside its machine.
 func (c *cli) readRun(ctx context.Context, run *aslrun.Run, o aslRunning) (err error) {
@@ -277,7 +274,7 @@ Exit code 0: it is valid, 1: it is not, or the file cannot be read.`,
 				return err
 			}
 			var invalid *asl.InvalidError
-			if _, err := parseASL(definition); errors.As(err, &invalid) {
+			if _, err := aslrun.Parse(definition); errors.As(err, &invalid) {
 				return c.printInvalid(invalid.Problems, c.out)
 			} else if err != nil {
 				return err
@@ -344,7 +341,7 @@ func (c *cli) graphASL(file string, o graphing) error {
 		return err
 	}
 	var invalid *asl.InvalidError
-	machine, err := parseASL(definition)
+	machine, err := aslrun.Parse(definition)
 	if errors.As(err, &invalid) {
 		return c.printInvalid(invalid.Problems, c.err)
 	} else if err != nil {

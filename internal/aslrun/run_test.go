@@ -38,7 +38,7 @@ func decoded(t *testing.T, text string) any {
 
 func (c trial) run(t *testing.T) (Result, error) {
 	t.Helper()
-	m, err := asl.Parse([]byte(c.definition))
+	m, err := Parse([]byte(c.definition))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestAWSsQuotasHold(t *testing.T) {
 }
 
 func TestARunEndsWithItsContext(t *testing.T) {
-	m, err := asl.Parse([]byte(`{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"W2"},"W2":{"Type":"Wait","Seconds":1,"End":true}}}`))
+	m, err := Parse([]byte(`{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"W2"},"W2":{"Type":"Wait","Seconds":1,"End":true}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
