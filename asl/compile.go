@@ -23,6 +23,8 @@ type compiler struct {
 	states   map[string]*state // of the flow being compiled
 	targets  []target          // of the flow being compiled
 	partial  bool              // a state could not be compiled: what is reached from it is not known
+	all      map[string]*state // of all flows
+	depth    int               // of the flow being compiled
 }
 
 // target is a state's name that some field goes to.
@@ -43,7 +45,7 @@ func (c *compiler) coded(ptr *pointer, code, message string) {
 }
 
 func compile(definition []byte) (*Machine, []Problem) {
-	c := &compiler{}
+	c := &compiler{all: make(map[string]*state)}
 	if len(definition) > maxDefinition {
 		c.problem(nil, fmt.Sprintf("the definition has %d bytes, more than %d", len(definition), maxDefinition))
 		return nil, c.problems
@@ -72,7 +74,7 @@ func compile(definition []byte) (*Machine, []Problem) {
 		return nil, c.problems
 	}
 	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
-	m.flow = c.flow(o)
+	m.flow, m.states = c.flow(o), c.all
 	o.done()
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
 	return m, c.problems
@@ -110,6 +112,10 @@ func (c *compiler) flow(o *fields) *flow {
 	}
 	for name := range states.m {
 		f.states[name] = &state{name: name}
+		if c.all[name] != nil {
+			states.problem(name, "Duplicate State name: "+name)
+		}
+		c.all[name] = f.states[name]
 	}
 	for _, name := range sortedNames(states.m) {
 		if n := utf8.RuneCountInString(name); n == 0 || n > maxName {
@@ -187,10 +193,10 @@ func (c *compiler) state(s *state, o *fields) {
 		o.unsupported("Output")
 	case kindFail:
 		c.fail(s, o)
-	case "Parallel", "Map":
-		o.problem("Type", string(s.kind)+" is not supported yet")
-		c.partial = true
-		return
+	case kindParallel:
+		c.parallel(s, o)
+	case kindMap:
+		c.mapState(s, o)
 	default:
 		if s.kind != "" {
 			o.problem("Type", "the type is not known: "+string(s.kind))

@@ -10,8 +10,7 @@ import (
 func (c *compiler) task(s *state, o *fields) {
 	s.next = c.next(o)
 	s.parameters = c.payload(o, "Parameters")
-	s.selector = c.payload(o, "ResultSelector")
-	s.resultPath = c.placement(o)
+	c.result(s, o)
 	s.task = c.resource(o)
 	t := s.task
 	t.timeout = c.seconds(o, "TimeoutSeconds")
@@ -19,13 +18,25 @@ func (c *compiler) task(s *state, o *fields) {
 	if t.timeout.fixed > 0 && t.heartbeat.fixed >= t.timeout.fixed {
 		o.problem("HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds")
 	}
-	t.retry = c.retriers(o)
-	t.catch = c.catchers(o)
-	o.unsupported("Credentials", "Assign", "Arguments", "Output")
+	if o.has("Credentials") {
+		c.credentials(s, o)
+	}
+	o.unsupported("Assign", "Arguments", "Output")
+}
+
+// credentials compiles Credentials. What AWS knows there is a RoleArn; the States Language leaves open what else there may be.
+func (c *compiler) credentials(s *state, o *fields) {
+	const name = "Credentials"
+	if m := o.object(name); m != nil {
+		if len(m.m) == 0 {
+			o.problem(name, "The field 'RoleArn' is required but was missing")
+		}
+		s.credentials = c.template(o.at(name), m.m)
+	}
 }
 
 // resource reads Resource: any text will do, for what it names is the driver's business. It says how AWS names the
-// resource's events, and refuses the integrations that are none and those that wait outside of the state machine.
+// resource's events, and refuses the integrations that are none.
 func (c *compiler) resource(o *fields) *task {
 	const name = "Resource"
 	if m, ok := o.value(name).(map[string]any); ok && isTemplateFunction(m) {
@@ -33,15 +44,11 @@ func (c *compiler) resource(o *fields) *task {
 		return &task{resource: r, short: r, prefix: "Task"}
 	}
 	r := o.requiredText(name)
-	switch {
-	case strings.Count(r, "${") != strings.Count(r, "}"):
+	if strings.Count(r, "${") != strings.Count(r, "}") {
 		o.problem(name, "a substitution ${...} is not closed")
-	case strings.HasSuffix(r, ".waitForTaskToken"):
-		o.problem(name, ".waitForTaskToken is not supported yet")
-	case strings.HasSuffix(r, ".sync"), strings.HasSuffix(r, ".sync:2"):
-		o.problem(name, ".sync is not supported yet")
 	}
 	t := &task{resource: r, short: r, prefix: "Task"}
+	t.callback = strings.HasSuffix(r, ".waitForTaskToken") || strings.HasSuffix(r, ".sync") || strings.HasSuffix(r, ".sync:2")
 	parts := strings.Split(r, ":")
 	switch {
 	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":

@@ -11,10 +11,11 @@ import (
 type Machine struct {
 	hash    string
 	flow    *flow
-	timeout time.Duration // of the whole execution; 0: none
+	states  map[string]*state // of all flows: a name stands for one state in the whole machine
+	timeout time.Duration     // of the whole execution; 0: none
 }
 
-// flow is a set of states with a start: the machine's own, and later that of each branch and each Map's processor.
+// flow is a set of states with a start: the machine's own, that of each branch and each Map's processor.
 type flow struct {
 	start   *state
 	states  map[string]*state
@@ -26,12 +27,14 @@ type flow struct {
 type kind string
 
 const (
-	kindTask    kind = "Task"
-	kindChoice  kind = "Choice"
-	kindPass    kind = "Pass"
-	kindWait    kind = "Wait"
-	kindSucceed kind = "Succeed"
-	kindFail    kind = "Fail"
+	kindTask     kind = "Task"
+	kindChoice   kind = "Choice"
+	kindPass     kind = "Pass"
+	kindWait     kind = "Wait"
+	kindSucceed  kind = "Succeed"
+	kindFail     kind = "Fail"
+	kindParallel kind = "Parallel"
+	kindMap      kind = "Map"
 )
 
 // state is one compiled state. What only one type has stands behind that type's pointer.
@@ -45,12 +48,17 @@ type state struct {
 	parameters expr // nil: the input as it is
 	selector   expr // ResultSelector; nil: the result as it is
 	resultPath placement
+	retry      []retrier
+	catch      []catcher
 
-	task   *task
-	choice *choice
-	wait   *wait
-	pass   *pass
-	fail   *fail
+	task        *task
+	credentials expr    // nil: none
+	branches    []*flow // Parallel
+	mapping     *mapping
+	choice      *choice
+	wait        *wait
+	pass        *pass
+	fail        *fail
 }
 
 // selection is InputPath or OutputPath: absent (the whole), null (an empty object) or a path.
@@ -71,8 +79,7 @@ type task struct {
 	prefix    string // of its history events: Task, LambdaFunction or Activity
 	timeout   seconds
 	heartbeat seconds
-	retry     []retrier
-	catch     []catcher
+	callback  bool // .waitForTaskToken or .sync: it has a token
 }
 
 // seconds is a duration given in seconds, or the path to one. Zero: none.
@@ -155,29 +162,34 @@ func Validate(definition []byte) []Problem {
 // Hash is the hex SHA-256 of the definition's bytes. An execution must go on with the definition it started with.
 func (m *Machine) Hash() string { return m.hash }
 
-// States are the names of the states, the start first, the others as they are reached from it.
+// States are the names of the states, the start first, the others as they are reached from it. What is within a Parallel or a Map state is not
+// among them: State tells of that.
 func (m *Machine) States() []string { return append([]string(nil), m.flow.order...) }
 
 // StateInfo describes a state to whoever draws the machine.
 type StateInfo struct {
 	Name     string
 	Type     string
-	Resource string   // Task
-	Next     []string // where it goes when all is well: Next, or each choice and the Default
-	Catch    []string // where its catchers go
-	End      bool     // the execution ends with it
+	Resource string     // Task
+	Next     []string   // where it goes when all is well: Next, or each choice and the Default
+	Catch    []string   // where its catchers go
+	End      bool       // the execution ends with it, or the branch or iteration
+	Flows    [][]string // Parallel and Map: the states of each branch, or of the iterations, as Machine.States has the machine's
 }
 
-// State describes the named state; ok is false if there is none.
+// State describes the named state, wherever in the machine it is; ok is false if there is none.
 func (m *Machine) State(name string) (info StateInfo, ok bool) {
-	s := m.flow.states[name]
+	s := m.states[name]
 	if s == nil {
 		return StateInfo{}, false
 	}
 	info = StateInfo{Name: s.name, Type: string(s.kind), Next: s.targets(), End: s.terminal()}
 	if s.task != nil {
 		info.Resource = s.task.resource
-		info.Catch = s.catchTargets()
+	}
+	info.Catch = s.catchTargets()
+	for _, f := range s.flows() {
+		info.Flows = append(info.Flows, append([]string(nil), f.order...))
 	}
 	return info, true
 }
@@ -196,13 +208,18 @@ func (s *state) targets() (names []string) {
 }
 
 func (s *state) catchTargets() (names []string) {
-	if s.task == nil {
-		return nil
-	}
-	for _, c := range s.task.catch {
+	for _, c := range s.catch {
 		names = appendOnce(names, c.next)
 	}
 	return names
+}
+
+// flows are the flows that a Parallel or a Map state is made of.
+func (s *state) flows() []*flow {
+	if s.mapping != nil {
+		return []*flow{s.mapping.processor}
+	}
+	return s.branches
 }
 
 func (s *state) terminal() bool { return s.next == nil && s.kind != kindChoice }

@@ -16,26 +16,37 @@ var waits = outcome{waiting: true}
 
 func fails(f *failure) outcome { return outcome{failure: f} }
 
-// run enters s and goes on until a state waits or the scope ends. It is a loop, not a recursion: a machine may pass
+// run takes turns until all scopes wait or the execution ends. It is a loop, not a recursion: a machine may pass
 // thousands of states without waiting.
-func (x *Execution) run(sc *scope, s *state, input any, size int) {
-	for s != nil {
-		if x.exhausted(sc) {
-			return
+func (x *Execution) run() {
+	for t, ok := x.ready.pop(); ok; t, ok = x.ready.pop() {
+		sc := t.scope
+		if sc.closed || x.exhausted(sc) {
+			continue
 		}
-		sc.state, sc.input, sc.inputSize = s, input, size
+		sc.state, sc.input, sc.inputSize = t.state, t.input, t.size
 		sc.attempt, sc.retries, sc.context, sc.enteredAt = 0, nil, nil, x.now
-		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: input})
-		s, input, size = x.settle(sc, x.enter(sc))
+		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: t.input})
+		x.settle(sc, x.enter(sc))
 	}
 }
 
-// exhausted ends the execution if its history is full.
+// exhausted ends the execution in whose history sc is if that is full, and the whole one if too much went on in the histories below it.
 func (x *Execution) exhausted(sc *scope) bool {
-	if x.events < maxEvents-1 { // the last event is the execution's end
+	events := x.events
+	if sc.home != nil {
+		events = sc.home.events
+	}
+	switch {
+	case x.childEvents >= maxChildEvents:
+		x.end(StatusFailed, failure{err: text{errRuntime, true}, cause: text{"The iterations of distributed Map states reached the maximum number of history events (1000000).", true}})
+	case events >= maxEvents-1: // the last event is the execution's end
+		f := engineFailure(errRuntime, "The execution reached the maximum number of history events (25000).")
+		f.terminal = true
+		x.fail(sc, f)
+	default:
 		return false
 	}
-	x.fail(sc, engineFailure(errRuntime, "The execution reached the maximum number of history events (25000)."))
 	return true
 }
 
@@ -51,14 +62,18 @@ func (x *Execution) enter(sc *scope) outcome {
 		return x.enterWait(sc)
 	case kindFail:
 		return fails(x.failState(sc))
+	case kindParallel:
+		return x.enterParallel(sc)
+	case kindMap:
+		return x.enterMap(sc)
 	case kindSucceed:
 	}
 	in, size, f := x.selected(sc, sc.state.inputPath, sc.input, sc.inputSize)
 	return outcome{failure: f, output: in, size: size}
 }
 
-// settle makes of an outcome the state to enter next, or nil: the scope waits or has ended.
-func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size int) {
+// settle makes of an outcome what comes next: the next state's turn, or the end of the scope.
+func (x *Execution) settle(sc *scope, o outcome) {
 	if o.failure == nil && !o.waiting && !o.caught {
 		o.output, o.size, o.failure = x.selected(sc, sc.state.outputPath, o.output, o.size)
 		if o.failure == nil {
@@ -69,25 +84,28 @@ func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size i
 		o = x.handle(sc, o.failure)
 	}
 	if o.waiting {
-		return nil, nil, 0
+		return
 	}
 	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output})
 	if o.next == nil {
-		x.output = o.output
-		x.end(StatusSucceeded, failure{})
+		x.finish(sc, o.output, o.size)
+		return
 	}
-	return o.next, o.output, o.size
+	x.ready.push(turn{sc, o.next, o.output, o.size})
 }
 
 // handle lets Retry and then Catch see a failure. A failure that neither takes fails the scope.
 func (x *Execution) handle(sc *scope, f *failure) outcome {
-	if t := sc.state.task; t != nil && !f.terminal {
+	if !f.terminal {
 		if r := x.retrier(sc, f); r != nil {
 			x.command(Command{Kind: StartTimer, State: sc.state.name, At: x.now.Add(*r)}, sc)
 			return waits
 		}
-		for i := range t.catch {
-			if c := &t.catch[i]; c.errors.match(f) {
+		if sc.state.forks() {
+			x.stateEvent(sc, "StateFailed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
+		}
+		for i := range sc.state.catch {
+			if c := &sc.state.catch[i]; c.errors.match(f) {
 				out, size := f.output()
 				out, size, bad := place(c.resultPath, sc.input, sc.inputSize, out, size)
 				if bad == nil {
@@ -103,15 +121,6 @@ func (x *Execution) handle(sc *scope, f *failure) outcome {
 	}
 	x.fail(sc, f)
 	return waits
-}
-
-// fail ends the execution with a failure that no state took.
-func (x *Execution) fail(sc *scope, f *failure) {
-	out := *f
-	if f.located {
-		out.cause.s = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", sc.state.name, sc.entered, f.cause.s)
-	}
-	x.end(StatusFailed, out)
 }
 
 // effective is the state's input after InputPath and Parameters.
@@ -226,7 +235,7 @@ func (x *Execution) choose(sc *scope) outcome {
 
 func (x *Execution) failState(sc *scope) *failure {
 	s := sc.state.fail
-	f := &failure{err: s.err, cause: s.cause, terminal: true}
+	f := &failure{err: s.err, cause: s.cause}
 	if bad := x.failText(sc, &f.err, "ErrorPath", s.errorAt); bad != nil {
 		return bad
 	}

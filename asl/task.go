@@ -1,6 +1,8 @@
 package asl
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -22,10 +24,45 @@ func (x *Execution) schedule(sc *scope) outcome {
 	if c.Heartbeat, f = x.seconds(sc, &t.heartbeat); f != nil {
 		return fails(f)
 	}
-	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in})
+	if sc.state.credentials != nil {
+		if c.RoleARN, f = x.role(sc); f != nil {
+			return fails(f)
+		}
+	}
+	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in, RoleARN: c.RoleARN})
 	x.taskEvent(sc, "Started", HistoryEvent{})
+	if t.callback {
+		c.Token = x.token()
+		x.taskEvent(sc, "Submitted", HistoryEvent{})
+	}
 	x.command(c, sc)
 	return waits
+}
+
+// role is the RoleArn of the state's Credentials.
+func (x *Execution) role(sc *scope) (string, *failure) {
+	v, _, f := x.evaluated(sc, sc.state.credentials, sc.input, sc.inputSize)
+	if f != nil {
+		return "", f
+	}
+	m, _ := v.(map[string]any)
+	if m["RoleArn"] == nil {
+		return "", nil
+	}
+	role, ok := m["RoleArn"].(string)
+	if !ok {
+		return "", runtimeFailure(fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])))
+	}
+	return role, nil
+}
+
+// token is the $$.Task.Token of the command that is made next: the same in each replay, and another at each attempt.
+func (x *Execution) token() string {
+	if x.start.Token != nil {
+		return x.start.Token(x.lastID + 1)
+	}
+	sum := sha256.Sum256([]byte(x.start.ID + "\x00" + x.start.Name + "\x00" + strconv.FormatInt(x.lastID+1, 10)))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // seconds is a timeout, which may stand in the input.
@@ -60,8 +97,7 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: ev.Error, Cause: ev.Cause})
 		o = fails(f)
 	}
-	s, input, size := x.settle(sc, o)
-	x.run(sc, s, input, size)
+	x.settle(sc, o)
 }
 
 func (x *Execution) taskSucceeded(sc *scope, result any) outcome {
@@ -72,6 +108,11 @@ func (x *Execution) taskSucceeded(sc *scope, result any) outcome {
 		return fails(f)
 	}
 	x.taskEvent(sc, "Succeeded", HistoryEvent{Output: result})
+	return x.resulted(sc, result, size)
+}
+
+// resulted is the outcome of a state that has a result.
+func (x *Execution) resulted(sc *scope, result any, size int) outcome {
 	var f *failure
 	if sc.state.selector != nil {
 		if result, size, f = x.evaluated(sc, sc.state.selector, result, size); f != nil {
@@ -85,14 +126,14 @@ func (x *Execution) taskSucceeded(sc *scope, result any) outcome {
 // retrier is how long to wait for the next attempt; nil: there is none. The first Retrier that names the error
 // decides: when its attempts are used up, no later one is asked.
 func (x *Execution) retrier(sc *scope, f *failure) *time.Duration {
-	t := sc.state.task
-	for i := range t.retry {
-		r := &t.retry[i]
+	list := sc.state.retry
+	for i := range list {
+		r := &list[i]
 		if !r.errors.match(f) {
 			continue
 		}
 		if sc.retries == nil {
-			sc.retries = make([]int, len(t.retry))
+			sc.retries = make([]int, len(list))
 		}
 		if sc.retries[i] >= r.maxAttempts {
 			return nil
@@ -106,7 +147,7 @@ func (x *Execution) retrier(sc *scope, f *failure) *time.Duration {
 	return nil
 }
 
-// timerFired goes on after a Wait state or with a task's next attempt.
+// timerFired goes on after a Wait state or with a state's next attempt.
 func (x *Execution) timerFired(sc *scope) {
 	var o outcome
 	if sc.state.kind == kindWait {
@@ -114,8 +155,7 @@ func (x *Execution) timerFired(sc *scope) {
 	} else if x.exhausted(sc) {
 		return
 	} else {
-		o = x.schedule(sc)
+		o = x.enter(sc)
 	}
-	s, input, size := x.settle(sc, o)
-	x.run(sc, s, input, size)
+	x.settle(sc, o)
 }

@@ -47,14 +47,15 @@ func (r *renderer) details(e asl.HistoryEvent) (name string, d details) {
 		name = "stateExited"
 		d["name"] = e.State
 		d.data("output", e.Output)
-		d.assigned(e.Assigned)
-	case e.Type == "EvaluationFailed":
-		d.failure(e)
-		d.text("location", e.Location)
-		d["state"] = e.State
 	case strings.HasPrefix(e.Type, "LambdaFunction"), strings.HasPrefix(e.Type, "Activity"):
 		d.call(e, "input")
-	case strings.HasPrefix(e.Type, "Task"):
+	case e.Type == "MapStateStarted":
+		d["length"] = number(int64(e.Length))
+	case strings.HasPrefix(e.Type, "MapIteration"):
+		d["name"], d["index"] = e.State, number(int64(e.Index))
+	case strings.HasPrefix(e.Type, "MapRun"):
+		d.failure(e)
+	case strings.HasPrefix(e.Type, "Task") && !strings.HasPrefix(e.Type, "TaskState"):
 		d["resourceType"], d["resource"] = integration(e.Resource)
 		d.call(e, "parameters")
 		if e.Type == "TaskScheduled" {
@@ -85,19 +86,6 @@ func (d details) call(e asl.HistoryEvent, input string) {
 func (d details) data(name string, v any) {
 	d[name] = string(asl.AppendJSON(nil, v))
 	d[name+"Details"] = map[string]any{"truncated": false}
-}
-
-// assigned are the variables that a state has set, each as JSON text.
-func (d details) assigned(variables map[string]any) {
-	if len(variables) == 0 {
-		return
-	}
-	texts := make(map[string]any, len(variables))
-	for name, v := range variables {
-		texts[name] = string(asl.AppendJSON(nil, v))
-	}
-	d["assignedVariables"] = texts
-	d["assignedVariablesDetails"] = map[string]any{"truncated": false}
 }
 
 func (d details) failure(e asl.HistoryEvent) {

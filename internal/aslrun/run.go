@@ -40,7 +40,6 @@ type Result struct {
 type driver struct {
 	run    Run
 	agenda agenda
-	now    time.Time
 	steps  uint64
 	result Result
 }
@@ -54,7 +53,7 @@ func (r Run) Do(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	d := &driver{run: r, now: start.Time, result: Result{States: []string{}}}
+	d := &driver{run: r, agenda: agenda{now: start.Time}, result: Result{States: []string{}}}
 	if r.History {
 		d.result.History = []map[string]any{}
 	}
@@ -93,12 +92,9 @@ func (d *driver) drive(ctx context.Context, x *asl.Execution, commands []asl.Com
 		if !ok { // cannot be: an execution that waits has told for what
 			return fmt.Errorf("the execution waits for nothing")
 		}
-		if next.at.After(d.now) {
-			d.now = next.at
-		}
-		next.event.Time, next.event.Seed = d.now, d.seed()
+		next.Seed = d.seed()
 		var err error
-		if commands, err = x.Step(next.event); err != nil {
+		if commands, err = x.Step(next); err != nil {
 			return err
 		}
 	}
@@ -118,11 +114,7 @@ func (d *driver) take(commands []asl.Command) error {
 		switch c.Kind {
 		case asl.StartTimer:
 			if !void[c.ID] {
-				at := c.At
-				if at.Before(d.now) { // a Timestamp in the past waits for nothing
-					at = d.now
-				}
-				d.agenda.add(c, at, asl.Event{Kind: asl.TimerFired, ID: c.ID})
+				d.agenda.add(c, c.At, asl.Event{Kind: asl.TimerFired, ID: c.ID})
 			}
 		case asl.RunTask:
 			n, response := d.run.Mocks.call(c.State)
@@ -132,7 +124,7 @@ func (d *driver) take(commands []asl.Command) error {
 				return d.run.Mocks.missing(c.State, n)
 			default:
 				after, ev := response.answer(c)
-				d.agenda.add(c, d.now.Add(after), ev)
+				d.agenda.add(c, d.agenda.now.Add(after), ev)
 			}
 		case asl.Cancel:
 		}

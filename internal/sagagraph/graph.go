@@ -79,7 +79,7 @@ func layOut(m *asl.Machine, states []string) Graph {
 	for i, name := range states {
 		s, _ := m.State(name)
 		n := Node{Name: name, Type: s.Type, Resource: s.Resource, Start: i == 0}
-		for _, flow := range flowsOf(s) {
+		for _, flow := range s.Flows {
 			n.Inside = append(n.Inside, layOut(m, flow))
 		}
 		g.Nodes = append(g.Nodes, n)
@@ -233,6 +233,3 @@ func (g Graph) node(name string) (Node, bool) {
 	}
 	return g.Nodes[i], true
 }
-
-// flowsOf are the flows inside of a state, each with its states, the start first.
-func flowsOf(asl.StateInfo) [][]string { return nil }

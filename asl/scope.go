@@ -1,0 +1,311 @@
+package asl
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// scope is one line of control with the frame of the state that it executes: the machine's own, that of a branch of a Parallel state, or that
+// of an iteration of a Map state. The scopes of an execution are a tree: one whose state is a Parallel or a Map in progress has a fork.
+type scope struct {
+	flow   *flow
+	parent *scope // nil: the machine's own
+	index  int    // of the branch or the iteration
+	closed bool   // it ended or was aborted: nothing answers it any more
+
+	// home is the scope whose history this one's events stand in: nil is the execution's own. An iteration of a distributed Map is its own
+	// home, for on AWS it is an execution of its own, with a history that nobody sees here; events counts it.
+	home      *scope
+	events    int64
+	begun     any // of its home: the input that it began with
+	begunSize int
+	lastEvent int64
+
+	item *mapItem // of the innermost iteration around
+	// vars are the variables assigned in this scope. Never changed in place, for clones share them: who assigns makes a new map. They vanish
+	// with the scope, as AWS has it.
+	vars map[string]any
+
+	state     *state
+	input     any
+	inputSize int   // a bound of the input's size
+	entered   int64 // the ...StateEntered event
+	enteredAt time.Time
+	attempt   int   // retries of this entry
+	retries   []int // of this entry, by retrier
+	context   map[string]any
+	fork      *fork // of a Parallel or a Map state in progress
+}
+
+// variable is a variable as the scope sees it: its own, or that of a scope around it. A distributed Map's iteration sees none from outside.
+func (sc *scope) variable(name string) (v any, ok bool) {
+	for ; sc != nil; sc = sc.parent {
+		if v, ok = sc.vars[name]; ok || sc.home == sc {
+			return v, ok
+		}
+	}
+	return nil, false
+}
+
+// path is the indexes of the branches and iterations around the scope, and its own, outermost first.
+func (sc *scope) path() []int {
+	var path []int
+	for ; sc != nil && sc.parent != nil; sc = sc.parent {
+		path = append(path, sc.index)
+	}
+	slices.Reverse(path)
+	return path
+}
+
+// fork is what a Parallel or a Map state in progress waits for.
+type fork struct {
+	started int64    // the event that all branches and iterations begin after
+	running []*scope // by index
+	results []any    // by index
+	size    int      // a bound of theirs
+	run     *mapRun  // Map
+}
+
+func (f *fork) leave(sc *scope) {
+	if i, ok := f.place(sc); ok {
+		f.running = slices.Delete(f.running, i, i+1)
+	}
+}
+
+func (f *fork) place(sc *scope) (int, bool) {
+	return slices.BinarySearchFunc(f.running, sc.index, func(s *scope, index int) int { return cmp.Compare(s.index, index) })
+}
+
+// begin adds a scope to the fork of p. What it begins with is for the caller to say, in a turn.
+func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
+	sc := &scope{flow: flow, parent: p, index: index, home: p.home, item: p.item, lastEvent: p.fork.started}
+	p.fork.running = append(p.fork.running, sc)
+	return sc
+}
+
+// A turn is a state that is to be entered. Scopes take turns, a state each, in the order in which they became ready: branches and iterations
+// advance side by side, as they do on AWS, and in the same order each time.
+type turn struct {
+	scope *scope
+	state *state
+	input any
+	size  int
+}
+
+// turns is a queue.
+type turns struct {
+	list  []turn
+	first int
+}
+
+func (q *turns) push(t turn) { q.list = append(q.list, t) }
+
+func (q *turns) pop() (turn, bool) {
+	if q.first == len(q.list) {
+		return turn{}, false
+	}
+	t := q.list[q.first]
+	q.list[q.first] = turn{}
+	q.first++
+	switch {
+	case q.first == len(q.list):
+		q.list, q.first = q.list[:0], 0
+	case q.first >= 1024 && q.first*2 >= len(q.list): // two scopes that never wait would let it grow with each state
+		n := copy(q.list, q.list[q.first:])
+		clear(q.list[n:])
+		q.list, q.first = q.list[:n], 0
+	}
+	return t, true
+}
+
+// finish ends a scope with its output: the execution, or a part of what the state around waits for.
+func (x *Execution) finish(sc *scope, output any, size int) {
+	p := sc.parent
+	if p == nil {
+		x.output = output
+		x.end(StatusSucceeded, failure{})
+		return
+	}
+	x.iterationEvent(sc, "Succeeded", HistoryEvent{})
+	p.fork.results[sc.index] = output
+	p.fork.size += size + 1
+	x.left(sc)
+}
+
+// left goes on after a scope that ended, with the next iteration or behind the whole fork.
+func (x *Execution) left(sc *scope) {
+	p := sc.parent
+	p.fork.leave(sc)
+	sc.closed = true
+	if sc.home == p.home {
+		p.lastEvent = sc.lastEvent
+	}
+	if p.state.mapping != nil {
+		if f := x.iterate(p); f != nil {
+			x.collapse(p, f)
+			return
+		}
+	}
+	if len(p.fork.running) == 0 {
+		x.join(p)
+	}
+}
+
+// join is the outcome of a Parallel or a Map state of which everything has succeeded or was tolerated.
+func (x *Execution) join(p *scope) {
+	var result any = p.fork.results
+	size := p.fork.size + len("[]")
+	if m := p.state.mapping; m != nil && m.flatten {
+		result = flattened(p.fork.results)
+	}
+	size, f := x.payloadSize(p, result, size)
+	if f == nil {
+		if m := p.state.mapping; m != nil && m.distributed {
+			x.sideEvent(p, HistoryEvent{Type: "MapRunSucceeded"})
+		}
+		x.sideEvent(p, HistoryEvent{Type: string(p.state.kind) + "StateSucceeded"})
+		p.fork = nil
+		x.settle(p, x.resulted(p, result, size))
+		return
+	}
+	p.fork = nil
+	x.settle(p, fails(f))
+}
+
+// fail fails a scope with a failure that none of its states took: the state around it sees it next. What is terminal ends the execution in
+// whose history it happened.
+func (x *Execution) fail(sc *scope, f *failure) {
+	f = f.at(sc)
+	if f.terminal && sc.home == nil || sc.parent == nil {
+		x.end(StatusFailed, *f)
+		return
+	}
+	if f.terminal {
+		sc = sc.home
+	}
+	if sc.home == sc {
+		x.childFailed(sc, f)
+		return
+	}
+	x.iterationEvent(sc, "Failed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
+	sc.closed = true
+	sc.parent.lastEvent = sc.lastEvent
+	x.collapse(sc.parent, f)
+}
+
+// collapse fails a Parallel or a Map state in progress: what still runs below it is aborted.
+func (x *Execution) collapse(p *scope, f *failure) {
+	if f.terminal {
+		x.fail(p, f)
+		return
+	}
+	x.abortFork(p)
+	x.cancel()
+	x.settle(p, fails(f))
+}
+
+func (x *Execution) abortFork(p *scope) {
+	if p.fork == nil {
+		return
+	}
+	for _, sc := range p.fork.running {
+		x.abort(sc)
+	}
+	p.fork = nil
+}
+
+// abort closes a scope and all below it, with AWS's events for what was going on there. They do not move the chain of previous IDs.
+func (x *Execution) abort(sc *scope) {
+	if !sc.closed { // else it is the one that failed
+		x.iterationEvent(sc, "Aborted", HistoryEvent{})
+		sc.closed = true
+	}
+	if s := sc.state; s != nil && (s.forks() || s.kind == kindTask || s.kind == kindWait) {
+		x.sideEvent(sc, HistoryEvent{Type: string(s.kind) + "StateAborted"})
+	}
+	runs := sc.fork != nil && sc.fork.run != nil && sc.state.mapping.distributed
+	x.abortFork(sc)
+	if runs {
+		x.sideEvent(sc, HistoryEvent{Type: "MapRunAborted"})
+	}
+}
+
+// cancel makes the open commands of closed scopes void. One that this step itself made is taken back: the driver never hears of it.
+func (x *Execution) cancel() {
+	var takenBack []int64
+	open := x.open[:0]
+	for _, o := range x.open {
+		switch {
+		case o.scope == nil || !o.scope.closed:
+			open = append(open, o)
+		case o.id > x.lastBefore:
+			takenBack = append(takenBack, o.id)
+		default:
+			x.commands = append(x.commands, Command{Kind: Cancel, ID: o.id, State: o.scope.state.name})
+		}
+	}
+	clear(x.open[len(open):])
+	x.open = open
+	if takenBack != nil {
+		x.commands = slices.DeleteFunc(x.commands, func(c Command) bool {
+			_, ok := slices.BinarySearch(takenBack, c.ID)
+			return ok
+		})
+	}
+}
+
+// Clone is a copy that can be stepped on its own: a driver steps it to learn what a commit must hold, and keeps it when
+// the commit succeeded. It shows its events to the same Observe.
+func (x *Execution) Clone() *Execution {
+	c := *x
+	c.ready = turns{}
+	c.open = append([]openCommand(nil), x.open...)
+	if x.root.fork == nil {
+		c.root = x.root.clone(nil, nil)
+		for i := range c.open {
+			if c.open[i].scope != nil {
+				c.open[i].scope = c.root
+			}
+		}
+		return &c
+	}
+	twins := make(map[*scope]*scope)
+	c.root = x.root.clone(nil, twins)
+	for i := range c.open {
+		if c.open[i].scope != nil {
+			c.open[i].scope = twins[c.open[i].scope]
+		}
+	}
+	return &c
+}
+
+// clone copies the tree below sc, and notes the copies in twins unless that is nil.
+func (sc *scope) clone(parent *scope, twins map[*scope]*scope) *scope {
+	c := *sc
+	c.parent = parent
+	c.retries = append([]int(nil), sc.retries...)
+	switch {
+	case sc.home == sc:
+		c.home = &c
+	case sc.home != nil:
+		c.home = parent.home
+	}
+	if twins != nil {
+		twins[sc] = &c
+	}
+	if sc.fork != nil {
+		f := *sc.fork
+		f.results = slices.Clone(f.results)
+		f.running = make([]*scope, len(sc.fork.running))
+		for i, child := range sc.fork.running {
+			f.running[i] = child.clone(&c, twins)
+		}
+		if f.run != nil {
+			run := *f.run
+			f.run = &run
+		}
+		c.fork = &f
+	}
+	return &c
+}
