@@ -234,3 +234,22 @@ func TestTheSameFilesGiveTheSameBytes(t *testing.T) {
 		t.Errorf("%v\n%s\n%s", err, first.JSON(), second.JSON())
 	}
 }
+
+// What is ready at the same time goes on in the order of branches, whenever it was asked for.
+func TestBranchesGoOnInTheirOrder(t *testing.T) {
+	parallel := `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
+		{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":1,"Next":"A1"},"A1":{"Type":"Wait","Seconds":1,"Next":"A2"},"A2":{"Type":"Wait","Seconds":1,"Next":"A3"},"A3":{"Type":"Pass","End":true}}},
+		{"StartAt":"B","States":{"B":{"Type":"Wait","Seconds":2,"Next":"B1"},"B1":{"Type":"Wait","Seconds":1,"Next":"B2"},"B2":{"Type":"Pass","End":true}}}]}}}`
+	got, took := trial{definition: parallel, input: `1`}.ended(t)
+	if want := `{"status":"SUCCEEDED","output":[1,1],"error":null,"cause":null,"states":["P","A","B","A1","A2","B1","A3","B2"]}`; got != want || took != 3*time.Second {
+		t.Errorf("%s after %s", got, took)
+	}
+	t.Run("and of iterations, which share the count of their calls", func(t *testing.T) {
+		each := `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"Retry":[{"ErrorEquals":["E"]}],"ItemProcessor":{"StartAt":"Charge","States":{"Charge":{"Type":"Task","Resource":"r","End":true}}}}}}`
+		got, _ := trial{definition: each, input: `["a","b","c"]`,
+			mocks: answers(`{"0":{"Return":0,"DelaySeconds":2},"1":{"Throw":{"Error":"E"},"DelaySeconds":1},"2":{"Return":2,"DelaySeconds":3},"3":{"Return":3,"DelaySeconds":9},"4-5":{"Return":"x"}}`)}.ended(t)
+		if want := `{"status":"SUCCEEDED","output":[3,"x","x"],"error":null,"cause":null,"states":["M","Charge","Charge","Charge","Charge","Charge","Charge"]}`; got != want {
+			t.Error(got)
+		}
+	})
+}
