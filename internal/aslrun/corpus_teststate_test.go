@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -29,25 +32,22 @@ func judgeTestState(ctx context.Context, c *corpusCase) error {
 	if err != nil {
 		return err
 	}
-	definition, err := alone(name, state, machine)
-	if err != nil {
-		return err
-	}
 	if _, ok := c.Args.Context["State"]; c.Args.Context != nil && !ok {
 		return errNotApplicable // an engine always says which state it is in
 	}
+	definition := func() []byte { return alone(name, state, machine) }
 	if c.Expected.Refused {
 		if !strings.Contains(c.Expected.Message, "Invalid State Machine Definition") {
 			return errNotApplicable
 		}
-		_, err := parsed(definition, false)
+		_, err := parsed(definition(), false)
 		return err
 	}
 	test, err := c.testStateMocks(name, state)
 	if err != nil {
 		return err
 	}
-	m, err := parsed(definition, true)
+	m, err := parsed(definition(), true)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func find(in any, name string) map[string]any {
 }
 
 // alone is a machine of the one state, whose targets succeed.
-func alone(name string, state, machine map[string]any) ([]byte, error) {
+func alone(name string, state, machine map[string]any) []byte {
 	states := map[string]any{name: state}
 	for _, target := range targets(state) {
 		if _, there := states[target]; !there {
@@ -123,7 +123,7 @@ func alone(name string, state, machine map[string]any) ([]byte, error) {
 	if language, ok := machine["QueryLanguage"]; ok {
 		out["QueryLanguage"] = language
 	}
-	return asl.AppendJSON(nil, out), nil
+	return asl.AppendJSON(nil, out)
 }
 
 // targets are the states that a state goes to by itself.
@@ -146,23 +146,81 @@ func targets(state map[string]any) (names []string) {
 	return names
 }
 
-// testStateMocks answers the state as the call's mock does. A mock of a Map or a Parallel stands for the whole of it, which no mock file can say, and the
-// configuration puts the state where no execution stands at its beginning.
+// testStateMocks answers the state as the call's mock and configuration do. A task service that was really called, and the data of an ItemReader,
+// have no counterpart here.
 func (c *corpusCase) testStateMocks(name string, state map[string]any) (*TestCase, error) {
-	switch mock := c.Args.Mock; {
-	case c.NeedsService, len(c.Args.Configuration) > 0, len(c.Args.Variables) > 2, mock != nil && state["Type"] != "Task":
+	var tolerated bool
+	for _, field := range []string{"ToleratedFailureCount", "ToleratedFailurePercentage"} {
+		_, given := state[field]
+		tolerated = tolerated || given
+	}
+	failures := string(c.Args.Configuration["mapIterationFailureCount"])
+	_, reads := c.Args.Configuration["mapItemReaderData"]
+	mock := c.Args.Mock
+	switch {
+	case mock == nil && state["Type"] == "Task", len(c.Args.Variables) > len("{}"), reads:
+		return nil, errNotApplicable
+	case failures != "" && failures != "0" && !tolerated: // TestState tolerates all where the state tolerates none
 		return nil, errNotApplicable
 	case mock == nil:
 		return nil, nil
+	case state["Type"] != "Task":
+		return mockParts(state, mock.Result, failures)
 	case mock.ErrorOutput != nil:
-		answers := map[string]any{"0": corpusMock{Error: mock.ErrorOutput}.response()}
+		thrown := corpusMock{Error: mock.ErrorOutput}.response()
+		answers := map[string]any{"0": thrown, "1-99": thrown}
 		if c.Expected.Status == "RETRIABLE" {
-			answers["1"] = map[string]any{"Return": map[string]any{}}
+			answers["1-99"] = map[string]any{"Return": map[string]any{}}
 		}
 		return testCaseOf(map[string]any{name: name}, map[string]any{name: answers})
 	default:
 		return testCaseOf(map[string]any{name: name}, map[string]any{name: map[string]any{"0-99": map[string]any{"Return": mock.Result}}})
 	}
+}
+
+// mockParts puts a task in place of each branch, or in place of what an iteration goes through, that returns its part of the mocked result; the last
+// ones fail, as many as the configuration says.
+func mockParts(state map[string]any, result json.RawMessage, failures string) (*TestCase, error) {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(result, &parts); err != nil {
+		return nil, errNotApplicable
+	}
+	fail, _ := strconv.Atoi(failures)
+	states, responses := map[string]any{}, map[string]any{}
+	part := func(name string) map[string]any {
+		states[name] = name
+		return map[string]any{"StartAt": name, "States": map[string]any{name: map[string]any{
+			"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:111111111111:function:part", "End": true,
+		}}}
+	}
+	answer := func(i int) any {
+		if i >= len(parts)-fail {
+			return map[string]any{"Throw": map[string]any{"Error": "Part"}}
+		}
+		return map[string]any{"Return": parts[i]}
+	}
+	if _, isParallel := state["Branches"]; isParallel {
+		branches := make([]any, len(parts))
+		for i := range parts {
+			name := fmt.Sprintf("part %d", i)
+			branches[i], responses[name] = part(name), map[string]any{"0": answer(i)}
+		}
+		state["Branches"] = branches
+		return testCaseOf(states, responses)
+	}
+	processor, _ := state["ItemProcessor"].(map[string]any)
+	one := part("part")
+	if config, ok := processor["ProcessorConfig"]; ok {
+		one["ProcessorConfig"] = config
+	}
+	state["ItemProcessor"] = one
+	calls := map[string]any{"99-999": map[string]any{"Return": 0}}
+	for i := range parts {
+		calls[strconv.Itoa(i)] = answer(i)
+	}
+	calls[fmt.Sprintf("%d-98", len(parts))] = map[string]any{"Return": 0} // of a retry
+	responses["part"] = calls
+	return testCaseOf(states, responses)
 }
 
 // testStateContext makes the context object that of an Express execution, as TestState has it, or the one that was given, whole.
@@ -200,25 +258,33 @@ func patchOf(from, to map[string]any) map[string]any {
 	return patch
 }
 
+var entered = regexp.MustCompile(`^An error occurred while executing the state '.*' \(entered at the event id #\d+\)\. `)
+
 func (c *corpusCase) compareTestState(r Result, types []string, name string, state map[string]any) error {
 	e := c.Expected
 	next := ""
-	if len(r.States) > 1 {
-		next = r.States[1]
+	for _, each := range r.States[1:] {
+		if slices.Contains(targets(state), each) {
+			next = each
+			break
+		}
+	}
+	if cause, ok := r.Cause.(string); ok { // TestState has no history in which the state was entered
+		r.Cause = entered.ReplaceAllString(cause, "")
 	}
 	if e.Next != next && (e.Next != "" || e.Status == "SUCCEEDED") {
 		return fmt.Errorf("the next state is %q, want %q", next, e.Next)
 	}
 	switch e.Status {
 	case "RETRIABLE":
-		scheduled := 0
+		attempts := 0
 		for _, each := range types {
-			if strings.HasSuffix(each, "Scheduled") {
-				scheduled++
+			if state["Type"] == "Task" && strings.HasSuffix(each, "Scheduled") || each == "MapStateStarted" {
+				attempts++
 			}
 		}
-		if scheduled != 2 {
-			return fmt.Errorf("the task was scheduled %d times, want a retry; it is %s", scheduled, r.Status)
+		if attempts != 2 {
+			return fmt.Errorf("there were %d attempts, want a retry; it is %s", attempts, r.Status)
 		}
 		return nil
 	case "CAUGHT_ERROR":
