@@ -228,8 +228,7 @@ func newUUID() string {
 
 func (c *cli) printRun(r aslrun.Result) error {
 	if c.JSON {
-		_, err := fmt.Fprintln(c.out, string(r.JSON()))
-		return err
+		return r.WriteJSON(c.out)
 	}
 	w := c.table()
 	fmt.Fprintf(w, "status\t%s\n", r.Status)
@@ -245,16 +244,19 @@ func (c *cli) printRun(r aslrun.Result) error {
 	if r.Status == asl.StatusSucceeded {
 		fmt.Fprintf(w, "output\t%s\n", asl.AppendJSON(nil, r.Output))
 	}
-	for _, e := range r.History {
-		what := ""
-		for name, details := range e {
-			if strings.HasSuffix(name, "EventDetails") {
-				what = string(asl.AppendJSON(nil, details))
-			}
-		}
-		fmt.Fprintf(w, "%v\t%v\t%v\t%s\n", e["id"], e["timestamp"], e["type"], what)
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	return w.Flush()
+	for _, e := range r.History {
+		line := fmt.Sprintf("%d  %s  %s", e.ID, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Type)
+		if _, details := e.Details(); len(details) > 0 {
+			line += "  " + string(asl.AppendJSON(nil, details))
+		}
+		if _, err := fmt.Fprintln(c.out, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) aslValidate() *cobra.Command {

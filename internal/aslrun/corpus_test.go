@@ -281,7 +281,7 @@ func (c *corpusCase) run(ctx context.Context, m *asl.Machine, test *TestCase, pa
 	}.Do(ctx)
 	var types []string
 	for _, e := range result.History {
-		types = append(types, e["type"].(string))
+		types = append(types, e.Type)
 	}
 	return result, types, err
 }

@@ -9,36 +9,43 @@ import (
 	"github.com/utkarsh698/cloudflow/asl"
 )
 
-// A renderer writes events as GetExecutionHistory has them (https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html),
-// so that what reads AWS's histories reads these: {id, previousEventId, type, timestamp, <what>EventDetails}, where values stand as JSON texts.
-type renderer struct {
-	roleARN string
+// An Event is one of a history.
+type Event struct {
+	asl.HistoryEvent
+	role string // the execution's
 }
 
 // details are the members of one event's details.
 type details map[string]any
 
-func (r *renderer) event(e asl.HistoryEvent) map[string]any {
+// JSON is the event as GetExecutionHistory has it (https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html), so that what
+// reads AWS's histories reads these: {id, previousEventId, type, timestamp, <what>EventDetails}, where values stand as JSON texts.
+func (e Event) JSON() map[string]any {
 	out := map[string]any{
 		"id": number(e.ID), "previousEventId": number(e.PreviousID), "type": e.Type, "timestamp": e.Time.UTC().Format(timestamp),
 	}
-	if name, d := r.details(e); len(d) > 0 {
-		out[name+"EventDetails"] = map[string]any(d)
+	if name, d := e.Details(); len(d) > 0 {
+		out[name] = d
 	}
 	return out
 }
 
-// details are what AWS calls the details of that type of event, and what stands in them.
-func (r *renderer) details(e asl.HistoryEvent) (name string, d details) {
+// Details are what AWS has beside the members that all events have, and what it calls that; empty: nothing.
+func (e Event) Details() (name string, members map[string]any) {
+	name, d := e.details()
+	return name + "EventDetails", d
+}
+
+func (e Event) details() (name string, d details) {
 	name, d = lowerFirst(e.Type), details{}
 	switch {
 	case e.Type == "ExecutionStarted":
 		d.data("input", e.Input)
-		d.text("roleArn", r.roleARN)
+		d.text("roleArn", e.role)
 	case e.Type == "ExecutionSucceeded":
 		d.data("output", e.Output)
 	case strings.HasPrefix(e.Type, "Execution"):
-		d.failure(e)
+		d.failure(e.HistoryEvent)
 	case strings.HasSuffix(e.Type, "StateEntered"):
 		name = "stateEntered"
 		d["name"] = e.State
@@ -48,16 +55,16 @@ func (r *renderer) details(e asl.HistoryEvent) (name string, d details) {
 		d["name"] = e.State
 		d.data("output", e.Output)
 	case strings.HasPrefix(e.Type, "LambdaFunction"), strings.HasPrefix(e.Type, "Activity"):
-		d.call(e, "input")
+		d.call(e.HistoryEvent, "input")
 	case e.Type == "MapStateStarted":
 		d["length"] = number(int64(e.Length))
 	case strings.HasPrefix(e.Type, "MapIteration"):
 		d["name"], d["index"] = e.State, number(int64(e.Index))
 	case strings.HasPrefix(e.Type, "MapRun"):
-		d.failure(e)
+		d.failure(e.HistoryEvent)
 	case strings.HasPrefix(e.Type, "Task") && !strings.HasPrefix(e.Type, "TaskState"):
 		d["resourceType"], d["resource"] = integration(e.Resource)
-		d.call(e, "parameters")
+		d.call(e.HistoryEvent, "parameters")
 		if e.Type == "TaskScheduled" {
 			d["region"] = region(e.Resource)
 		}

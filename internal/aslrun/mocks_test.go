@@ -67,3 +67,27 @@ func message(err error) string {
 	}
 	return err.Error()
 }
+
+// A mock file may be anything: it is refused, or it answers.
+func FuzzParseMocks(f *testing.F) {
+	f.Add(answers(`{"0":{"Return":1},"1-3":{"Throw":{"Error":"E","Cause":null}},"4":{"Return":null,"DelaySeconds":1.5}}`))
+	f.Add(`{"StateMachines":{},"MockedResponses":{"a":{"0-2":{},"-":1}}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		mocks, err := ParseMocks([]byte(text))
+		if err != nil {
+			if strings.TrimSpace(err.Error()) == "" {
+				t.Error("it is refused without a word")
+			}
+			return
+		}
+		test, err := mocks.TestCase("order", "T")
+		if err != nil {
+			return
+		}
+		for range 3 {
+			if n, response := test.call("Charge"); response == nil && test.missing("Charge", n) == nil {
+				t.Error("a call has neither a response nor an error")
+			}
+		}
+	})
+}

@@ -1,8 +1,10 @@
 package aslrun
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -32,8 +34,8 @@ type Result struct {
 	Output  any // nil unless SUCCEEDED
 	Error   any // a string, or nil for what AWS leaves out
 	Cause   any
-	States  []string         // one for each ...StateEntered
-	History []map[string]any // as GetExecutionHistory has it; nil unless asked for
+	States  []string // one for each ...StateEntered
+	History []Event  // nil unless asked for
 }
 
 // A driver answers the commands of one execution.
@@ -53,18 +55,14 @@ func (r Run) Do(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	d := &driver{run: r, agenda: agenda{now: start.Time}, result: Result{States: []string{}}}
-	if r.History {
-		d.result.History = []map[string]any{}
-	}
+	d := &driver{run: r, agenda: agenda{now: start.Time}}
 	start.Seed = d.seed()
-	render := renderer{roleARN: start.RoleARN}
 	start.Observe = func(e asl.HistoryEvent) {
 		if strings.HasSuffix(e.Type, "StateEntered") {
 			d.result.States = append(d.result.States, e.State)
 		}
 		if r.History {
-			d.result.History = append(d.result.History, render.event(e))
+			d.result.History = append(d.result.History, Event{e, start.RoleARN})
 		}
 	}
 	x, commands := r.Machine.Start(start)
@@ -152,34 +150,35 @@ func (r *response) answer(c asl.Command) (time.Duration, asl.Event) {
 	return r.delay, ev
 }
 
-// JSON is the result as one object, its members in the order in which a reader wants them.
-func (r Result) JSON() []byte {
-	b := []byte(`{"status":`)
-	b = asl.AppendJSON(b, string(r.Status))
+// WriteJSON writes the result as one object and a newline, its members in the order in which a reader wants them. A history is written event by event:
+// in memory its events share their values, and as text they may have gigabytes.
+func (r Result) WriteJSON(to io.Writer) error {
+	w := bufio.NewWriter(to)
+	var line []byte
 	for _, m := range []struct {
-		name  string
-		value any
-	}{{"output", r.Output}, {"error", r.Error}, {"cause", r.Cause}} {
-		b = append(asl.AppendJSON(append(b, ','), m.name), ':')
-		b = asl.AppendJSON(b, m.value)
+		before string
+		value  any
+	}{{`{"status":`, string(r.Status)}, {`,"output":`, r.Output}, {`,"error":`, r.Error}, {`,"cause":`, r.Cause}} {
+		line = asl.AppendJSON(append(line, m.before...), m.value)
 	}
-	b = append(b, `,"states":[`...)
+	line = append(line, `,"states":[`...)
 	for i, s := range r.States {
 		if i > 0 {
-			b = append(b, ',')
+			line = append(line, ',')
 		}
-		b = asl.AppendJSON(b, s)
+		line = asl.AppendJSON(line, s)
 	}
-	b = append(b, ']')
+	_, _ = w.Write(append(line, ']')) // a bufio.Writer keeps its error for Flush
+	for i, e := range r.History {
+		line = append(line[:0], ',')
+		if i == 0 {
+			line = append(line, `"history":[`...)
+		}
+		_, _ = w.Write(asl.AppendJSON(line, e.JSON()))
+	}
 	if r.History != nil {
-		b = append(b, `,"history":[`...)
-		for i, e := range r.History {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = asl.AppendJSON(b, e)
-		}
-		b = append(b, ']')
+		_ = w.WriteByte(']')
 	}
-	return append(b, '}')
+	_, _ = w.WriteString("}\n")
+	return w.Flush()
 }

@@ -68,16 +68,18 @@ func (c trial) ended(t *testing.T) (text string, took time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := time.Parse(timestamp, r.History[len(r.History)-1]["timestamp"].(string))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := time.Parse(timestamp, r.History[0]["timestamp"].(string))
-	if err != nil {
-		t.Fatal(err)
-	}
+	took = r.History[len(r.History)-1].Time.Sub(r.History[0].Time)
 	r.History = nil
-	return string(r.JSON()), at.Sub(first)
+	return strings.TrimSuffix(written(t, r), "\n"), took
+}
+
+func written(t *testing.T, r Result) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func TestTheClockMovesWithWhatIsWaitedForAlone(t *testing.T) {
@@ -142,7 +144,7 @@ func TestARunWithoutAMockStops(t *testing.T) {
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			if r, err := (trial{definition: c.definition, mocks: c.mocks}).run(t); err == nil || err.Error() != c.want {
-				t.Errorf("%v, %s", err, r.JSON())
+				t.Errorf("%v, %s", err, written(t, r))
 			}
 		})
 	}
@@ -230,8 +232,8 @@ func TestTheSameFilesGiveTheSameBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, err := c.run(t)
-	if err != nil || string(first.JSON()) != string(second.JSON()) {
-		t.Errorf("%v\n%s\n%s", err, first.JSON(), second.JSON())
+	if err != nil || written(t, first) != written(t, second) {
+		t.Errorf("%v\n%s\n%s", err, written(t, first), written(t, second))
 	}
 }
 
