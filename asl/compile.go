@@ -41,8 +41,13 @@ type target struct {
 }
 
 func (c *compiler) problem(ptr *pointer, message string) {
+	c.coded(ptr, SchemaValidationFailed, message)
+}
+
+// coded is problem for what AWS has another code for.
+func (c *compiler) coded(ptr *pointer, code, message string) {
 	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, Problem{ptr.String(), message})
+		c.problems = append(c.problems, Problem{Pointer: ptr.String(), Code: code, Message: message})
 	}
 }
 
@@ -64,7 +69,7 @@ func compile(definition []byte, options []Option) (*Machine, []Problem) {
 	}}
 	v, err := d.decode(definition)
 	if err != nil {
-		c.problem(nil, strings.TrimPrefix(err.Error(), "asl: "))
+		c.coded(nil, InvalidJSONDescription, strings.TrimPrefix(err.Error(), "asl: "))
 		return nil, c.problems
 	}
 	o := c.fields(nil, v)
@@ -126,7 +131,7 @@ func (c *compiler) flow(o *fields) *flow {
 	for _, t := range c.targets {
 		if f.states[t.name] == nil {
 			c.partial = true
-			c.problem(t.ptr, "Missing '"+t.ptr.name+"' target: "+t.name)
+			c.coded(t.ptr, MissingTransitionTarget, "Missing '"+t.ptr.name+"' target: "+t.name)
 		}
 	}
 	if f.start = f.states[startAt]; f.start != nil {
@@ -158,7 +163,7 @@ func (c *compiler) reachable(f *flow, o *fields) {
 	ends := false
 	for _, name := range sortedNames(o.m) {
 		if !f.reached[name] {
-			o.problem(name, "State \""+name+"\" is not reachable.")
+			c.coded(o.at(name), MissingTransitionTarget, "State \""+name+"\" is not reachable.")
 		}
 		ends = ends || f.states[name].terminal()
 	}

@@ -51,6 +51,7 @@ type Command struct {
 	Timeout   time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
 	Heartbeat time.Duration // RunTask: 0 is none. The longest time between two signs of life
 	At        time.Time     // StartTimer
+	Index     []int         // of the branches and iterations that the state stands in, outermost first; nil: the machine's own
 }
 
 // EventKind says what happened.
@@ -200,7 +201,7 @@ func (x *Execution) clock(ev Event) {
 // command opens a command for the scope.
 func (x *Execution) command(c Command, sc *scope) int64 {
 	x.lastID++
-	c.ID = x.lastID
+	c.ID, c.Index = x.lastID, sc.path()
 	x.commands = append(x.commands, c)
 	x.open = append(x.open, openCommand{c.ID, c.Kind, sc})
 	return c.ID

@@ -120,9 +120,19 @@ type text struct {
 	given bool
 }
 
-// Problem is one thing wrong with a definition. Pointer is a JSON pointer such as /States/X/Next, "/" for the
-// definition as a whole, as AWS writes it.
-type Problem struct{ Pointer, Message string }
+// Problem is one thing wrong with a definition.
+type Problem struct {
+	Pointer string `json:"pointer"` // a JSON pointer such as /States/X/Next, "/" for the definition as a whole, as AWS writes it
+	Code    string `json:"code"`    // one of those below
+	Message string `json:"message"` // one line
+}
+
+// The codes of problems, as AWS's ValidateStateMachineDefinition has them.
+const (
+	SchemaValidationFailed  = "SCHEMA_VALIDATION_FAILED"  // a field is missing, not known here, or has a value that it cannot have
+	InvalidJSONDescription  = "INVALID_JSON_DESCRIPTION"  // the text is not JSON
+	MissingTransitionTarget = "MISSING_TRANSITION_TARGET" // a field goes to a state that is not there, or no field goes to a state that is
+)
 
 // InvalidError refuses a definition with all its problems.
 type InvalidError struct{ Problems []Problem }

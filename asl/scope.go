@@ -49,6 +49,16 @@ func (sc *scope) variable(name string) (v any, ok bool) {
 	return nil, false
 }
 
+// path is the indexes of the branches and iterations around the scope, and its own, outermost first.
+func (sc *scope) path() []int {
+	var path []int
+	for ; sc != nil && sc.parent != nil; sc = sc.parent {
+		path = append(path, sc.index)
+	}
+	slices.Reverse(path)
+	return path
+}
+
 // fork is what a Parallel or a Map state in progress waits for.
 type fork struct {
 	started int64    // the event that all branches and iterations begin after

@@ -167,32 +167,41 @@ func TestVerifyOnAWS(t *testing.T) {
 			t.Errorf("%v, %v", letters, err)
 		}
 	})
-	t.Run("what the page says is needed is what was asked for", func(t *testing.T) {
-		page, err := os.ReadFile("../../docs/aws-deploy.md")
-		if err != nil {
-			t.Fatal(err)
+	t.Run("what the page says is needed is what was asked for", func(t *testing.T) { onThePage(t, proxy.Operations()) })
+}
+
+// onThePage requires that the page lists a permission for each operation.
+func onThePage(t *testing.T, operations []string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/aws-deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "<!-- verify -->")
+	list, _, _ = strings.Cut(list, "<!-- end -->")
+	for _, operation := range operations {
+		action := strings.TrimSuffix(operation, "Batch") // one permission is for both
+		if !strings.Contains(list, ":"+action+"`") {
+			t.Errorf("the page does not have %s", action)
 		}
-		_, list, _ := strings.Cut(string(page), "<!-- verify -->")
-		list, _, _ = strings.Cut(list, "<!-- end -->")
-		for _, operation := range proxy.Operations() {
-			action := strings.TrimSuffix(operation, "Batch") // one permission is for both
-			if !strings.Contains(list, ":"+action+"`") {
-				t.Errorf("the page does not have %s", action)
-			}
-		}
-	})
-	t.Run("a stage, a region, credentials or a permission that is not there is said with what to do", func(t *testing.T) {
-		onAWS(t, reached(emulator.URL), "verify", "--aws").exits(1).hints("no table cloudflow-orders", "make deploy STAGE=prod")
-		onAWS(t, nil, "verify", "--aws").exits(1).hints("no region", "AWS_REGION")
-		onAWS(t, []string{"AWS_REGION=" + awstest.Region}, "verify", "--aws").exits(1).hints("no credentials", "AWS_PROFILE")
-		proxy := awstest.NewProxy(t, emulator.URL)
-		denied := `{"__type":"AccessDeniedException","message":"User: jane is not authorized to perform: dynamodb:Query"}`
-		proxy.Trouble("Query", awstest.Trouble{Status: http.StatusBadRequest, Body: denied})
-		r := onAWS(t, reached(proxy.URL), "verify", "--aws", "--stage", "dev").exits(1).hints("not authorized to perform: dynamodb:Query", "docs/aws-deploy.md")
-		if strings.Count(r.err, "\n") != strings.Count(r.err, "cloudflow: ") {
-			t.Errorf("the SDK speaks too: %s", r.err)
-		}
-	})
+	}
+}
+
+// A stage, a region, credentials or a permission that is not there is said with what to do.
+func TestVerifyOnAWSSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	emulator := awstest.Start(t)
+	awsstagetest.Make(t, emulator, "dev")
+	onAWS(t, reached(emulator.URL), "verify", "--aws").exits(1).hints("no table cloudflow-orders", "make deploy STAGE=prod")
+	onAWS(t, nil, "verify", "--aws").exits(1).hints("no region", "AWS_REGION")
+	onAWS(t, []string{"AWS_REGION=" + awstest.Region}, "verify", "--aws").exits(1).hints("no credentials", "AWS_PROFILE")
+	proxy := awstest.NewProxy(t, emulator.URL)
+	denied := `{"__type":"AccessDeniedException","message":"User: jane is not authorized to perform: dynamodb:Query"}`
+	proxy.Trouble("Query", awstest.Trouble{Status: http.StatusBadRequest, Body: denied})
+	r := onAWS(t, reached(proxy.URL), "verify", "--aws", "--stage", "dev").exits(1).hints("not authorized to perform: dynamodb:Query", "docs/aws-deploy.md")
+	if strings.Count(r.err, "\n") != strings.Count(r.err, "cloudflow: ") {
+		t.Errorf("the SDK speaks too: %s", r.err)
+	}
 }
 
 func TestVerifyOnAWSRefusesWhatMakesNoSense(t *testing.T) {

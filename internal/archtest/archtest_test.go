@@ -150,6 +150,10 @@ func TestWalls(t *testing.T) {
 	each("sagagraph draws a machine and knows nothing of what runs it", internal("sagagraph"), func(imported string) bool {
 		return standard(imported) && imported != "net/http" && imported != "os" || imported == module+"asl"
 	})
+	each("aslrun runs a machine with what it is given: it knows asl, and no file, no network and nothing of the house", internal("aslrun"), func(imported string) bool {
+		return standard(imported) && !slices.Contains([]string{"net", "net/http", "os", "sync", "math/rand", "crypto/rand"}, imported) ||
+			strings.HasPrefix(imported+"/", module+"asl/")
+	})
 	each("apidocs reads a document and knows nothing of the house", internal("apidocs"), func(imported string) bool {
 		return standard(imported) || imported == "go.yaml.in/yaml/v3"
 	})

@@ -273,6 +273,11 @@ func TestLiveJudgesWhatStoodStill(t *testing.T) {
 			t.Errorf("while pieces get lost: %+v", r)
 		}
 	})
+}
+
+func TestLiveJudgesListsThatStoodStill(t *testing.T) {
+	t.Parallel()
+	whole := healthy(t)
 	t.Run("a caller's counter is not held against orders that come and go", func(t *testing.T) {
 		d := whole
 		d.ours = slices.Clone(whole.ours)

@@ -1,0 +1,6 @@
+package aslrun
+
+import "github.com/utkarsh698/cloudflow/asl"
+
+// Parse compiles a definition with everything that the language has.
+func Parse(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }
