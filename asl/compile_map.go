@@ -15,8 +15,9 @@ func (c *compiler) mapState(s *state, o *fields) {
 	c.result(s, o)
 	m.items = c.selection(o, "ItemsPath")
 	o.atMostOne("ItemSelector", "Parameters")
-	if m.selector = c.payload(o, "ItemSelector"); m.selector == nil {
-		m.selector = c.payload(o, "Parameters")
+	m.selector = c.payload(o, "Parameters")
+	if o.has("ItemSelector") {
+		m.selector = c.payload(o, "ItemSelector")
 	}
 	c.processor(m, o)
 	m.concurrency = c.quantity(o, "MaxConcurrency", 0, maxSeconds, true)
