@@ -241,7 +241,7 @@ func (x *Execution) quantity(sc *scope, q *quantity, run *mapRun) (float64, *fai
 // iterate starts iterations, in the order of the items, as many as may run at a time.
 func (x *Execution) iterate(p *scope) *failure {
 	run, m := p.fork.run, p.state.mapping
-	for run.next < len(run.items) && len(p.fork.running) < run.limit {
+	for run.next < len(run.items) && x.mayStart(p.fork) && !x.crowded(1) {
 		i := run.next
 		in, size, item, f := x.iterationInput(p, run, i)
 		if f != nil {
@@ -260,6 +260,13 @@ func (x *Execution) iterate(p *scope) *failure {
 		x.ready.push(turn{sc, m.processor.start, in, size})
 	}
 	return nil
+}
+
+// mayStart reports whether one more iteration may run. Below distributed Maps within one another all Maps share what AWS grants one of them, but
+// each has one iteration at least, so that none waits for another.
+func (x *Execution) mayStart(f *fork) bool {
+	n := len(f.running)
+	return n == 0 || n < f.run.limit && x.scopes < maxDistributedConcurrency
 }
 
 func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *mapItem, *failure) {

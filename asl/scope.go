@@ -69,19 +69,30 @@ type fork struct {
 }
 
 func (f *fork) leave(sc *scope) {
-	if i, ok := f.place(sc); ok {
+	i, ok := slices.BinarySearchFunc(f.running, sc.index, func(s *scope, index int) int { return cmp.Compare(s.index, index) })
+	if ok {
 		f.running = slices.Delete(f.running, i, i+1)
 	}
 }
 
-func (f *fork) place(sc *scope) (int, bool) {
-	return slices.BinarySearchFunc(f.running, sc.index, func(s *scope, index int) int { return cmp.Compare(s.index, index) })
+// maxScopes bounds the branches and iterations of an execution that are in progress at a time, and with it the memory that one step takes: they
+// are half a KB each. AWS grants 10,000 iterations of a distributed Map, each with its own branches.
+const maxScopes = 100000
+
+// crowded ends the execution if there is no room for so many more scopes.
+func (x *Execution) crowded(more int) bool {
+	if x.scopes+more <= maxScopes {
+		return false
+	}
+	x.end(StatusFailed, *engineFailure(errRuntime, "The execution has more than 100000 branches and iterations at a time."))
+	return true
 }
 
 // begin adds a scope to the fork of p. What it begins with is for the caller to say, in a turn.
 func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	sc := &scope{flow: flow, parent: p, index: index, home: p.home, item: p.item, lastEvent: p.fork.started}
 	p.fork.running = append(p.fork.running, sc)
+	x.scopes++
 	return sc
 }
 
@@ -139,6 +150,7 @@ func (x *Execution) left(sc *scope) {
 	p := sc.parent
 	p.fork.leave(sc)
 	sc.closed = true
+	x.scopes--
 	if sc.home == p.home {
 		p.lastEvent = sc.lastEvent
 	}
@@ -148,7 +160,7 @@ func (x *Execution) left(sc *scope) {
 			return
 		}
 	}
-	if len(p.fork.running) == 0 {
+	if x.status == StatusRunning && len(p.fork.running) == 0 {
 		x.join(p)
 	}
 }
@@ -213,6 +225,7 @@ func (x *Execution) abortFork(p *scope) {
 	for _, sc := range p.fork.running {
 		x.abort(sc)
 	}
+	x.scopes -= len(p.fork.running)
 	p.fork = nil
 }
 
