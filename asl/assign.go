@@ -80,7 +80,7 @@ func (d *declared) leave(c *compiler, outer *declared) {
 	}
 	for _, t := range d.inner {
 		if own[t.name] {
-			c.problem(t.ptr, "The variable name '"+t.name+"' was already defined in a parent scope.")
+			c.coded(t.ptr, DuplicateVariableName, "The variable name '"+t.name+"' was already defined in a parent scope.")
 		}
 	}
 	if outer != nil {

@@ -145,15 +145,15 @@ func (c *compiler) query(ptr *pointer, field, text string) *query {
 	q := &query{text: strings.TrimSpace(text[2 : len(text)-2]), field: field}
 	var err error
 	if q.expression, err = c.evaluator.Compile(q.text); err != nil {
-		c.problem(ptr, strings.TrimPrefix(err.Error(), codeOf(err.Error())))
+		c.coded(ptr, InvalidJSONata, strings.TrimPrefix(err.Error(), codeOf(err.Error())))
 		return q
 	}
 	for _, name := range q.expression.Variables() {
 		switch name {
 		case "":
-			c.problem(ptr, "Reference to '$' at the top level is not supported.")
+			c.coded(ptr, UnsupportedJSONata, "Reference to '$' at the top level is not supported.")
 		case "$":
-			c.problem(ptr, "Reference to '$$' is not supported.")
+			c.coded(ptr, UnsupportedJSONata, "Reference to '$$' is not supported.")
 		case reservedVariable:
 			c.statesMembers(ptr, q)
 		}
@@ -175,7 +175,7 @@ func (c *compiler) statesMembers(ptr *pointer, q *query) {
 		case member == "result" && isEnd && !inCatch && c.hasResult:
 		case member == "errorOutput" && isEnd && inCatch:
 		default:
-			c.problem(ptr, "Field '$states."+member+"' does not exist.")
+			c.coded(ptr, UnsupportedJSONata, "Field '$states."+member+"' does not exist.")
 		}
 	}
 }

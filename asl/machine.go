@@ -132,6 +132,10 @@ const (
 	SchemaValidationFailed  = "SCHEMA_VALIDATION_FAILED"  // a field is missing, not known here, or has a value that it cannot have
 	InvalidJSONDescription  = "INVALID_JSON_DESCRIPTION"  // the text is not JSON
 	MissingTransitionTarget = "MISSING_TRANSITION_TARGET" // a field goes to a state that is not there, or no field goes to a state that is
+
+	InvalidJSONata        = "INVALID_JSONATA_EXPRESSION"     // the expression cannot be parsed
+	UnsupportedJSONata    = "UNSUPPORTED_JSONATA_EXPRESSION" // it reads what is not there where it stands
+	DuplicateVariableName = "DUPLICATE_VARIABLE_NAME"        // Assign sets a variable that a scope around sets
 )
 
 // InvalidError refuses a definition with all its problems.
