@@ -99,7 +99,7 @@ func (x *Execution) enterMap(sc *scope) outcome {
 			return x.unstarted(sc, f)
 		}
 	}
-	sc.fork.results = make([]any, len(run.items))
+	sc.fork.count = len(run.items)
 	if f := x.iterate(sc); f != nil {
 		return x.unstarted(sc, f)
 	}
@@ -362,8 +362,7 @@ func (x *Execution) childFailed(sc *scope, f *failure) {
 	out, size := f.output()
 	m, _ := out.(map[string]any)
 	m["Status"] = "FAILED"
-	p.fork.results[sc.index] = m
-	p.fork.size += size + len(`"Status":"FAILED",,`)
+	p.fork.end(sc.index, m, size+len(`"Status":"FAILED",`))
 	x.left(sc)
 }
 
