@@ -248,7 +248,8 @@ func (x *Execution) mayStart(f *fork) bool {
 
 func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *mapItem, *failure) {
 	if run.batches != nil {
-		return run.items[i], sizeOf(run.items[i], maxPayload), nil, nil
+		size, f := x.payloadSize(p, run.items[i], sizeOf(run.items[i], maxPayload))
+		return run.items[i], size, nil, f
 	}
 	item := &mapItem{index: i, value: run.items[i]}
 	size := sizeOf(item.value, maxPayload)
@@ -259,10 +260,12 @@ func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *map
 		item.size += stringSize(run.keys[i])
 		in, size = map[string]any{"Key": item.key, "Value": item.value}, item.size+len(`{"Key":,"Value":}`)
 	}
-	if p.state.mapping.selector == nil {
-		return in, size, item, nil
+	var f *failure
+	if p.state.mapping.selector != nil {
+		in, size, f = x.itemSelected(p, run, item)
+	} else {
+		size, f = x.payloadSize(p, in, size)
 	}
-	in, size, f := x.itemSelected(p, run, item)
 	return in, size, item, f
 }
 
