@@ -16,8 +16,9 @@ func (c *compiler) mapState(s *state, o *fields) {
 	m.items = c.selection(o, "ItemsPath")
 	m.itemsQuery = c.items(o)
 	o.atMostOne("ItemSelector", "Parameters")
-	if m.selector = c.value(o, "ItemSelector", ""); m.selector == nil {
-		m.selector = c.payload(o, "Parameters")
+	m.selector = c.payload(o, "Parameters")
+	if o.has("ItemSelector") {
+		m.selector = c.value(o, "ItemSelector", "")
 	}
 	c.processor(m, o)
 	m.concurrency = c.quantity(o, "MaxConcurrency", 0, maxSeconds, true)

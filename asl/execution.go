@@ -114,6 +114,7 @@ type Execution struct {
 	lastID      int64  // of the last command
 	lastBefore  int64  // of the last command of the steps before
 	root        *scope
+	scopes      int           // below the root
 	ready       turns         // of the running step
 	open        []openCommand // by ID
 	commands    []Command     // of the running step

@@ -4,10 +4,10 @@ import "time"
 
 // maxEvents is AWS's limit of a standard execution's history. It also ends a machine that loops without waiting.
 // maxChildEvents is ours, for all iterations of distributed Maps of an execution together: each has a history of its own, and distributed Maps
-// within one another would run for ever.
+// within one another would run for ever. The largest array that is a payload has three events for each of its items.
 const (
 	maxEvents      = 25000
-	maxChildEvents = 1000000
+	maxChildEvents = 500000
 )
 
 // HistoryEvent is one event as GetExecutionHistory shows it. Which members are set depends on the type: the input on

@@ -101,7 +101,7 @@ func (x *Execution) enterMap(sc *scope) outcome {
 			return x.unstarted(sc, f)
 		}
 	}
-	sc.fork.results = make([]any, len(run.items))
+	sc.fork.count = len(run.items)
 	if f := x.iterate(sc); f != nil {
 		return x.unstarted(sc, f)
 	}
@@ -241,7 +241,7 @@ func (x *Execution) quantity(sc *scope, q *quantity, run *mapRun) (float64, *fai
 // iterate starts iterations, in the order of the items, as many as may run at a time.
 func (x *Execution) iterate(p *scope) *failure {
 	run, m := p.fork.run, p.state.mapping
-	for run.next < len(run.items) && len(p.fork.running) < run.limit {
+	for run.next < len(run.items) && x.mayStart(p.fork) && !x.crowded(1) {
 		i := run.next
 		in, size, item, f := x.iterationInput(p, run, i)
 		if f != nil {
@@ -262,9 +262,17 @@ func (x *Execution) iterate(p *scope) *failure {
 	return nil
 }
 
+// mayStart reports whether one more iteration may run. Below distributed Maps within one another all Maps share what AWS grants one of them, but
+// each has one iteration at least, so that none waits for another.
+func (x *Execution) mayStart(f *fork) bool {
+	n := len(f.running)
+	return n == 0 || n < f.run.limit && x.scopes < maxDistributedConcurrency
+}
+
 func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *mapItem, *failure) {
 	if run.batches != nil {
-		return run.items[i], sizeOf(run.items[i], maxPayload), nil, nil
+		size, f := x.payloadSize(p, run.items[i], sizeOf(run.items[i], maxPayload))
+		return run.items[i], size, nil, f
 	}
 	item := &mapItem{index: i, value: run.items[i]}
 	size := sizeOf(item.value, maxPayload)
@@ -275,10 +283,12 @@ func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *map
 		item.size += stringSize(run.keys[i])
 		in, size = map[string]any{"Key": item.key, "Value": item.value}, item.size+len(`{"Key":,"Value":}`)
 	}
-	if p.state.mapping.selector == nil {
-		return in, size, item, nil
+	var f *failure
+	if p.state.mapping.selector != nil {
+		in, size, f = x.itemSelected(p, run, item)
+	} else {
+		size, f = x.payloadSize(p, in, size)
 	}
-	in, size, f := x.itemSelected(p, run, item)
 	return in, size, item, f
 }
 
@@ -380,8 +390,7 @@ func (x *Execution) childFailed(sc *scope, f *failure) {
 	out, size := f.output()
 	m, _ := out.(map[string]any)
 	m["Status"] = "FAILED"
-	p.fork.results[sc.index] = m
-	p.fork.size += size + len(`"Status":"FAILED",,`)
+	p.fork.end(sc.index, m, size+len(`"Status":"FAILED",`))
 	x.left(sc)
 }
 

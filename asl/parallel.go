@@ -9,8 +9,11 @@ func (x *Execution) enterParallel(sc *scope) outcome {
 	if f != nil {
 		return fails(f)
 	}
+	if x.crowded(len(sc.state.branches)) {
+		return waits
+	}
 	started := x.stateEvent(sc, "StateStarted", HistoryEvent{})
-	sc.fork = &fork{started: started, results: make([]any, len(sc.state.branches))}
+	sc.fork = &fork{started: started, count: len(sc.state.branches)}
 	for i, branch := range sc.state.branches {
 		x.ready.push(turn{x.begin(sc, branch, i), branch.start, in, size})
 	}

@@ -49,7 +49,7 @@ func (x *Execution) exhausted(sc *scope) bool {
 	}
 	switch {
 	case x.childEvents >= maxChildEvents:
-		x.end(StatusFailed, failure{err: text{errRuntime, true}, cause: text{"The iterations of distributed Map states reached the maximum number of history events (1000000).", true}})
+		x.end(StatusFailed, *engineFailure(errRuntime, "The iterations of distributed Map states reached the maximum number of history events (500000)."))
 	case events >= maxEvents-1: // the last event is the execution's end
 		f := engineFailure(errRuntime, "The execution reached the maximum number of history events (25000).")
 		f.terminal = true
