@@ -85,7 +85,7 @@ func (p *path) inFilter(s *search, at any) any {
 		at = s.root
 	}
 	if p.shape == oneNode {
-		s.env.work += len(p.steps)
+		s.env.work += 1 + len(p.steps)
 		if v, steps := p.get(at); steps == len(p.steps) {
 			return v
 		}

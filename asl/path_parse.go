@@ -303,8 +303,9 @@ func (s step) String() string {
 		return "[" + strings.Join(quoted, ",") + "]"
 	case filterStep:
 		return "[?(" + s.more.filter.String() + ")]"
+	default:
+		return s.normal()
 	}
-	return s.normal()
 }
 
 // normal is String for AWS's causes, which escape nothing.

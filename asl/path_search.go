@@ -3,18 +3,21 @@ package asl
 import "fmt"
 
 // maxWork bounds what one evaluation (of a payload template, or of a Choice state's rules) may do, in nodes that paths
-// visit, values that filters compare and the sixteenth part of the bytes that intrinsic functions make. A payload has at
-// most 131,072 nodes, so looking at each of them a few times passes; "$..*..*..*" over a large value would run for hours.
-const maxWork = 1 << 21
+// visit, values that filters compare and the 64th part of the bytes that intrinsic functions walk over. A payload has at
+// most 131,072 nodes, so looking at each of them some thirty times passes; "$..*..*..*" would run for hours.
+const maxWork = 1 << 22
+
+// maxMade bounds the bytes that one evaluation's intrinsic functions write, where each value alone is within the limit.
+const maxMade = 64 * maxPayload
 
 // spend takes n from the evaluation's work, and reports whether it was there.
 func (e *env) spend(n int) bool {
 	e.work += n
-	return e.work <= maxWork
+	return e.work <= maxWork && e.made <= maxMade
 }
 
 func tooMuchWork() *failure {
-	return runtimeFailure(fmt.Sprintf("The evaluation takes more than %d steps.", maxWork))
+	return runtimeFailure(fmt.Sprintf("The evaluation takes more than %d steps or makes more than %d bytes.", maxWork, maxMade))
 }
 
 // search evaluates a path in general, with all that a path may have. Members of an object come by name: the values here
@@ -195,6 +198,9 @@ func (s *search) filter(at any, f predicate, rest []step) {
 		for _, v := range at {
 			if isComposite(v) && f.accepts(s, v) {
 				s.walk(v, rest)
+			}
+			if !s.env.spend(0) { // a filter of many conditions is long even when each gives up at once
+				return
 			}
 		}
 	case map[string]any:

@@ -20,6 +20,7 @@ type env struct {
 	input any
 	bound int // of input
 	work  int // that paths and intrinsic functions have spent so far
+	made  int // bytes that intrinsic functions have written so far
 }
 
 // constant is a part of a template without paths. Its value is shared by all executions.
