@@ -23,6 +23,7 @@ type compiler struct {
 	states   map[string]*state // of the flow being compiled
 	targets  []target          // of the flow being compiled
 	partial  bool              // a state could not be compiled: what is reached from it is not known
+	patterns int               // instructions of the regular expressions so far
 }
 
 // target is a state's name that some field goes to.

@@ -189,7 +189,7 @@ func (o *fields) path(name string, required bool) *path {
 		o.problem(name, "a JSONPath is expected, not "+typeName(v))
 		return nil
 	}
-	p, err := compilePath(text)
+	p, err := compilePath(text, &o.c.patterns)
 	if err != nil {
 		o.problem(name, "Value must be a valid JSONPath. "+err.Error())
 		return nil

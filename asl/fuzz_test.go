@@ -99,12 +99,12 @@ func FuzzPath(f *testing.F) {
 		f.Add(seed, `{"a":[{"b":"x/y","c":"x"},[1,[2]]],"d":null}`)
 	}
 	f.Fuzz(func(t *testing.T, text, input string) {
-		p, err := compilePath(text)
+		p, err := compilePath(text, new(int))
 		root, bad := DecodeJSON([]byte(input))
 		if err != nil || bad != nil || len(input) > 1000 {
 			return
 		}
-		again, err := compilePath(p.String())
+		again, err := compilePath(p.String(), new(int))
 		if err != nil || again.String() != p.String() || again.shape != p.shape {
 			t.Fatalf("%q is written %q, which is %v, %v", text, p, again, err)
 		}
@@ -133,7 +133,7 @@ func FuzzIntrinsic(f *testing.F) {
 		f.Add(seed, `{"a":[{"b":1},[1,[2]]],"o":{"n":null}}`)
 	}
 	f.Fuzz(func(t *testing.T, text, input string) {
-		c, err := compileIntrinsic(text)
+		c, err := compileIntrinsic(text, new(int))
 		root, bad := DecodeJSON([]byte(input))
 		if err != nil || bad != nil || len(input) > 1000 || strings.Contains(text, "$$") {
 			return

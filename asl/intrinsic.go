@@ -89,13 +89,13 @@ func (k *calling) invalid() *failure {
 // made is a value that the function built, with its size.
 func (k *calling) made(v any) (any, int, *failure) {
 	size := sizeOf(v, maxPayload)
-	k.e.made += size
+	k.e.work += size / 4
 	return v, size, nil
 }
 
-// compileIntrinsic compiles a whole text.
-func compileIntrinsic(text string) (*intrinsicExpr, error) {
-	p := &intrinsicParser{s: text}
+// compileIntrinsic compiles a whole text. patterns is compilePath's.
+func compileIntrinsic(text string, patterns *int) (*intrinsicExpr, error) {
+	p := &intrinsicParser{s: text, patterns: patterns}
 	if !strings.HasPrefix(text, "States.") {
 		return nil, errors.New("it must begin with '$' or with 'States.'")
 	}
@@ -114,6 +114,8 @@ type intrinsicParser struct {
 	s     string
 	i     int
 	calls int
+
+	patterns *int
 }
 
 func (p *intrinsicParser) space() {
@@ -163,7 +165,7 @@ func (p *intrinsicParser) argument(c *call) (expr, error) {
 	var v any
 	switch ch := p.s[p.i]; {
 	case ch == '$':
-		inner := &pathParser{s: p.s, i: p.i, arg: true}
+		inner := &pathParser{s: p.s, i: p.i, arg: true, patterns: p.patterns}
 		compiled, err := inner.path()
 		p.i = inner.i
 		if p.at('(') {

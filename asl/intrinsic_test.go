@@ -207,7 +207,7 @@ func TestIntrinsicFunctionsBoundTheirValues(t *testing.T) {
 		a, _ := genJSON(rt, 3).([]any)
 		o, _ := genJSON(rt, 3).(map[string]any)
 		root := map[string]any{"a": append([]any{}, a...), "o": map[string]any{"n": o}, "s": "a \"b\"\n"}
-		c, err := compileIntrinsic(rapid.SampledFrom(calls).Draw(rt, "call"))
+		c, err := compileIntrinsic(rapid.SampledFrom(calls).Draw(rt, "call"), new(int))
 		if err != nil {
 			rt.Fatal(err)
 		}

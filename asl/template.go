@@ -20,7 +20,6 @@ type env struct {
 	input any
 	bound int // of input
 	work  int // that paths and intrinsic functions have spent so far
-	made  int // bytes that intrinsic functions have written so far
 }
 
 // constant is a part of a template without paths. Its value is shared by all executions.
@@ -145,13 +144,13 @@ func (c *compiler) reference(ptr *pointer, field string, v any) expr {
 		return nil
 	}
 	if !strings.HasPrefix(text, "$") {
-		call, err := compileIntrinsic(text)
+		call, err := compileIntrinsic(text, &c.patterns)
 		if err != nil {
 			return invalid(err)
 		}
 		return call
 	}
-	p, err := compilePath(text)
+	p, err := compilePath(text, &c.patterns)
 	if err != nil {
 		return invalid(err)
 	}
