@@ -74,17 +74,32 @@
 //
 // # What is supported
 //
-// Task: plain resources, activities, request-response integrations, .sync, .sync:2 and .waitForTaskToken (the command
-// carries the $$.Task.Token, and the answer is the job's or the callback's), Credentials with a RoleArn, timeouts and
-// heartbeats. Choice with all operators, Pass, Wait, Succeed and Fail. Parallel. Map: ItemProcessor and Iterator,
-// INLINE and DISTRIBUTED, ItemsPath, ItemSelector and Parameters, ItemBatcher, MaxConcurrency, ToleratedFailureCount
-// and ToleratedFailurePercentage, each with its Path, Label; of a ResultWriter without a Resource the Transformation.
-// Retry and Catch of all three; the machine's TimeoutSeconds; InputPath, Parameters, ResultSelector, ResultPath,
-// OutputPath, the context object; JSONPath that names one node: members, indexes, negative indexes.
+// The whole of the States Language. Task: plain resources, activities, request-response integrations, .sync, .sync:2 and
+// .waitForTaskToken (the command carries the $$.Task.Token, and the answer is the job's or the callback's), Credentials
+// with a RoleArn, timeouts and heartbeats. Choice with all operators, Pass, Wait, Succeed and Fail. Parallel. Map:
+// ItemProcessor and Iterator, INLINE and DISTRIBUTED, ItemsPath and Items, ItemSelector and Parameters, ItemBatcher,
+// MaxConcurrency, ToleratedFailureCount and ToleratedFailurePercentage, each with its Path, Label; of a ResultWriter
+// without a Resource the Transformation. Retry and Catch of all three; the machine's TimeoutSeconds; InputPath,
+// Parameters, ResultSelector, ResultPath, OutputPath, the context object; JSONPath and the intrinsic functions; JSONata
+// with Arguments, Output and Condition; variables. What reads from S3 or writes to it fails where it is entered.
 //
-// Parse refuses by name, "... not supported yet": JSONata, variables (Assign), intrinsic functions, JSONPath with
-// wildcards, slices, unions, descendants or filters. The shape is made for them: a scope sees the variables of those
-// around it, and a definition's values are compiled expressions, of which a payload template is one.
+// # Paths and intrinsic functions
+//
+// AWS evaluates a JSONPath with an early release (2.0) of Jayway's JsonPath, and so does this package, quirks included. A
+// path of members and indexes names one node, and what is missing is a failure with AWS's words. A path with *, .., a
+// slice, a union of indexes or a filter is always an array, the empty one where nothing matches, even where a member
+// before the * is missing. A union of names gives one object and ends the path. Functions such as length() are names of
+// members, which nothing has. A filter matches objects and arrays, no scalars, and has Jayway's operators, with Go's
+// regular expressions: linear in time, without lookaround. Of an object, * and .. take the members by name: values keep no
+// order of their own, where AWS keeps that of the text. Where AWS wants a Reference Path (ResultPath, Choice's Variable
+// and ...Path, every other ...Path of a number or a time) only one of one node is accepted.
+//
+// Intrinsic functions stand where AWS has them: in payload templates, ErrorPath and CausePath, ten in a field. They fail as
+// on AWS: with States.Runtime, which no Catch sees, not with the specification's States.IntrinsicFailure. Chance
+// (States.UUID, States.MathRandom) is drawn from the event's seed.
+//
+// Both are bounded: an evaluation of a template or of a Choice state may take about four million steps and make 16 MiB of
+// text on the way, and fails with States.Runtime beyond.
 //
 // Two choices where AWS's documents leave one: strings are ordered by code point, and numbers with a fraction or an
 // exponent are compared as float64 while integers are compared exactly.
