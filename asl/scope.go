@@ -33,8 +33,9 @@ type scope struct {
 	inputSize int   // a bound of the input's size
 	entered   int64 // the ...StateEntered event
 	enteredAt time.Time
-	attempt   int   // retries of this entry
-	retries   []int // of this entry, by retrier
+	attempt   int    // retries of this entry
+	retries   []int  // of this entry, by retrier
+	token     string // of this attempt, if the task has one: its $$.Task.Token, which it keeps when the task has answered
 	context   map[string]any
 	fork      *fork  // of a Parallel or a Map state in progress
 	twin      *scope // its copy in the latest clone, for the time of the cloning
