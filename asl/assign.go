@@ -3,6 +3,7 @@ package asl
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -33,7 +34,7 @@ func (c *compiler) assignment(o *fields, at string) *objectTemplate {
 		return nil
 	}
 	for _, key := range sortedNames(m) {
-		c.declare(o.at(name).to(key), key)
+		c.declare(o.at(name).to(key), key, strings.HasPrefix(at, "Catch["))
 	}
 	if c.jsonata {
 		return c.queryMembers(o.at(name), at+name, m)
@@ -41,8 +42,9 @@ func (c *compiler) assignment(o *fields, at string) *objectTemplate {
 	return c.memberTemplates(o.at(name), m)
 }
 
-// declare checks the name of a variable and notes that it is assigned in the flow being compiled.
-func (c *compiler) declare(ptr *pointer, name string) {
+// declare checks the name of a variable and notes that it is assigned in the flow being compiled. One that a Catcher
+// assigns may be assigned inside, too: AWS takes the same names in a Parallel's Catch and in its branches.
+func (c *compiler) declare(ptr *pointer, name string, inCatch bool) {
 	if !c.jsonata {
 		name = strings.TrimSuffix(name, ".$")
 	}
@@ -52,7 +54,11 @@ func (c *compiler) declare(ptr *pointer, name string) {
 	case !isVariableName(name):
 		c.problem(ptr, fmt.Sprintf("'%s' is no name for a variable: a letter is expected, then letters, digits and underscores, at most %d characters", name, maxVariableName))
 	}
-	c.variables.own = append(c.variables.own, target{ptr, name})
+	if inCatch {
+		c.variables.caught = append(c.variables.caught, target{ptr, name})
+	} else {
+		c.variables.own = append(c.variables.own, target{ptr, name})
+	}
 }
 
 // isVariableName follows the Unicode identifiers (UAX #31), as AWS documents it: no underscore at the beginning.
@@ -69,8 +75,8 @@ func isVariableName(name string) bool {
 	return true
 }
 
-// declared are the variables that a flow assigns, and those that the flows inside of it assign.
-type declared struct{ own, inner []target }
+// declared are the variables that a flow assigns, its Catchers and the flows inside of it.
+type declared struct{ own, caught, inner []target }
 
 // leave checks the flow's variables: no flow inside may assign one that this one assigns.
 func (d *declared) leave(c *compiler, outer *declared) {
@@ -84,7 +90,7 @@ func (d *declared) leave(c *compiler, outer *declared) {
 		}
 	}
 	if outer != nil {
-		outer.inner = append(append(outer.inner, d.own...), d.inner...)
+		outer.inner = slices.Concat(outer.inner, d.own, d.caught, d.inner)
 	}
 }
 

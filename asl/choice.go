@@ -63,10 +63,11 @@ type typeTest struct {
 }
 
 func (r *typeTest) holds(e *env) (bool, *failure) {
-	v, f := r.variable.chosen(e)
 	if r.present {
-		return (f == nil) == r.want, nil
+		_, found, f := r.variable.lookup(e)
+		return (found && f == nil) == r.want, nil // a variable that is not defined is absent, no error
 	}
+	v, f := r.variable.chosen(e)
 	if f != nil {
 		return false, f
 	}
@@ -234,8 +235,7 @@ func matchTexts(texts []string, s string) bool {
 	return strings.HasSuffix(s, texts[last])
 }
 
-// chosen is the value that a condition asks for. What is not there is a failure, and IsPresent is the only one to pass
-// over it; so is a variable that is not defined.
+// chosen is the value that a condition asks for. What is not there is a failure for every operator but IsPresent.
 func (p *path) chosen(e *env) (any, *failure) {
 	v, found, f := p.lookup(e)
 	if f == nil && !found {

@@ -23,6 +23,7 @@ type compiler struct {
 	states   map[string]*state // of the flow being compiled
 	targets  []target          // of the flow being compiled
 	partial  bool              // a state could not be compiled: what is reached from it is not known
+	patterns int               // instructions of the regular expressions so far
 
 	evaluator   Evaluator         // nil: JSONata is refused
 	language    language          // of the machine: that of every state that names none, however deep it stands

@@ -110,8 +110,8 @@ func (c *compiler) queryTemplate(ptr *pointer, field string, v any) expr {
 		if isExpression(v) {
 			return c.query(ptr, field, v)
 		}
-		if s := strings.TrimSpace(v); strings.HasPrefix(s, "{%") != strings.HasSuffix(s, "%}") || isExpression(s) {
-			c.problem(ptr, "A JSONata expression begins with '{%' and ends with '%}', without spaces around them")
+		if strings.HasPrefix(v, "{%") { // with a space before it is a constant, as AWS has it
+			c.problem(ptr, "A JSONata expression that begins with '{%' ends with '%}'")
 		}
 	case []any:
 		t, static := make(arrayTemplate, len(v)), true

@@ -47,27 +47,26 @@ func (c *compiler) resource(o *fields) *task {
 		t.prefix = "Activity"
 	case len(parts) >= 7 && parts[2] == "states":
 		t.short = parts[5]
-		action, _, _ := strings.Cut(parts[6], ".")
-		if known, ok := integrations[t.short]; ok && !slices.Contains(known, action) {
+		if known, ok := integrations[t.short]; ok && !slices.Contains(known, strings.Join(parts[6:], ":")) {
 			o.problem(name, "The resource provided "+r+" is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.")
 		}
 	}
 	return t
 }
 
-// integrations are the actions of the optimized integrations whose list is short and has not changed for years. Other
-// services are not checked.
+// integrations are the actions of the optimized integrations whose list is short and has not changed for years, each with what it can wait
+// for. Other services are not checked.
 var integrations = map[string][]string{
-	"apigateway": {"invoke"},
-	"batch":      {"submitJob"},
+	"apigateway": {"invoke", "invoke.waitForTaskToken"},
+	"batch":      {"submitJob", "submitJob.sync"},
 	"dynamodb":   {"getItem", "putItem", "updateItem", "deleteItem"},
-	"ecs":        {"runTask"},
-	"events":     {"putEvents"},
+	"ecs":        {"runTask", "runTask.sync", "runTask.waitForTaskToken"},
+	"events":     {"putEvents", "putEvents.waitForTaskToken"},
 	"http":       {"invoke"},
-	"lambda":     {"invoke"},
-	"sns":        {"publish"},
-	"sqs":        {"sendMessage"},
-	"states":     {"startExecution"},
+	"lambda":     {"invoke", "invoke.waitForTaskToken"},
+	"sns":        {"publish", "publish.waitForTaskToken"},
+	"sqs":        {"sendMessage", "sendMessage.waitForTaskToken"},
+	"states":     {"startExecution", "startExecution.sync", "startExecution.sync:2", "startExecution.waitForTaskToken"},
 }
 
 // isTemplateFunction reports whether a Resource is a CloudFormation function, as a definition has it before it is

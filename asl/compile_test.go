@@ -34,6 +34,7 @@ func TestResource(t *testing.T) {
 		`{"a":1}`:  "a string is expected, not object",
 		`"arn:aws:lambda:eu-west-1:123456789012:function:f:"`:    "the function's version or alias is not valid: ",
 		`"arn:aws:lambda:eu-west-1:123456789012:function:f:$*#"`: "the function's version or alias is not valid: $*#",
+		`"arn:aws:states:::sqs:sendMessage.sync"`:                "The resource provided arn:aws:states:::sqs:sendMessage.sync is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.",
 		`"arn:aws:states:::dynamodb:query"`:                      "The resource provided arn:aws:states:::dynamodb:query is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.",
 	} {
 		if got := problemsOf(of(resource)); got != "/States/X/Resource: "+want {

@@ -38,7 +38,7 @@ func (x *Execution) context(sc *scope) (any, int) {
 			sc.context["Map"] = map[string]any{"Item": sc.item.object()}
 		}
 		if sc.state.task != nil && sc.state.task.callback {
-			sc.context["Task"] = map[string]any{"Token": x.token()}
+			sc.context["Task"] = map[string]any{"Token": sc.token}
 		}
 	}
 	const ofState = len(`,"State":{"EnteredTime":"2006-01-02T15:04:05.000Z","Name":,"RetryCount":99999999}`)
@@ -50,7 +50,7 @@ func (x *Execution) context(sc *scope) (any, int) {
 		size += sc.item.size + len(`,"Map":{"Item":{"Index":99999999,"Key":,"Value":}}`)
 	}
 	if sc.state.task != nil && sc.state.task.callback {
-		size += len(`,"Task":{"Token":}`) + stringSize(x.token())
+		size += len(`,"Task":{"Token":}`) + stringSize(sc.token)
 	}
 	return sc.context, size
 }

@@ -82,16 +82,6 @@ func (o *fields) done() {
 	}
 }
 
-// unsupported refuses, by name, what the language has and this package does not yet.
-func (o *fields) unsupported(names ...string) {
-	for _, name := range names {
-		if o.has(name) {
-			o.seen[name] = true
-			o.problem(name, name+" is not supported yet")
-		}
-	}
-}
-
 func (o *fields) forbid(name, why string) {
 	if o.has(name) {
 		o.seen[name] = true
@@ -189,7 +179,7 @@ func (o *fields) path(name string, required bool) *path {
 		o.problem(name, "a JSONPath is expected, not "+typeName(v))
 		return nil
 	}
-	p, err := compilePath(text)
+	p, err := compilePath(text, &o.c.patterns)
 	if err != nil {
 		o.problem(name, "Value must be a valid JSONPath. "+err.Error())
 		return nil

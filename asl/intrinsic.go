@@ -40,6 +40,9 @@ func (a argumentPath) eval(e *env) (any, int, *failure) {
 	v, bound, found, f := a.path.find(e)
 	if f == nil && !found {
 		root, _, _ := e.root(a.path)
+		if why := a.path.missing(root); root != nil && strings.HasPrefix(why, "Filter: ") {
+			return nil, 0, runtimeFailure(why) // AWS shows its library's words for an index into what is no array
+		}
 		f = runtimeFailure(fmt.Sprintf("The JsonPath argument for the field '%s' could not be found in the input '%s'", a.path.text, AppendJSON(nil, root)))
 	}
 	return v, bound, f
@@ -61,7 +64,7 @@ func (c *call) eval(e *env) (any, int, *failure) {
 		return nil, 0, k.invalid()
 	}
 	v, bound, f := c.of.run(k)
-	if f == nil && !e.spend(1+bound/16) {
+	if f == nil && !e.spend(1+min(bound, maxPayload)/64) {
 		f = tooMuchWork()
 	}
 	if f != nil {
@@ -84,11 +87,15 @@ func (k *calling) invalid() *failure {
 }
 
 // made is a value that the function built, with its size.
-func (k *calling) made(v any) (any, int, *failure) { return v, sizeOf(v, maxPayload), nil }
+func (k *calling) made(v any) (any, int, *failure) {
+	size := sizeOf(v, maxPayload)
+	k.e.work += size / 4
+	return v, size, nil
+}
 
-// compileIntrinsic compiles a whole text.
-func compileIntrinsic(text string) (*intrinsicExpr, error) {
-	p := &intrinsicParser{s: text}
+// compileIntrinsic compiles a whole text. patterns is compilePath's.
+func compileIntrinsic(text string, patterns *int) (*intrinsicExpr, error) {
+	p := &intrinsicParser{s: text, patterns: patterns}
 	if !strings.HasPrefix(text, "States.") {
 		return nil, errors.New("it must begin with '$' or with 'States.'")
 	}
@@ -107,6 +114,8 @@ type intrinsicParser struct {
 	s     string
 	i     int
 	calls int
+
+	patterns *int
 }
 
 func (p *intrinsicParser) space() {
@@ -156,9 +165,12 @@ func (p *intrinsicParser) argument(c *call) (expr, error) {
 	var v any
 	switch ch := p.s[p.i]; {
 	case ch == '$':
-		inner := &pathParser{s: p.s, i: p.i, arg: true}
+		inner := &pathParser{s: p.s, i: p.i, arg: true, patterns: p.patterns}
 		compiled, err := inner.path()
 		p.i = inner.i
+		if p.at('(') {
+			err = errors.New("a JSONPath has no functions with arguments")
+		}
 		return argumentPath{compiled}, err
 	case ch == '\'':
 		raw, text, err := p.literal()

@@ -154,8 +154,7 @@ func (e *InvalidError) Error() string {
 }
 
 // Parse compiles a definition: no path, no template and no expression is parsed again after it. The error is an
-// *InvalidError with all problems, among them what the language has and this package does not support yet, by name.
-// A definition that speaks JSONata needs WithEvaluator.
+// *InvalidError with all problems. A definition that speaks JSONata is refused by name without WithEvaluator.
 func Parse(definition []byte, options ...Option) (*Machine, error) {
 	m, problems := compile(definition, options)
 	if len(problems) > 0 {

@@ -101,7 +101,7 @@ func (x *Execution) enterMap(sc *scope) outcome {
 			return x.unstarted(sc, f)
 		}
 	}
-	sc.fork.results = make([]any, len(run.items))
+	sc.fork.count = len(run.items)
 	if f := x.iterate(sc); f != nil {
 		return x.unstarted(sc, f)
 	}
@@ -271,7 +271,8 @@ func (x *Execution) mayStart(f *fork) bool {
 
 func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *mapItem, *failure) {
 	if run.batches != nil {
-		return run.items[i], sizeOf(run.items[i], maxPayload), nil, nil
+		size, f := x.payloadSize(p, run.items[i], sizeOf(run.items[i], maxPayload))
+		return run.items[i], size, nil, f
 	}
 	item := &mapItem{index: i, value: run.items[i]}
 	size := sizeOf(item.value, maxPayload)
@@ -282,10 +283,12 @@ func (x *Execution) iterationInput(p *scope, run *mapRun, i int) (any, int, *map
 		item.size += stringSize(run.keys[i])
 		in, size = map[string]any{"Key": item.key, "Value": item.value}, item.size+len(`{"Key":,"Value":}`)
 	}
-	if p.state.mapping.selector == nil {
-		return in, size, item, nil
+	var f *failure
+	if p.state.mapping.selector != nil {
+		in, size, f = x.itemSelected(p, run, item)
+	} else {
+		size, f = x.payloadSize(p, in, size)
 	}
-	in, size, f := x.itemSelected(p, run, item)
 	return in, size, item, f
 }
 
@@ -387,8 +390,7 @@ func (x *Execution) childFailed(sc *scope, f *failure) {
 	out, size := f.output()
 	m, _ := out.(map[string]any)
 	m["Status"] = "FAILED"
-	p.fork.results[sc.index] = m
-	p.fork.size += size + len(`"Status":"FAILED",,`)
+	p.fork.end(sc.index, m, size+len(`"Status":"FAILED",`))
 	x.left(sc)
 }
 

@@ -13,7 +13,7 @@ func (x *Execution) enterParallel(sc *scope) outcome {
 		return waits
 	}
 	started := x.stateEvent(sc, "StateStarted", HistoryEvent{})
-	sc.fork = &fork{started: started, results: make([]any, len(sc.state.branches))}
+	sc.fork = &fork{started: started, count: len(sc.state.branches)}
 	for i, branch := range sc.state.branches {
 		x.ready.push(turn{x.begin(sc, branch, i), branch.start, in, size})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -85,7 +86,7 @@ func (p *path) inFilter(s *search, at any) any {
 		at = s.root
 	}
 	if p.shape == oneNode {
-		s.env.work += len(p.steps)
+		s.env.work += 1 + len(p.steps)
 		if v, steps := p.get(at); steps == len(p.steps) {
 			return v
 		}
@@ -469,7 +470,19 @@ func (p *pathParser) pattern() (operandNode, error) {
 	if flags != "" {
 		prefix = "(?" + flags + ")"
 	}
-	re, err := regexp.Compile(prefix + `\A(?:` + strings.ReplaceAll(body, `\/`, "/") + `)\z`)
+	expression := prefix + `\A(?:` + strings.ReplaceAll(body, `\/`, "/") + `)\z`
+	tree, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return operandNode{}, fmt.Errorf("the pattern /%s/ is not valid", body)
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return operandNode{}, fmt.Errorf("the pattern /%s/ is not valid", body)
+	}
+	if *p.patterns += len(program.Inst); *p.patterns > maxPatterns {
+		return operandNode{}, errors.New("the patterns of the definition are too large")
+	}
+	re, err := regexp.Compile(expression)
 	if err != nil {
 		return operandNode{}, fmt.Errorf("the pattern /%s/ is not valid", body)
 	}

@@ -15,9 +15,13 @@ const maxSteps = maxDepth
 // maxFilterDepth bounds how deep parentheses, negations and filters stand within filters.
 const maxFilterDepth = 32
 
-// compilePath compiles a whole text.
-func compilePath(text string) (*path, error) {
-	p := &pathParser{s: text}
+// maxPatterns bounds the regular expressions of a definition, in instructions of some forty bytes: a{1000} is short as a
+// text.
+const maxPatterns = 1 << 18
+
+// compilePath compiles a whole text. patterns counts the instructions of the definition's regular expressions.
+func compilePath(text string, patterns *int) (*path, error) {
+	p := &pathParser{s: text, patterns: patterns}
 	compiled, err := p.path()
 	if err != nil {
 		return nil, err
@@ -34,6 +38,8 @@ type pathParser struct {
 	i     int
 	depth int  // of filters; 0: the path stands in none
 	arg   bool // the path is an argument of an intrinsic function: ',' and ')' end it
+
+	patterns *int
 }
 
 func (p *pathParser) rest() string { return p.s[p.i:] }
@@ -303,8 +309,9 @@ func (s step) String() string {
 		return "[" + strings.Join(quoted, ",") + "]"
 	case filterStep:
 		return "[?(" + s.more.filter.String() + ")]"
+	default:
+		return s.normal()
 	}
-	return s.normal()
 }
 
 // normal is String for AWS's causes, which escape nothing.

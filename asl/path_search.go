@@ -2,10 +2,11 @@ package asl
 
 import "fmt"
 
-// maxWork bounds what one evaluation (of a payload template, or of a Choice state's rules) may do, in nodes that paths
-// visit, values that filters compare and the sixteenth part of the bytes that intrinsic functions make. A payload has at
-// most 131,072 nodes, so looking at each of them a few times passes; "$..*..*..*" over a large value would run for hours.
-const maxWork = 1 << 21
+// maxWork bounds what one evaluation (of a payload template, or of a Choice state's rules) may do: in nodes that paths
+// visit, values that filters compare, and of intrinsic functions the fourth part of the bytes that they write and the
+// 64th part of those that they look at. A payload has at most 131,072 nodes, so looking at each of them some thirty times
+// passes, and writing sixty payloads; "$..*..*..*" would run for hours.
+const maxWork = 1 << 22
 
 // spend takes n from the evaluation's work, and reports whether it was there.
 func (e *env) spend(n int) bool {
@@ -195,6 +196,9 @@ func (s *search) filter(at any, f predicate, rest []step) {
 		for _, v := range at {
 			if isComposite(v) && f.accepts(s, v) {
 				s.walk(v, rest)
+			}
+			if !s.env.spend(0) { // a filter of many conditions is long even when each gives up at once
+				return
 			}
 		}
 	case map[string]any:

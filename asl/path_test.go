@@ -14,7 +14,7 @@ import (
 // evaluate finds a path in root, or says in AWS's words why it is not there.
 func evaluate(tb testing.TB, text string, root any) string {
 	tb.Helper()
-	p, err := compilePath(text)
+	p, err := compilePath(text, new(int))
 	if err != nil {
 		tb.Fatalf("%s: %v", text, err)
 	}
@@ -108,9 +108,10 @@ func TestPathRefuses(t *testing.T) {
 		"$[?]": "'(' is expected", "$[?()]": "a value is expected", "$[?(@.a ]": "operator", "$[?(@.a ==)]": "a value is expected", "$[?(@.a ~ 1)]": `operator "~"`, "$[?(@.a == $$.x)]": "sees only", "$[?(@.a == $v)]": "sees only",
 		"$[?(@.a =~ /(/)]": "pattern", "$[?(@.a =~ /a)]": "closing '/'", "$[?(@.a == 'x)]": "closing quote", "$[?(@.a) ": "']' is expected", "$[?(1)]": "operator",
 		"$" + strings.Repeat(".a", maxSteps+1): "at most 512 steps", "$[?(" + strings.Repeat("!", 100) + "@.a)]": "nests deeper",
+		"$[?(@.a =~ /a{1001}/)]": "pattern", "$[?(@.a =~ /a/" + strings.Repeat(" || @.a =~ /a{1000}/", 300) + ")]": "too large",
 		"$[?(@.a" + strings.Repeat("[?(@.a", 100): "nests deeper",
 	} {
-		if _, err := compilePath(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := compilePath(path, new(int)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", path, err, want)
 		}
 	}
@@ -120,7 +121,7 @@ func TestPathRoots(t *testing.T) {
 	for text, want := range map[string]path{
 		"$": {}, "$$": {context: true}, "$$.a": {context: true}, "$a": {variable: "a"}, "$a_1.b[0]": {variable: "a_1"}, "$é['x']": {variable: "é"}, "$.a": {},
 	} {
-		p, err := compilePath(text)
+		p, err := compilePath(text, new(int))
 		if err != nil || p.context != want.context || p.variable != want.variable || p.text != text {
 			t.Errorf("%s: %+v, %v", text, p, err)
 		}
@@ -187,11 +188,11 @@ func genJSON(t *rapid.T, depth int) any {
 func TestPathTextIsStableAndGivesTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text, root := genPath(rt), genJSON(rt, 4)
-		p, err := compilePath(text)
+		p, err := compilePath(text, new(int))
 		if err != nil {
 			rt.Fatalf("%s: %v", text, err)
 		}
-		again, err := compilePath(p.String())
+		again, err := compilePath(p.String(), new(int))
 		if err != nil || again.String() != p.String() {
 			rt.Fatalf("%s is written %s, which is %v, %v", text, p, again, err)
 		}
@@ -204,7 +205,7 @@ func TestPathTextIsStableAndGivesTheSame(t *testing.T) {
 func TestTheLoopAndTheSearchFindTheSameNode(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text, root := genPath(rt), genJSON(rt, 4)
-		p, err := compilePath(text)
+		p, err := compilePath(text, new(int))
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -225,7 +226,7 @@ func TestAPathThatWouldRunForHoursFails(t *testing.T) {
 		root = map[string]any{"a": root, "b": root, "c": root}
 	}
 	start := time.Now()
-	for _, text := range []string{"$..*..*..*..*", "$" + strings.Repeat("..[?(@..*)]", 20), "$..[?(@..* subsetof $..*)]"} {
+	for _, text := range []string{"$..*..*..*..*", "$" + strings.Repeat("..[?(@..*)]", 20), "$..[?(@..* subsetof $..*)]", "$..[?(!(@.a" + strings.Repeat(" && !@.z", 10_000) + "))]"} {
 		if got := evaluate(t, text, root); !strings.Contains(got, "takes more than") {
 			t.Errorf("%s is found: %d bytes", text, len(got))
 		}
@@ -237,7 +238,7 @@ func TestAPathThatWouldRunForHoursFails(t *testing.T) {
 
 func TestResultPathCopiesOnlyWhatItChanges(t *testing.T) {
 	root := mustDecode(t, `{"a":{"b":1},"big":{"x":[1,2,3]}}`)
-	p, err := compilePath("$.a.c.d")
+	p, err := compilePath("$.a.c.d", new(int))
 	if err != nil {
 		t.Fatal(err)
 	}

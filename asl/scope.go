@@ -33,10 +33,12 @@ type scope struct {
 	inputSize int   // a bound of the input's size
 	entered   int64 // the ...StateEntered event
 	enteredAt time.Time
-	attempt   int   // retries of this entry
-	retries   []int // of this entry, by retrier
+	attempt   int    // retries of this entry
+	retries   []int  // of this entry, by retrier
+	token     string // of this attempt, if the task has one: its $$.Task.Token, which it keeps when the task has answered
 	context   map[string]any
-	fork      *fork // of a Parallel or a Map state in progress
+	fork      *fork  // of a Parallel or a Map state in progress
+	twin      *scope // its copy in the latest clone, for the time of the cloning
 }
 
 // variable is a variable as the scope sees it: its own, or that of a scope around it. A distributed Map's iteration sees none from outside.
@@ -63,9 +65,32 @@ func (sc *scope) path() []int {
 type fork struct {
 	started int64    // the event that all branches and iterations begin after
 	running []*scope // by index
-	results []any    // by index
-	size    int      // a bound of theirs
+	ended   *ended   // the latest
+	count   int      // of branches or iterations
+	size    int      // a bound of their outputs
 	run     *mapRun  // Map
+}
+
+// ended is the output of a branch or an iteration. They are a list that only grows, so that clones share what they have in common: a driver
+// that clones at each step of a Map of a thousand would else copy a thousand results each time.
+type ended struct {
+	index  int
+	output any
+	before *ended
+}
+
+func (f *fork) end(index int, output any, size int) {
+	f.ended = &ended{index, output, f.ended}
+	f.size += size + len(",")
+}
+
+// results are the outputs by index.
+func (f *fork) results() []any {
+	list := make([]any, f.count)
+	for e := f.ended; e != nil; e = e.before {
+		list[e.index] = e.output
+	}
+	return list
 }
 
 func (f *fork) leave(sc *scope) {
@@ -140,8 +165,7 @@ func (x *Execution) finish(sc *scope, output any, size int) {
 		return
 	}
 	x.iterationEvent(sc, "Succeeded", HistoryEvent{})
-	p.fork.results[sc.index] = output
-	p.fork.size += size + 1
+	p.fork.end(sc.index, output, size)
 	x.left(sc)
 }
 
@@ -167,11 +191,11 @@ func (x *Execution) left(sc *scope) {
 
 // join is the outcome of a Parallel or a Map state of which everything has succeeded or was tolerated.
 func (x *Execution) join(p *scope) {
-	var result any = p.fork.results
-	size := p.fork.size + len("[]")
+	results, size := p.fork.results(), p.fork.size+len("[]")
 	if m := p.state.mapping; m != nil && m.flatten {
-		result = flattened(p.fork.results)
+		results = flattened(results)
 	}
+	var result any = results
 	size, f := x.payloadSize(p, result, size)
 	if f == nil {
 		if m := p.state.mapping; m != nil && m.distributed {
@@ -275,51 +299,43 @@ func (x *Execution) Clone() *Execution {
 	c := *x
 	c.ready = turns{}
 	c.open = append([]openCommand(nil), x.open...)
-	if x.root.fork == nil {
-		c.root = x.root.clone(nil, nil)
-		for i := range c.open {
-			if c.open[i].scope != nil {
-				c.open[i].scope = c.root
-			}
-		}
-		return &c
-	}
-	twins := make(map[*scope]*scope)
-	c.root = x.root.clone(nil, twins)
+	slab := make([]scope, 0, x.scopes) // one piece of memory for all scopes below the root
+	c.root = x.root.clone(&scope{}, nil, &slab)
 	for i := range c.open {
 		if c.open[i].scope != nil {
-			c.open[i].scope = twins[c.open[i].scope]
+			c.open[i].scope = c.open[i].scope.twin
 		}
 	}
 	return &c
 }
 
-// clone copies the tree below sc, and notes the copies in twins unless that is nil.
-func (sc *scope) clone(parent *scope, twins map[*scope]*scope) *scope {
-	c := *sc
+// clone copies the tree below sc into c, and leaves with each scope its copy.
+func (sc *scope) clone(c, parent *scope, slab *[]scope) *scope {
+	*c = *sc
+	sc.twin, c.twin = c, nil
 	c.parent = parent
-	c.retries = append([]int(nil), sc.retries...)
+	if sc.retries != nil {
+		c.retries = slices.Clone(sc.retries)
+	}
 	switch {
 	case sc.home == sc:
-		c.home = &c
+		c.home = c
 	case sc.home != nil:
 		c.home = parent.home
 	}
-	if twins != nil {
-		twins[sc] = &c
+	if sc.fork == nil {
+		return c
 	}
-	if sc.fork != nil {
-		f := *sc.fork
-		f.results = slices.Clone(f.results)
-		f.running = make([]*scope, len(sc.fork.running))
-		for i, child := range sc.fork.running {
-			f.running[i] = child.clone(&c, twins)
-		}
-		if f.run != nil {
-			run := *f.run
-			f.run = &run
-		}
-		c.fork = &f
+	f := *sc.fork
+	c.fork = &f
+	f.running = make([]*scope, len(sc.fork.running))
+	for i, child := range sc.fork.running {
+		*slab = append(*slab, scope{})
+		f.running[i] = child.clone(&(*slab)[len(*slab)-1], c, slab)
 	}
-	return &c
+	if f.run != nil {
+		run := *f.run
+		f.run = &run
+	}
+	return c
 }

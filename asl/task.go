@@ -12,11 +12,14 @@ import (
 // schedule asks for the task of the state, at its entry and at each retry: paths are evaluated anew, for $$.State.RetryCount
 // may be among them.
 func (x *Execution) schedule(sc *scope) outcome {
+	t := sc.state.task
+	if t.callback {
+		sc.token = x.token()
+	}
 	in, _, f := x.effective(sc)
 	if f != nil {
 		return fails(f)
 	}
-	t := sc.state.task
 	c := Command{Kind: RunTask, State: sc.state.name, Resource: t.resource, Input: in, Entered: sc.entered, Attempt: sc.attempt}
 	if c.Timeout, f = x.seconds(sc, &t.timeout); f != nil {
 		return fails(f)
@@ -32,7 +35,7 @@ func (x *Execution) schedule(sc *scope) outcome {
 	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in, RoleARN: c.RoleARN, Timeout: c.Timeout, Heartbeat: c.Heartbeat})
 	x.taskEvent(sc, "Started", HistoryEvent{})
 	if t.callback {
-		c.Token = x.token()
+		c.Token = sc.token
 		x.taskEvent(sc, "Submitted", HistoryEvent{})
 	}
 	x.command(c, sc)
@@ -50,8 +53,10 @@ func (x *Execution) role(sc *scope) (string, *failure) {
 		return "", nil
 	}
 	role, ok := m["RoleArn"].(string)
-	if !ok {
-		return "", runtimeFailure(fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])))
+	if cause := fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])); !ok && sc.state.jsonata {
+		return "", (&env{x: x, scope: sc}).evaluationFailed("Credentials/RoleArn", cause)
+	} else if !ok {
+		return "", runtimeFailure(cause)
 	}
 	return role, nil
 }

@@ -163,13 +163,13 @@ func (c *compiler) reference(ptr *pointer, field string, v any) expr {
 		return nil
 	}
 	if !strings.HasPrefix(text, "$") {
-		call, err := compileIntrinsic(text)
+		call, err := compileIntrinsic(text, &c.patterns)
 		if err != nil {
 			return invalid(err)
 		}
 		return call
 	}
-	p, err := compilePath(text)
+	p, err := compilePath(text, &c.patterns)
 	if err != nil {
 		return invalid(err)
 	}

@@ -84,7 +84,7 @@ func TestValidateNamesEachProblem(t *testing.T) {
 	}
 }
 
-func TestParseRefusesByNameWhatIsNotSupportedYet(t *testing.T) {
+func TestParseRefusesJSONataByNameWithoutAnEvaluator(t *testing.T) {
 	for _, c := range []struct{ definition, want string }{
 		{`{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Pass","Output":"{% 1 %}"}}}`, "/QueryLanguage: JSONata is not supported without an Evaluator"},
 		{`{"StartAt":"X","States":{"X":{"QueryLanguage":"JSONata","Type":"Pass","End":true}}}`, "/States/X/QueryLanguage: JSONata is not supported without an Evaluator"},

@@ -70,8 +70,9 @@ func nameOf(procedure *node) any {
 		return procedure.nodes[0].text
 	case kindVariable:
 		return procedure.text
+	default:
+		return undefined
 	}
-	return undefined
 }
 
 // call evaluates a call. first is the left side of ~>, the first argument.

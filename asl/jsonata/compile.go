@@ -170,6 +170,7 @@ func (c *compiler) path(n *node) *node {
 			fail("S0213", step.pos, details{value: step.value})
 		case kindString:
 			step.kind = kindName
+		default:
 		}
 		if step.keepArray {
 			path.keepSingleton = true
@@ -286,6 +287,7 @@ func tailCalls(n *node) *node {
 		if last := len(n.nodes) - 1; last >= 0 && n.bare() {
 			n.nodes[last] = tailCalls(n.nodes[last])
 		}
+	default:
 	}
 	return n
 }

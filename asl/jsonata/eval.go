@@ -139,8 +139,9 @@ func (e *evaluation) evalKind(n *node, input any, env *frame) any {
 		return &lambda{params: n.params, signature: n.signature, body: n.rhs, input: input, env: env}
 	case kindTailCall:
 		return &tailCall{node: n.lhs, input: input, env: env}
+	default:
+		return undefined // the others are rewritten by compile, or stand in nodes that look at them
 	}
-	return undefined
 }
 
 func (e *evaluation) block(n *node, input any, env *frame) any {

@@ -35,8 +35,9 @@ func (l letterCase) apply(s string) string {
 		return strings.ToUpper(s)
 	case lower:
 		return strings.ToLower(s)
+	default:
+		return s
 	}
-	return s
 }
 
 type group struct {

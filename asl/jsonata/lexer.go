@@ -67,6 +67,8 @@ func (l *lexer) next(infix bool) token {
 		}
 	}
 	switch {
+	case c == '!' || c == '~':
+		fail("S0204", l.i+1, details{token: rest[:1]})
 	case strings.IndexByte(stops, c) >= 0:
 		return l.operator(rest[:1])
 	case c == '"' || c == '\'':

@@ -21,7 +21,7 @@ const (
 
 	// maxWork bounds the steps of an evaluation: each node that is evaluated, each item that is put into an array, each 32 bytes of a string that is
 	// made, each character that a regular expression reads. A payload of 256 KiB has 131,000 items at most; thirty steps for each of them fit. It
-	// takes less than a second, and bounds what an evaluation holds in memory to some 200 MB, if nothing of it becomes garbage.
+	// takes a second or two, and bounds what an evaluation holds in memory to some 200 MB, if nothing of it becomes garbage.
 	maxWork = 4_000_000
 
 	// maxRange bounds a range such as [1..n]. The reference allows ten million (and says one million), which no payload can hold.

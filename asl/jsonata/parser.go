@@ -106,8 +106,9 @@ func (t token) shown() any {
 		return "(end)"
 	case tokenRegexp:
 		return map[string]any{} // what JSON makes of a regular expression
+	default:
+		return t.text
 	}
-	return t.text
 }
 
 func (p *parser) advance(infix bool) { p.token = p.lexer.next(infix) }
@@ -190,9 +191,6 @@ func (p *parser) prefixOperator(n *node) *node {
 	case "|":
 		p.transform(n)
 	default:
-		if _, known := bindingPowers[n.text]; !known && (n.text == "!" || n.text == "~") {
-			fail("S0204", n.pos, details{token: n.text})
-		}
 		fail("S0211", n.pos, details{token: n.text})
 	}
 	return n

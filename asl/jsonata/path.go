@@ -27,10 +27,11 @@ func (e *evaluation) path(n *node, input any, env *frame) any {
 			result = e.step(step, list, env, i == len(n.nodes)-1)
 		}
 		if !isTuples {
-			elements, _ := items(result)
-			if len(elements) == 0 {
+			elements, isArray := items(result)
+			if isUndefined(result) || isArray && len(elements) == 0 {
 				break
 			}
+			// What [...][0] gives is no array, and as in the reference a step behind it finds nothing: ([...][0]).name does.
 			if step.focus == "" {
 				list = elements
 			}

@@ -124,6 +124,10 @@ func TestWalls(t *testing.T) {
 	each("asl imports the standard library alone, and nothing that acts", []string{"asl"}, func(imported string) bool {
 		return standard(imported) && !slices.Contains([]string{"net", "net/http", "os", "sync", "math/rand"}, imported)
 	})
+	each("asl/jsonata imports asl and the standard library, and nothing that acts", []string{"asl/jsonata"}, func(imported string) bool {
+		acts := []string{"net", "net/http", "os", "sync", "math/rand"}
+		return imported == module+"asl" || standard(imported) && !slices.Contains(acts, imported)
+	})
 	each("a service imports foundations and the standard library, never net/http, an SDK, an adapter or another service",
 		internal(services...), func(imported string) bool {
 			if imported == "net/http" {
