@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ const corpusVariable = "CLOUDFLOW_ASL_CORPUS"
 type corpusCase struct {
 	ID         string
 	Kind       string
+	Recorded   string
 	Features   []string
 	Definition json.RawMessage
 	Text       *string `json:"text"`
@@ -60,9 +62,10 @@ type corpusExpectation struct {
 }
 
 type corpusMock struct {
-	Result  json.RawMessage
-	Error   *struct{ Error, Cause *string }
-	Timeout bool
+	Parameters json.RawMessage // that the engine must send
+	Result     json.RawMessage
+	Error      *struct{ Error, Cause *string }
+	Timeout    bool
 }
 
 // errNotApplicable is for what this driver has no place for, and the contract does not ask for.
@@ -207,7 +210,33 @@ func judgeCase(ctx context.Context, c *corpusCase) error {
 	if err != nil {
 		return err
 	}
-	return c.Expected.compare(result, types)
+	return errors.Join(c.Expected.compare(result, types), c.compareSent(result))
+}
+
+// placeholder is what the recording has in place of a name that was generated.
+var placeholder = regexp.MustCompile(`<[^<>]*>|a_task_token`)
+
+// compareSent compares what the tasks were sent, call by call.
+func (c *corpusCase) compareSent(r Result) error {
+	calls := map[string]int{}
+	for _, e := range r.History {
+		if !strings.HasSuffix(e.Type, "Scheduled") {
+			continue
+		}
+		n := calls[e.State]
+		calls[e.State]++
+		if n >= len(c.Mocks[e.State]) || len(c.Mocks[e.State][n].Parameters) == 0 {
+			continue
+		}
+		want, err := asl.DecodeJSON(placeholder.ReplaceAll(c.Mocks[e.State][n].Parameters, []byte(anything)))
+		if err != nil {
+			return err
+		}
+		if want != nil && !matches(want, e.Input) {
+			return fmt.Errorf("call %d of %s was sent %s, want %s", n, e.State, asl.AppendJSON(nil, e.Input), asl.AppendJSON(nil, want))
+		}
+	}
+	return nil
 }
 
 // mocks makes a mock file of the recorded answers, in the order of the recording.
@@ -256,12 +285,17 @@ func (m corpusMock) response() map[string]any {
 	return map[string]any{"Return": m.Result}
 }
 
-// context is that of the recording account. Whether an execution has been redriven is told since 2023: what was recorded before that, by the
-// definition's showing the whole context object without it, is known by its expectation.
+// redriveBegan is when AWS put RedriveCount into the context object.
+var redriveBegan = time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC)
+
+// context is that of the recording account at the time of the recording.
 func (c *corpusCase) context() map[string]any {
 	const account = "arn:aws:states:us-east-1:111111111111:"
 	execution := map[string]any{
 		"Id": account + "execution:m:e", "Name": "e", "RoleArn": "arn:aws:iam::111111111111:role/m", "StartTime": "2025-01-01T00:00:00.000Z",
+	}
+	if at, err := time.Parse("02-01-2006, 15:04:05", c.Recorded); err == nil && at.Before(redriveBegan) {
+		execution["RedriveCount"] = nil
 	}
 	if c.Machine == "EXPRESS" {
 		execution["Id"], execution["RedriveCount"] = account+"express:m:e:f", nil
