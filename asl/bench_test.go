@@ -120,6 +120,26 @@ func BenchmarkMap(b *testing.B) {
 	}
 }
 
+// BenchmarkPath is one evaluation: of the loop that finds one node, and of the search that finds many.
+func BenchmarkPath(b *testing.B) {
+	for _, text := range []string{"$.lines[1].quantity", "$.lines[*].quantity", "$.lines[?(@.quantity > 1)]"} {
+		b.Run(text, func(b *testing.B) {
+			p, err := compilePath(text, new(int))
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := &env{input: mustDecode(b, orderInput)}
+			b.ReportAllocs()
+			for range b.N {
+				e.work = 0
+				if _, _, found, _ := p.find(e); !found {
+					b.Fatal("not found")
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkDecodeJSON(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {

@@ -202,7 +202,8 @@ func (o *fields) reference(name string, required bool) *path {
 	return p
 }
 
-// dynamic is an expression that a field has whole: a path or a call of an intrinsic function.
+// dynamic is a string that a field has as an expression: a path, or a call of an intrinsic function that gives a string
+// (AWS, Fail state).
 type dynamic struct {
 	field, text string
 	expr        expr // nil: the field is absent
@@ -214,7 +215,11 @@ func (o *fields) dynamic(name string) dynamic {
 		return dynamic{}
 	}
 	text, _ := v.(string)
-	return dynamic{name, text, o.c.reference(o.at(name), name, v)}
+	d := dynamic{name, text, o.c.reference(o.at(name), name, v)}
+	if x, ok := d.expr.(*intrinsicExpr); ok && !x.call.of.text {
+		o.problem(name, "States."+x.call.of.name+" does not give a string")
+	}
+	return d
 }
 
 // target reads the name of a state to go to. It is resolved when all states are known.

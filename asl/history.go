@@ -23,6 +23,8 @@ type HistoryEvent struct {
 	Index           int            // of MapIteration...: 0-based; State is the Map
 	Length          int            // of MapStateStarted: the items
 	RoleARN         string         // of a task's ...Scheduled: the role that its Credentials name
+	Timeout         time.Duration  // of a task's ...Scheduled; 0: none
+	Heartbeat       time.Duration  // of a task's ...Scheduled; 0: none
 	Assigned        map[string]any // of ...Exited: the variables that the state has set
 	Location        string         // of EvaluationFailed: the field
 }

@@ -28,6 +28,7 @@ type intrinsic struct {
 	kinds    []valueKind
 	optional int
 	variadic bool
+	text     bool // its value may be a string
 	run      func(k *calling) (any, int, *failure)
 }
 
@@ -38,22 +39,22 @@ var intrinsics = func() map[string]*intrinsic {
 	for _, f := range []intrinsic{
 		{name: "Array", variadic: true, run: func(k *calling) (any, int, *failure) { return k.args, k.bound, nil }},
 		{name: "ArrayContains", kinds: []valueKind{arrayValue, anyValue}, run: arrayContains},
-		{name: "ArrayGetItem", kinds: []valueKind{arrayValue, numberValue}, run: arrayGetItem},
+		{name: "ArrayGetItem", text: true, kinds: []valueKind{arrayValue, numberValue}, run: arrayGetItem},
 		{name: "ArrayLength", kinds: []valueKind{arrayValue}, run: func(k *calling) (any, int, *failure) { return k.made(jsonInt(len(k.args[0].([]any)))) }},
 		{name: "ArrayPartition", kinds: []valueKind{arrayValue, numberValue}, run: arrayPartition},
 		{name: "ArrayRange", kinds: []valueKind{numberValue, numberValue, numberValue}, run: arrayRange},
 		{name: "ArrayUnique", kinds: []valueKind{arrayValue}, run: func(k *calling) (any, int, *failure) { return hashOrder(k.args[0].([]any)), k.bound, nil }},
-		{name: "Base64Decode", kinds: []valueKind{stringValue}, run: base64Decode},
-		{name: "Base64Encode", kinds: []valueKind{stringValue}, run: base64Encode},
-		{name: "Format", kinds: []valueKind{stringValue}, variadic: true, run: format},
-		{name: "Hash", kinds: []valueKind{anyValue, stringValue}, run: hash},
+		{name: "Base64Decode", text: true, kinds: []valueKind{stringValue}, run: base64Decode},
+		{name: "Base64Encode", text: true, kinds: []valueKind{stringValue}, run: base64Encode},
+		{name: "Format", text: true, kinds: []valueKind{stringValue}, variadic: true, run: format},
+		{name: "Hash", text: true, kinds: []valueKind{anyValue, stringValue}, run: hash},
 		{name: "JsonMerge", kinds: []valueKind{objectValue, objectValue, anyValue}, run: jsonMerge},
-		{name: "JsonToString", kinds: []valueKind{anyValue}, run: func(k *calling) (any, int, *failure) { return k.made(string(AppendJSON(nil, k.args[0]))) }},
+		{name: "JsonToString", text: true, kinds: []valueKind{anyValue}, run: func(k *calling) (any, int, *failure) { return k.made(string(AppendJSON(nil, k.args[0]))) }},
 		{name: "MathAdd", kinds: []valueKind{numberValue, numberValue}, run: mathAdd},
 		{name: "MathRandom", kinds: []valueKind{numberValue, numberValue, numberValue}, optional: 1, run: mathRandom},
 		{name: "StringSplit", kinds: []valueKind{stringValue, stringValue}, run: stringSplit},
 		{name: "StringToJson", kinds: []valueKind{stringValue}, run: stringToJSON},
-		{name: "UUID", run: uuid},
+		{name: "UUID", text: true, run: uuid},
 	} {
 		m[f.name] = &f
 	}

@@ -412,6 +412,9 @@ func (p *pathParser) operand() (operandNode, error) {
 		return operandNode{literal: text, text: "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"}, err
 	case '/':
 		return p.pattern()
+	case '[':
+		list, err := p.list()
+		return operandNode{literal: list, text: string(AppendJSON(nil, list))}, err
 	}
 	d := decoder{s: p.s, i: p.i, depth: maxDepth - maxFilterDepth}
 	v, err := d.value()
@@ -420,6 +423,33 @@ func (p *pathParser) operand() (operandNode, error) {
 	}
 	p.i = d.i
 	return operandNode{literal: v, text: string(AppendJSON(nil, v))}, nil
+}
+
+// list reads an array of literals. Its strings may stand in single quotes: Jayway reads it permissively.
+func (p *pathParser) list() ([]any, error) {
+	list := []any{}
+	p.i++
+	for p.space(); !p.eat("]"); p.space() {
+		if len(list) > 0 {
+			if !p.eat(",") {
+				return nil, fmt.Errorf("',' or ']' is expected before %q", p.rest())
+			}
+			p.space()
+		}
+		if p.i == len(p.s) || p.s[p.i] == '@' || p.s[p.i] == '$' || p.s[p.i] == '/' {
+			return nil, errors.New("an array of a filter holds literals")
+		}
+		if p.depth++; p.depth > maxFilterDepth {
+			return nil, fmt.Errorf("a filter nests deeper than %d", maxFilterDepth)
+		}
+		each, err := p.operand()
+		if err != nil {
+			return nil, err
+		}
+		p.depth--
+		list = append(list, each.literal)
+	}
+	return list, nil
 }
 
 // literalText reads a string of a filter. A backslash stands for what follows it; n, r, t, b, f and u have their meaning

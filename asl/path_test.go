@@ -87,7 +87,7 @@ func TestPathOfManyNodes(t *testing.T) {
 		{where("@.price == 8.950"), `["Sayings"]`}, {where("@.category == 'fiction' && @.price < 10"), `["Moby Dick"]`}, {where("@.price < 9 || @.isbn && @.price > 20"), `["Sayings","Moby Dick","Lord"]`},
 		{where("!(@.isbn || @.price > 10)"), `["Sayings"]`}, {where("(@.price < 9) && (!@.isbn)"), `["Sayings"]`},
 		{where("@.author =~ /.*waugh/i"), `["Sword"]`}, {where("@.author =~ /Waugh/"), "[]"}, {where("@.tags =~ /b/"), `["Sayings"]`}, {where("@.price =~ /8\\..*/"), `["Sayings","Moby Dick"]`},
-		{where(`@.category in ["reference","x"]`), `["Sayings"]`}, {where(`@.category nin ["fiction"]`), `["Sayings"]`}, {where("@.price in $.store.book[2:].price"), `["Moby Dick","Lord"]`},
+		{where(`@.category in ["reference","x"]`), `["Sayings"]`}, {where("@.category nin [ 'fiction' , 1.5, null,['x'] ]"), `["Sayings"]`}, {where("@.tags == ['a','b']"), `["Sayings"]`}, {where("@.tags == []"), `["Sword"]`}, {where("@.price in $.store.book[2:].price"), `["Moby Dick","Lord"]`},
 		{where(`@.tags subsetof ["a","b","c"]`), `["Sayings","Sword"]`}, {where(`@.tags anyof ["b","c"]`), `["Sayings"]`}, {where(`@.tags noneof ["b"]`), `["Sword"]`}, {where(`@.tags all ["a","b"]`), `["Sayings"]`},
 		{where("@.tags contains 'a'"), `["Sayings"]`}, {where("@.title contains 'or'"), `["Sword","Lord"]`}, {where("@.tags size 2"), `["Sayings"]`}, {where("@.title size 4"), `["Lord"]`},
 		{where("@.tags empty true"), `["Sword"]`}, {where("@.tags empty false"), `["Sayings"]`}, {where(`@.tags == ["a","b"]`), `["Sayings"]`}, {where(`@.nested == {"price":1.0}`), `["Lord"]`},
@@ -106,7 +106,7 @@ func TestPathRefuses(t *testing.T) {
 		"$[": "']' is missing", "$[]": "neither", "$[a]": "neither", "$[+1]": "neither", "$[99999999999]": "neither", "$['a": "closing quote", "$['a'": "']' is expected", "$['a',": "quoted name", "$[*": "']' is expected",
 		"$.a b": "brackets and quotes", "$$a": "'.' or '['", "$.a]": "brackets", "$a b": "'.' or '['", "$.a.concat($.b)": "function concat", "$1": "'.' or '['",
 		"$[?]": "'(' is expected", "$[?()]": "a value is expected", "$[?(@.a ]": "operator", "$[?(@.a ==)]": "a value is expected", "$[?(@.a ~ 1)]": `operator "~"`, "$[?(@.a == $$.x)]": "sees only", "$[?(@.a == $v)]": "sees only",
-		"$[?(@.a =~ /(/)]": "pattern", "$[?(@.a =~ /a)]": "closing '/'", "$[?(@.a == 'x)]": "closing quote", "$[?(@.a) ": "']' is expected", "$[?(1)]": "operator",
+		"$[?(@.a =~ /(/)]": "pattern", "$[?(@.a in [@.b])]": "holds literals", "$[?(@.a in [1 2])]": "',' or ']'", "$[?(@.a in [": "holds literals", "$[?(@.a in " + strings.Repeat("[", 100): "nests deeper", "$[?(@.a =~ /a)]": "closing '/'", "$[?(@.a == 'x)]": "closing quote", "$[?(@.a) ": "']' is expected", "$[?(1)]": "operator",
 		"$" + strings.Repeat(".a", maxSteps+1): "at most 512 steps", "$[?(" + strings.Repeat("!", 100) + "@.a)]": "nests deeper",
 		"$[?(@.a =~ /a{1001}/)]": "pattern", "$[?(@.a =~ /a/" + strings.Repeat(" || @.a =~ /a{1000}/", 300) + ")]": "too large",
 		"$[?(@.a" + strings.Repeat("[?(@.a", 100): "nests deeper",
@@ -218,6 +218,17 @@ func TestTheLoopAndTheSearchFindTheSameNode(t *testing.T) {
 			rt.Fatalf("%s: %v after %d steps, and %v, %t, %v", text, v, steps, general, found, f)
 		}
 	})
+}
+
+func TestAPathOfOneNodeAllocatesNothing(t *testing.T) {
+	p, err := compilePath("$.store.book[-1].title", new(int))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &env{input: mustDecode(t, store)}
+	if n := testing.AllocsPerRun(100, func() { _, _, _, _ = p.find(e) }); n != 0 {
+		t.Errorf("%g allocations", n)
+	}
 }
 
 func TestAPathThatWouldRunForHoursFails(t *testing.T) {

@@ -32,7 +32,7 @@ func (x *Execution) schedule(sc *scope) outcome {
 			return fails(f)
 		}
 	}
-	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in, RoleARN: c.RoleARN})
+	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in, RoleARN: c.RoleARN, Timeout: c.Timeout, Heartbeat: c.Heartbeat})
 	x.taskEvent(sc, "Started", HistoryEvent{})
 	if t.callback {
 		c.Token = sc.token

@@ -60,6 +60,7 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		{"a result put to many places", inState(`"ResultPath":"$.a[*]"`), "/States/X/ResultPath: Value is not a Reference Path: $.a[*] may name more than one node"},
 		{"a path that is none", inState(`"InputPath":"a","TimeoutSecondsPath":"States.MathAdd(1, 2)"`),
 			"/States/X/InputPath: Value must be a valid JSONPath. a JSONPath must begin with '$'\n/States/X/TimeoutSecondsPath: Value is not a Reference Path: Reference path didn't start with '$'"},
+		{"an error that is no string", `{"StartAt":"X","States":{"X":{"Type":"Fail","ErrorPath":"States.UUID()","CausePath":"States.MathAdd(1, 2)"}}}`, "/States/X/CausePath: States.MathAdd does not give a string"},
 		{"calls that are none", inState(`"Parameters":{"a.$":"States.Nope()","b.$":"States.MathAdd(1, '2')","c.$":"States.UUID() "}`),
 			"/States/X/Parameters/a.$: The value for the field 'a.$' must be a valid JSONPath or a valid intrinsic function call: the intrinsic function \"States.Nope\" is not known\n" +
 				"/States/X/Parameters/b.$: The value for the field 'b.$' must be a valid JSONPath or a valid intrinsic function call: argument 2 of States.MathAdd cannot be a string\n" +

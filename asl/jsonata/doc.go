@@ -24,8 +24,8 @@
 //
 //   - Objects have no order of insertion: $keys, $each, $spread, $sift, *, ** and $string see the members by name. No recorded case tells the two apart.
 //   - Integers beyond 2^53 compare exactly and keep their digits in $string; JavaScript rounds both.
-//   - A timestamp's negative offset with minutes is read right (-0530), as are grouped integers shorter than the picture.
-//   - A regular expression that matches nothing more than an empty string ends in D1004 where the reference would as well.
+//   - A timestamp's negative offset with minutes is read right (-0530), and $formatNumber puts no grouping separators before the first digit.
+//   - Pictures of numbers and dates have 300 bytes at most.
 //   - A message's position is that of the innermost call, and not of the outermost.
 //   - Codes that start with U are this package's: limits, regular expressions that are refused, arguments for which the reference has no code.
 //

@@ -119,7 +119,7 @@ func (c *call) spreadInto(into *array, v any, depth int) {
 		return
 	}
 	for _, name := range sortedNames(m) {
-		c.meter.spend(2)
+		c.meter.spend(costOfObject)
 		into.items = append(into.items, map[string]any{name: m[name]})
 	}
 }

@@ -172,7 +172,7 @@ func matches(c *call, args []any) any {
 	}
 	position := units{s: s}
 	for m := c.firstMatch(args[1], s); m != nil && float64(len(result.items)) < limit; m = m.next() {
-		c.meter.spend(3 + len(m.groups))
+		c.meter.spend(costOfObject + len(m.groups))
 		result.items = append(result.items, map[string]any{
 			"match": s[m.start:m.end], "index": float64(position.at(m.start)), "groups": &array{items: m.groups},
 		})

@@ -24,6 +24,9 @@ const (
 	// takes a second or two, and bounds what an evaluation holds in memory to some 200 MB, if nothing of it becomes garbage.
 	maxWork = 4_000_000
 
+	// costOfObject is what an object costs that is made: its map takes as much memory as eight items and more.
+	costOfObject = 8
+
 	// maxRange bounds a range such as [1..n]. The reference allows ten million (and says one million), which no payload can hold.
 	maxRange = 1_000_000
 )

@@ -444,6 +444,7 @@ func (e *evaluation) groupBy(n *node, input any, env *frame) any {
 }
 
 func (e *evaluation) groupValues(n *node, groups []*grouped, env *frame) any {
+	e.meter.spend(costOfObject)
 	result := make(map[string]any, len(groups))
 	for _, g := range groups {
 		context, inner := g.data, env

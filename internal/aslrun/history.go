@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -54,6 +55,11 @@ func (e Event) details() (name string, d details) {
 		name = "stateExited"
 		d["name"] = e.State
 		d.data("output", e.Output)
+		d.assigned(e.Assigned)
+	case e.Type == "EvaluationFailed":
+		d.failure(e.HistoryEvent)
+		d.text("location", e.Location)
+		d["state"] = e.State
 	case strings.HasPrefix(e.Type, "LambdaFunction"), strings.HasPrefix(e.Type, "Activity"):
 		d.call(e.HistoryEvent, "input")
 	case e.Type == "MapStateStarted":
@@ -76,6 +82,11 @@ func (e Event) details() (name string, d details) {
 func (d details) call(e asl.HistoryEvent, input string) {
 	switch {
 	case strings.HasSuffix(e.Type, "Scheduled"):
+		d.seconds("timeoutInSeconds", e.Timeout)
+		d.seconds("heartbeatInSeconds", e.Heartbeat)
+		if e.RoleARN != "" {
+			d["taskCredentials"] = map[string]any{"roleArn": e.RoleARN}
+		}
 		if input == "parameters" { // it alone stands without its ...Details
 			d[input] = string(asl.AppendJSON(nil, e.Input))
 			return
@@ -95,9 +106,29 @@ func (d details) data(name string, v any) {
 	d[name+"Details"] = map[string]any{"truncated": false}
 }
 
+// assigned are the variables that a state has set, each as JSON text.
+func (d details) assigned(variables map[string]any) {
+	if len(variables) == 0 {
+		return
+	}
+	texts := make(map[string]any, len(variables))
+	for name, v := range variables {
+		texts[name] = string(asl.AppendJSON(nil, v))
+	}
+	d["assignedVariables"] = texts
+	d["assignedVariablesDetails"] = map[string]any{"truncated": false}
+}
+
 func (d details) failure(e asl.HistoryEvent) {
 	d.text("error", e.Error)
 	d.text("cause", e.Cause)
+}
+
+// seconds are left out if there are none.
+func (d details) seconds(name string, t time.Duration) {
+	if t > 0 {
+		d[name] = number(int64(t / time.Second))
+	}
 }
 
 // text is left out if it is empty.

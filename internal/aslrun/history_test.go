@@ -9,17 +9,19 @@ import (
 
 // What a history looks like, event by event, but for what all events have.
 func TestEventsAreThoseOfGetExecutionHistory(t *testing.T) {
+	const cause = `An error occurred while executing the state 'B' (entered at the event id #4). The JSONata expression '$n + 'x'' specified for the field 'Output' ` +
+		`threw an error during evaluation. T2002: The right side of the \"+\" operator must evaluate to a number`
 	for _, c := range []struct {
 		sentence, definition, input, mocks string
 		want                               []string
 	}{
-		{"a task that fails, is tried again and succeeds", task(`"Retry":[{"ErrorEquals":["E"]}],`), `{"a":1}`, answers(`{"0":{"Throw":{"Error":"E","Cause":"c"}},"1":{"Return":{"ok":true}}}`), []string{
+		{"a task that fails, is tried again and succeeds", task(`"TimeoutSeconds":9,"HeartbeatSecondsPath":"$.a","Credentials":{"RoleArn":"r"},"Retry":[{"ErrorEquals":["E"]}],`), `{"a":1}`, answers(`{"0":{"Throw":{"Error":"E","Cause":"c"}},"1":{"Return":{"ok":true}}}`), []string{
 			`0 ExecutionStarted executionStartedEventDetails {"input":"{\"a\":1}","inputDetails":{"truncated":false},"roleArn":"arn:aws:iam::123456789012:role/order"}`,
 			`0 TaskStateEntered stateEnteredEventDetails {"input":"{\"a\":1}","inputDetails":{"truncated":false},"name":"Charge"}`,
-			`2 TaskScheduled taskScheduledEventDetails {"parameters":"{\"a\":1}","region":"us-east-1","resource":"invoke","resourceType":"lambda"}`,
+			`2 TaskScheduled taskScheduledEventDetails {"heartbeatInSeconds":1,"parameters":"{\"a\":1}","region":"us-east-1","resource":"invoke","resourceType":"lambda","taskCredentials":{"roleArn":"r"},"timeoutInSeconds":9}`,
 			`3 TaskStarted taskStartedEventDetails {"resource":"invoke","resourceType":"lambda"}`,
 			`4 TaskFailed taskFailedEventDetails {"cause":"c","error":"E","resource":"invoke","resourceType":"lambda"}`,
-			`5 TaskScheduled taskScheduledEventDetails {"parameters":"{\"a\":1}","region":"us-east-1","resource":"invoke","resourceType":"lambda"}`,
+			`5 TaskScheduled taskScheduledEventDetails {"heartbeatInSeconds":1,"parameters":"{\"a\":1}","region":"us-east-1","resource":"invoke","resourceType":"lambda","taskCredentials":{"roleArn":"r"},"timeoutInSeconds":9}`,
 			`6 TaskStarted taskStartedEventDetails {"resource":"invoke","resourceType":"lambda"}`,
 			`7 TaskSucceeded taskSucceededEventDetails {"output":"{\"ok\":true}","outputDetails":{"truncated":false},"resource":"invoke","resourceType":"lambda"}`,
 			`8 TaskStateExited stateExitedEventDetails {"name":"Charge","output":"{\"ok\":true}","outputDetails":{"truncated":false}}`,
@@ -36,6 +38,14 @@ func TestEventsAreThoseOfGetExecutionHistory(t *testing.T) {
 			`7 MapStateSucceeded`,
 			`7 MapStateExited stateExitedEventDetails {"name":"M","output":"[\"x\"]","outputDetails":{"truncated":false}}`,
 			`9 ExecutionSucceeded executionSucceededEventDetails {"output":"[\"x\"]","outputDetails":{"truncated":false}}`,
+		}},
+		{"an expression that cannot be evaluated, after a variable was set", `{"QueryLanguage":"JSONata","StartAt":"A","States":{"A":{"Type":"Pass","Assign":{"n":"{% 1 + 1 %}"},"Next":"B"},"B":{"Type":"Pass","Output":"{% $n + 'x' %}","End":true}}}`, `1`, ``, []string{
+			`0 ExecutionStarted executionStartedEventDetails {"input":"1","inputDetails":{"truncated":false},"roleArn":"arn:aws:iam::123456789012:role/order"}`,
+			`0 PassStateEntered stateEnteredEventDetails {"input":"1","inputDetails":{"truncated":false},"name":"A"}`,
+			`2 PassStateExited stateExitedEventDetails {"assignedVariables":{"n":"2"},"assignedVariablesDetails":{"truncated":false},"name":"A","output":"1","outputDetails":{"truncated":false}}`,
+			`3 PassStateEntered stateEnteredEventDetails {"input":"1","inputDetails":{"truncated":false},"name":"B"}`,
+			`4 EvaluationFailed evaluationFailedEventDetails {"cause":"` + cause + `","error":"States.QueryEvaluationError","location":"Output","state":"B"}`,
+			`5 ExecutionFailed executionFailedEventDetails {"cause":"` + cause + `","error":"States.QueryEvaluationError"}`,
 		}},
 		{"a branch that fails", `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[{"StartAt":"F","States":{"F":{"Type":"Fail","Error":"E"}}}]}}}`, `1`, ``, []string{
 			`0 ExecutionStarted executionStartedEventDetails {"input":"1","inputDetails":{"truncated":false},"roleArn":"arn:aws:iam::123456789012:role/order"}`,
