@@ -110,8 +110,8 @@ func (c *compiler) queryTemplate(ptr *pointer, field string, v any) expr {
 		if isExpression(v) {
 			return c.query(ptr, field, v)
 		}
-		if strings.HasPrefix(v, "{%") { // with a space before it is a constant, as AWS has it
-			c.problem(ptr, "A JSONata expression that begins with '{%' ends with '%}'")
+		if strings.HasPrefix(v, "{%") != strings.HasSuffix(v, "%}") { // with spaces around both it is a constant, as AWS has it
+			c.problem(ptr, "A JSONata expression begins with '{%' and ends with '%}'")
 		}
 	case []any:
 		t, static := make(arrayTemplate, len(v)), true

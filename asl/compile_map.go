@@ -3,6 +3,7 @@ package asl
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,9 @@ func (c *compiler) mapState(s *state, o *fields) {
 	m.count = c.quantity(o, "ToleratedFailureCount", 0, maxSeconds, true)
 	m.percentage = c.quantity(o, "ToleratedFailurePercentage", 0, 100, false)
 	c.label(o)
+	if m.items.none {
+		o.problem("ItemsPath", "a JSONPath is expected, not null") // unlike InputPath, of which null is an empty object
+	}
 	c.reader(m, o)
 	c.writer(m, o)
 	if o.has("ItemBatcher") {
@@ -125,7 +129,7 @@ func (c *compiler) label(o *fields) {
 	case !o.has(name):
 	case label == "" || utf8.RuneCountInString(label) > maxLabel:
 		o.problem(name, "a Label has from 1 to 40 characters")
-	case strings.ContainsAny(label, "?*<>{}[]:;,\\|^~$#%&`\" \t\r\n"):
+	case strings.ContainsAny(label, "?*<>{}[]:;,\\|^~$#%&`\""), strings.ContainsFunc(label, unicode.IsSpace), strings.ContainsFunc(label, unicode.IsControl):
 		o.problem(name, "a Label has none of the characters ? * < > { } [ ] : ; , \\ | ^ ~ $ # % & ` \" and no space")
 	}
 }

@@ -30,7 +30,7 @@ func TestJSONataIsChecked(t *testing.T) {
 		{"JSONPath has no Output", `{"StartAt":"X","States":{"X":{"Type":"Pass","Output":1,"End":true}}}`,
 			"/States/X: The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata' QueryLanguage"},
 		{"an expression that is none", in(`"Type":"Pass","Output":{"a":["{% $sum( %}"]}`), "/States/X/Output/a/0: Unexpected end of expression"},
-		{"an expression is closed", in(`"Type":"Pass","Output":["{% 1"," {% 1 %}","1 %}","{%1%}"]`), "/States/X/Output/0: A JSONata expression that begins with '{%' ends with '%}'"},
+		{"an expression is closed", in(`"Type":"Pass","Output":["{% 1"," {% 1 %} ","1 %}","{%1%}"]`), "/States/X/Output/0: A JSONata expression begins with '{%' and ends with '%}'\n/States/X/Output/2: A JSONata expression begins with '{%' and ends with '%}'"},
 		{"there is no context", in(`"Type":"Pass","Output":["{% $ %}","{% $$ %}"]`),
 			"/States/X/Output/0: Reference to '$' at the top level is not supported.\n/States/X/Output/1: Reference to '$$' is not supported."},
 		{"a result is there at the end alone", in(task + `,"Arguments":"{% $states.result %}","Output":"{% $states.result %}"`), "/States/X/Arguments: Field '$states.result' does not exist."},

@@ -162,6 +162,7 @@ func TestTheDefinitionsOfParallelAndMapAreChecked(t *testing.T) {
 		`"Type":"Map","Label":"a b",` + processor:                                                                           "/Label: a Label has none of the characters ? * < > { } [ ] : ; , \\ | ^ ~ $ # % & ` \" and no space",
 		`"Type":"Map","Label":"` + strings.Repeat("l", 41) + `",` + processor:                                               "/Label: a Label has from 1 to 40 characters",
 		`"Type":"Map","ItemBatcher":{"MaxItemsPerBatch":0},` + processor:                                                    "/ItemBatcher/MaxItemsPerBatch: an integer from 1 to 99999999 is expected",
+		`"Type":"Map","ItemsPath":null,` + processor:                                                                        "/ItemsPath: a JSONPath is expected, not null",
 		`"Type":"Map","ItemReader":{},` + processor:                                                                         "/ItemReader/Resource: The field 'Resource' is required but was missing",
 		`"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"LOCAL"},"StartAt":"Y","States":{"Y":{"Type":"Succeed"}}}`: "/ItemProcessor/ProcessorConfig/Mode: INLINE or DISTRIBUTED is expected",
 	} {
