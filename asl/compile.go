@@ -45,10 +45,13 @@ func (c *compiler) problem(ptr *pointer, message string) {
 	c.coded(ptr, SchemaValidationFailed, message)
 }
 
+// oneLine keeps what a message quotes from breaking its line.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
 // coded is problem for what AWS has another code for.
 func (c *compiler) coded(ptr *pointer, code, message string) {
 	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, Problem{Pointer: ptr.String(), Code: code, Message: message})
+		c.problems = append(c.problems, Problem{Pointer: ptr.String(), Code: code, Message: oneLine.Replace(message)})
 	}
 }
 

@@ -228,3 +228,17 @@ func TestATokenIsTheSameInEachReplayAndTheDriversIfItHasOne(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestACommandSaysInWhichBranchesAndIterationsItsStateStands(t *testing.T) {
+	m := mustParse(t, `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
+		{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"r","End":true}}},
+		{"StartAt":"M","States":{"M":{"Type":"Map","ItemProcessor":{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"End":true}}},"End":true}}}]}},"TimeoutSeconds":9}`)
+	_, commands := m.Start(Start{Input: []any{nil, nil}})
+	var got []string
+	for _, c := range commands {
+		got = append(got, fmt.Sprint(c.State, c.Index))
+	}
+	if text := strings.Join(got, " "); text != "[] A[0] W[1 0] W[1 1]" {
+		t.Error(text)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -237,10 +238,10 @@ func (c *cli) printRun(r aslrun.Result) error {
 		value any
 	}{{"error", r.Error}, {"cause", r.Cause}} {
 		if s, ok := line.value.(string); ok {
-			fmt.Fprintf(w, "%s\t%s\n", line.name, s)
+			fmt.Fprintf(w, "%s\t%s\n", line.name, oneLine(s))
 		}
 	}
-	fmt.Fprintf(w, "states\t%s\n", strings.Join(r.States, ", "))
+	fmt.Fprintf(w, "states\t%s\n", oneLine(strings.Join(r.States, ", ")))
 	if r.Status == asl.StatusSucceeded {
 		fmt.Fprintf(w, "output\t%s\n", asl.AppendJSON(nil, r.Output))
 	}
@@ -257,6 +258,14 @@ func (c *cli) printRun(r aslrun.Result) error {
 		}
 	}
 	return nil
+}
+
+// oneLine is a text of a file as it is, or as a JSON string if it would move the pen of a terminal.
+func oneLine(s string) string {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return string(asl.AppendJSON(nil, s))
+	}
+	return s
 }
 
 func (c *cli) aslValidate() *cobra.Command {
@@ -310,7 +319,7 @@ func (c *cli) printInvalid(problems []asl.Problem, w io.Writer) error {
 		return &exit{1}
 	}
 	for _, p := range problems {
-		fmt.Fprintf(w, "%s: %s: %s\n", p.Pointer, p.Code, p.Message)
+		fmt.Fprintf(w, "%s: %s: %s\n", oneLine(p.Pointer), p.Code, oneLine(p.Message))
 	}
 	return &exit{1}
 }

@@ -168,6 +168,7 @@ func TestASLValidate(t *testing.T) {
 		{"over AWS's 1 MiB", chargeMachine + strings.Repeat(" ", 1<<20), "/", "SCHEMA_VALIDATION_FAILED"},
 		{"no object", `[]`, "/", "SCHEMA_VALIDATION_FAILED"},
 		{"a target that is not there", strings.Replace(chargeMachine, `"Next":"Done"`, `"Next":"Gone"`, 1), "/States/Charge/Next", "MISSING_TRANSITION_TARGET"},
+		{"a name that would break its line", strings.Replace(chargeMachine, `"States":{`, `"States":{"a\nb\u001b[2J":{"Type":"Succeed"},`, 1), "/States/a\nb\x1b[2J", "MISSING_TRANSITION_TARGET"},
 		{"a field that is not known", strings.Replace(chargeMachine, `"Resource"`, `"Ressource"`, 1), "/States/Charge/Resource", "SCHEMA_VALIDATION_FAILED"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
@@ -180,11 +181,11 @@ func TestASLValidate(t *testing.T) {
 					t.Errorf("the message is no line: %q", p.Message)
 				}
 			}
-			invoke(t, nil, "asl", "validate", in(c.definition)).exits(1).prints(c.pointer + ": " + c.code + ": ")
+			invoke(t, nil, "asl", "validate", in(c.definition)).exits(1).prints(oneLine(c.pointer) + ": " + c.code + ": ")
 			if v := one[validation](invoke(t, nil, "asl", "run", in(c.definition), "--input", f.input, "--json").exits(1)); v.Status != "INVALID" || len(v.Problems) == 0 {
 				t.Errorf("a run of it said %+v", v)
 			}
-			if r := invoke(t, nil, "asl", "run", in(c.definition), "--input", f.input).exits(1).hints(c.pointer); r.out != "" {
+			if r := invoke(t, nil, "asl", "run", in(c.definition), "--input", f.input).exits(1).hints(oneLine(c.pointer)); r.out != "" {
 				t.Errorf("a run of it printed %s", r.out)
 			}
 		})

@@ -19,7 +19,11 @@ import (
 )
 
 // corpusVariable names the folder of what was recorded on AWS, a corpus that is kept outside of this repository. Its README describes the files.
-const corpusVariable = "CLOUDFLOW_ASL_CORPUS"
+// With corpusVerbose set, too, the test names what it does not judge.
+const (
+	corpusVariable = "CLOUDFLOW_ASL_CORPUS"
+	corpusVerbose  = "CLOUDFLOW_ASL_CORPUS_VERBOSE"
+)
 
 // A corpusCase is one file, of whichever kind.
 type corpusCase struct {
@@ -123,12 +127,12 @@ func (n *tally) add(t *testing.T, name string, err error) {
 		n.passed++
 	case errors.Is(err, errUnsupported):
 		n.unsupported++
-		if os.Getenv("CLOUDFLOW_ASL_CORPUS_VERBOSE") != "" {
+		if os.Getenv(corpusVerbose) != "" {
 			t.Logf("%s: %v", name, err)
 		}
 	case errors.Is(err, errNotApplicable):
 		n.notApplicable++
-		if os.Getenv("CLOUDFLOW_ASL_CORPUS_VERBOSE") != "" {
+		if os.Getenv(corpusVerbose) != "" {
 			t.Logf("%s: %v", name, err)
 		}
 	default:
