@@ -31,26 +31,35 @@ type HistoryEvent struct {
 
 // event counts a history event and shows it to whoever observes. The count is always kept: the causes of AWS name it.
 func (x *Execution) event(sc *scope, e HistoryEvent) int64 {
+	if x.unseen(sc) {
+		return x.count(sc)
+	}
+	e.ID, e.PreviousID, e.Time = x.events+1, sc.lastEvent, x.now
+	x.start.Observe(e)
+	return x.count(sc)
+}
+
+// unseen reports whether nobody sees what happens in the scope: then an event is a number and need not be made.
+func (x *Execution) unseen(sc *scope) bool { return x.start.Observe == nil || sc.home != nil }
+
+func (x *Execution) count(sc *scope) int64 {
 	if sc.home != nil {
 		sc.home.events++
 		x.childEvents++
 		sc.lastEvent = sc.home.events
-		return sc.lastEvent
+	} else {
+		x.events++
+		sc.lastEvent = x.events
 	}
-	x.events++
-	if x.start.Observe != nil {
-		e.ID, e.PreviousID, e.Time = x.events, sc.lastEvent, x.now
-		x.start.Observe(e)
-	}
-	sc.lastEvent = x.events
-	return x.events
+	return sc.lastEvent
 }
 
 // stateEvent is event for a state's entry and exit.
 func (x *Execution) stateEvent(sc *scope, suffix string, e HistoryEvent) int64 {
-	if x.start.Observe != nil {
-		e.Type, e.State = string(sc.state.kind)+suffix, sc.state.name
+	if x.unseen(sc) {
+		return x.count(sc)
 	}
+	e.Type, e.State = string(sc.state.kind)+suffix, sc.state.name
 	return x.event(sc, e)
 }
 
@@ -79,8 +88,8 @@ func (x *Execution) iterationEvent(sc *scope, suffix string, e HistoryEvent) {
 
 // taskEvent is event for the events between a task state's entry and its exit.
 func (x *Execution) taskEvent(sc *scope, suffix string, e HistoryEvent) {
-	if x.start.Observe == nil {
-		x.event(sc, e)
+	if x.unseen(sc) {
+		x.count(sc)
 		return
 	}
 	t := sc.state.task
