@@ -86,6 +86,60 @@ func BenchmarkPass(b *testing.B) {
 	benchmarkLoop(b, states)
 }
 
+// BenchmarkMap is a whole execution of a Map over 1,000 items, each a task: its start and a Step for each answer. The tasks are answered one by
+// one, or all that are open at a time, and the driver steps a clone first as one that commits does.
+func BenchmarkMap(b *testing.B) {
+	items := make([]any, 1000)
+	for i := range items {
+		items[i] = mustNumber(i)
+	}
+	for _, mode := range []string{"INLINE", "DISTRIBUTED"} {
+		for _, clones := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/clones=%t", mode, clones), func(b *testing.B) {
+				m := mustParse(b, `{"StartAt":"M","States":{"M":{"Type":"Map","ItemSelector":{"n.$":"$$.Map.Item.Value"},"ItemProcessor":{"ProcessorConfig":{"Mode":"`+mode+`"},
+					"StartAt":"T","States":{"T":{"Type":"Task","Resource":"r","End":true}}},"End":true}}}`)
+				b.ReportAllocs()
+				for range b.N {
+					x, open := m.Start(Start{Input: items, Time: time.Unix(0, 0)})
+					for i := 0; i < len(open); i++ {
+						if clones {
+							x = x.Clone()
+						}
+						commands, err := x.Step(Event{Kind: TaskSucceeded, ID: open[i].ID, Output: items[i]})
+						if err != nil {
+							b.Fatal(err)
+						}
+						open = append(open, commands...)
+					}
+					if x.Status() != StatusSucceeded {
+						b.Fatal(x.Failure())
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPath is one evaluation: of the loop that finds one node, and of the search that finds many.
+func BenchmarkPath(b *testing.B) {
+	for _, text := range []string{"$.lines[1].quantity", "$.lines[*].quantity", "$.lines[?(@.quantity > 1)]"} {
+		b.Run(text, func(b *testing.B) {
+			p, err := compilePath(text, new(int))
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := &env{input: mustDecode(b, orderInput)}
+			b.ReportAllocs()
+			for range b.N {
+				e.work = 0
+				if _, _, found, _ := p.find(e); !found {
+					b.Fatal("not found")
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkDecodeJSON(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {

@@ -15,8 +15,9 @@ type choice struct {
 }
 
 type topRule struct {
-	rule rule
-	next *state
+	rule    rule
+	next    *state
+	leaving leaving
 }
 
 // rule is one condition: a comparison, or And, Or, Not of conditions.
@@ -62,12 +63,13 @@ type typeTest struct {
 }
 
 func (r *typeTest) holds(e *env) (bool, *failure) {
-	v, found := r.variable.lookup(e)
 	if r.present {
-		return found == r.want, nil
+		_, found, f := r.variable.lookup(e)
+		return (found && f == nil) == r.want, nil // a variable that is not defined is absent, no error
 	}
-	if !found {
-		return false, invalidChoicePath(r.variable)
+	v, f := r.variable.chosen(e)
+	if f != nil {
+		return false, f
 	}
 	return r.is(v) == r.want, nil
 }
@@ -114,15 +116,15 @@ type operand struct {
 }
 
 func (r *comparison) holds(e *env) (bool, *failure) {
-	v, found := r.variable.lookup(e)
-	if !found {
-		return false, invalidChoicePath(r.variable)
+	v, f := r.variable.chosen(e)
+	if f != nil {
+		return false, f
 	}
 	right := r.constant
 	if r.other != nil {
-		w, found := r.other.lookup(e)
-		if !found {
-			return false, invalidChoicePath(r.other)
+		w, f := r.other.chosen(e)
+		if f != nil {
+			return false, f
 		}
 		var ok bool
 		if right, ok = r.kind.read(w); !ok {
@@ -207,9 +209,9 @@ func compilePattern(s string) []string {
 }
 
 func (r *pattern) holds(e *env) (bool, *failure) {
-	v, found := r.variable.lookup(e)
-	if !found {
-		return false, invalidChoicePath(r.variable)
+	v, f := r.variable.chosen(e)
+	if f != nil {
+		return false, f
 	}
 	s, ok := v.(string)
 	return ok && matchTexts(r.texts, s), nil
@@ -233,17 +235,13 @@ func matchTexts(texts []string, s string) bool {
 	return strings.HasSuffix(s, texts[last])
 }
 
-func (p *path) lookup(e *env) (any, bool) {
-	root := e.input
-	if p.context {
-		root, _ = e.x.context(e.scope)
+// chosen is the value that a condition asks for. What is not there is a failure for every operator but IsPresent.
+func (p *path) chosen(e *env) (any, *failure) {
+	v, found, f := p.lookup(e)
+	if f == nil && !found {
+		f = runtimeFailure("Invalid path '" + p.text + "': The choice state's condition path references an invalid value.")
 	}
-	v, steps := p.get(root)
-	return v, steps == len(p.steps)
-}
-
-func invalidChoicePath(p *path) *failure {
-	return runtimeFailure("Invalid path '" + p.text + "': The choice state's condition path references an invalid value.")
+	return v, f
 }
 
 // rule compiles a condition. Only a top rule has a Next; nil is a rule with a problem.
@@ -253,13 +251,14 @@ func (c *compiler) rule(o *fields, top bool) rule {
 		o.target("Next", true)
 	}
 	o.text("Comment")
-	o.unsupported("Assign", "Output")
 	operators := slices.DeleteFunc(sortedNames(o.m), func(name string) bool {
 		switch name {
 		case "Next":
 			return top
-		case "Variable", "Comment", "Assign", "Output":
+		case "Variable", "Comment":
 			return true
+		case "Assign":
+			return top
 		}
 		return false
 	})
@@ -291,7 +290,7 @@ func (c *compiler) operator(o *fields, name string) rule {
 		}
 		return nil
 	}
-	variable := o.path("Variable", true)
+	variable := o.reference("Variable", true)
 	if is, ok := typeTests[name]; ok {
 		return &typeTest{variable: variable, present: name == "IsPresent", is: is, want: o.boolean(name)}
 	}
@@ -307,7 +306,7 @@ func (c *compiler) operator(o *fields, name string) rule {
 	}
 	r.variable = variable
 	if isPath {
-		r.other = o.path(name, true)
+		r.other = o.reference(name, true)
 		return &r
 	}
 	v := o.value(name)

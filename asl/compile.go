@@ -23,6 +23,16 @@ type compiler struct {
 	states   map[string]*state // of the flow being compiled
 	targets  []target          // of the flow being compiled
 	partial  bool              // a state could not be compiled: what is reached from it is not known
+	patterns int               // instructions of the regular expressions so far
+
+	evaluator   Evaluator         // nil: JSONata is refused
+	language    language          // of the machine: that of every state that names none, however deep it stands
+	jsonata     bool              // the state being compiled speaks JSONata
+	hasResult   bool              // the state being compiled has a $states.result
+	distributed bool              // the flow being compiled runs as executions of its own, which may speak another language
+	variables   *declared         // of the flow being compiled
+	all         map[string]*state // of all flows
+	depth       int               // of the flow being compiled
 }
 
 // target is a state's name that some field goes to.
@@ -32,13 +42,24 @@ type target struct {
 }
 
 func (c *compiler) problem(ptr *pointer, message string) {
+	c.coded(ptr, SchemaValidationFailed, message)
+}
+
+// oneLine keeps what a message quotes from breaking its line.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
+// coded is problem for what AWS has another code for.
+func (c *compiler) coded(ptr *pointer, code, message string) {
 	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, Problem{ptr.String(), message})
+		c.problems = append(c.problems, Problem{Pointer: ptr.String(), Code: code, Message: oneLine.Replace(message)})
 	}
 }
 
-func compile(definition []byte) (*Machine, []Problem) {
-	c := &compiler{}
+func compile(definition []byte, options []Option) (*Machine, []Problem) {
+	c := &compiler{all: make(map[string]*state)}
+	for _, choose := range options {
+		choose(c)
+	}
 	if len(definition) > maxDefinition {
 		c.problem(nil, fmt.Sprintf("the definition has %d bytes, more than %d", len(definition), maxDefinition))
 		return nil, c.problems
@@ -52,7 +73,7 @@ func compile(definition []byte) (*Machine, []Problem) {
 	}}
 	v, err := d.decode(definition)
 	if err != nil {
-		c.problem(nil, strings.TrimPrefix(err.Error(), "asl: "))
+		c.coded(nil, InvalidJSONDescription, strings.TrimPrefix(err.Error(), "asl: "))
 		return nil, c.problems
 	}
 	o := c.fields(nil, v)
@@ -63,34 +84,27 @@ func compile(definition []byte) (*Machine, []Problem) {
 	if v := o.text("Version"); o.has("Version") && v != "1.0" {
 		o.problem("Version", "only version 1.0 is known")
 	}
-	if !c.isJSONPath(o) {
+	var ok bool
+	if c.language, ok = c.queryLanguage(o, languageJSONPath); !ok {
 		return nil, c.problems
 	}
 	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
-	m.flow = c.flow(o)
+	m.flow, m.states = c.flow(o), c.all
 	o.done()
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
 	return m, c.problems
-}
-
-// isJSONPath reports whether the machine or the state speaks JSONPath; what speaks another language is not looked at.
-func (c *compiler) isJSONPath(o *fields) bool {
-	switch language := o.text("QueryLanguage"); {
-	case language == "JSONPath" || !o.has("QueryLanguage"):
-		return true
-	case language == "JSONata":
-		o.problem("QueryLanguage", "JSONata is not supported yet")
-	default:
-		o.problem("QueryLanguage", "JSONPath is expected")
-	}
-	c.partial = true
-	return false
 }
 
 // flow compiles StartAt and States.
 func (c *compiler) flow(o *fields) *flow {
 	f := &flow{states: make(map[string]*state)}
 	c.states, c.targets = f.states, nil
+	outer := c.variables
+	c.variables = &declared{}
+	defer func() {
+		c.variables.leave(c, outer)
+		c.variables = outer
+	}()
 	startAt := o.target("StartAt", true)
 	if !o.has("States") {
 		o.problem("States", "The field 'States' is required but was missing")
@@ -105,6 +119,10 @@ func (c *compiler) flow(o *fields) *flow {
 	}
 	for name := range states.m {
 		f.states[name] = &state{name: name}
+		if c.all[name] != nil {
+			states.problem(name, "Duplicate State name: "+name)
+		}
+		c.all[name] = f.states[name]
 	}
 	for _, name := range sortedNames(states.m) {
 		if n := utf8.RuneCountInString(name); n == 0 || n > maxName {
@@ -117,7 +135,7 @@ func (c *compiler) flow(o *fields) *flow {
 	for _, t := range c.targets {
 		if f.states[t.name] == nil {
 			c.partial = true
-			c.problem(t.ptr, "Missing '"+t.ptr.name+"' target: "+t.name)
+			c.coded(t.ptr, MissingTransitionTarget, "Missing '"+t.ptr.name+"' target: "+t.name)
 		}
 	}
 	if f.start = f.states[startAt]; f.start != nil {
@@ -149,7 +167,7 @@ func (c *compiler) reachable(f *flow, o *fields) {
 	ends := false
 	for _, name := range sortedNames(o.m) {
 		if !f.reached[name] {
-			o.problem(name, "State \""+name+"\" is not reachable.")
+			c.coded(o.at(name), MissingTransitionTarget, "State \""+name+"\" is not reachable.")
 		}
 		ends = ends || f.states[name].terminal()
 	}
@@ -160,10 +178,15 @@ func (c *compiler) reachable(f *flow, o *fields) {
 
 // state compiles one state into s, which others may point to already.
 func (c *compiler) state(s *state, o *fields) {
-	if !c.isJSONPath(o) {
+	language, ok := c.queryLanguage(o, c.language)
+	if !ok {
 		return
 	}
 	s.kind = kind(o.requiredText("Type"))
+	s.jsonata = language == languageJSONata
+	defer func(jsonata, hasResult bool) { c.jsonata, c.hasResult = jsonata, hasResult }(c.jsonata, c.hasResult)
+	c.jsonata, c.hasResult = s.jsonata, s.kind == kindTask || s.kind == "Parallel" || s.kind == "Map"
+	c.speak(o)
 	o.text("Comment")
 	if s.kind != kindFail {
 		s.inputPath = c.selection(o, "InputPath")
@@ -179,13 +202,13 @@ func (c *compiler) state(s *state, o *fields) {
 	case kindWait:
 		c.wait(s, o)
 	case kindSucceed:
-		o.unsupported("Output")
+		s.leaving.output = c.output(o, "")
 	case kindFail:
 		c.fail(s, o)
-	case "Parallel", "Map":
-		o.problem("Type", string(s.kind)+" is not supported yet")
-		c.partial = true
-		return
+	case kindParallel:
+		c.parallel(s, o)
+	case kindMap:
+		c.mapState(s, o)
 	default:
 		if s.kind != "" {
 			o.problem("Type", "the type is not known: "+string(s.kind))
@@ -226,15 +249,18 @@ func (c *compiler) placement(o *fields) placement {
 	if v := o.value(name); o.has(name) && v == nil {
 		return placement{discard: true}
 	}
-	p := o.path(name, false)
+	p := o.reference(name, false)
 	if p == nil || p.isRoot() {
 		return placement{}
 	}
 	if p.context {
 		o.problem(name, "a result cannot be put into the context object")
 	}
+	if p.variable != "" {
+		o.problem(name, "a result cannot be put into a variable: Assign does that")
+	}
 	for _, s := range p.steps {
-		if s.isIndex && s.index < 0 {
+		if s.kind == indexStep && s.index < 0 {
 			o.problem(name, "a Reference Path has no negative index")
 		}
 	}
@@ -256,18 +282,26 @@ func (c *compiler) pass(s *state, o *fields) {
 	s.resultPath = c.placement(o)
 	v := o.value("Result")
 	s.pass = &pass{o.has("Result"), constant{v, sizeOf(v, maxPayload)}}
-	o.unsupported("Assign", "Output")
+	s.leaving = c.leaving(o, "")
 }
 
 func (c *compiler) choice(s *state, o *fields) {
 	s.choice = &choice{}
-	for _, each := range o.objects("Choices", true) {
-		r := topRule{rule: c.rule(each, true)}
+	for i, each := range o.objects("Choices", true) {
+		at := fmt.Sprintf("Choices[%d]/", i)
+		c.speak(each)
+		r := topRule{leaving: c.leaving(each, at)}
+		if c.jsonata {
+			r.rule = c.condition(each, at)
+			each.done()
+		} else {
+			r.rule = c.rule(each, true)
+		}
 		r.next = c.states[each.text("Next")]
 		s.choice.rules = append(s.choice.rules, r)
 	}
 	s.choice.fallback = c.states[o.target("Default", false)]
-	o.unsupported("Assign", "Output")
+	s.leaving = c.leaving(o, "")
 }
 
 func (c *compiler) wait(s *state, o *fields) {
@@ -276,27 +310,29 @@ func (c *compiler) wait(s *state, o *fields) {
 	if o.atMostOne("Seconds", "SecondsPath", "Timestamp", "TimestampPath") == 0 {
 		c.problem(o.ptr, "one of Seconds, SecondsPath, Timestamp, TimestampPath is required")
 	}
-	if o.has("Seconds") {
+	s.wait.secondsQuery, s.wait.timeQuery = c.queryOf(o, "Seconds"), c.queryOf(o, "Timestamp")
+	if o.has("Seconds") && s.wait.secondsQuery == nil {
 		n := o.integer("Seconds", 0, maxSeconds, 0)
 		s.wait.seconds = &n
 	}
-	if o.has("Timestamp") {
+	if o.has("Timestamp") && s.wait.timeQuery == nil {
 		t, ok := parseTimestamp(o.text("Timestamp"))
 		if !ok {
 			o.problem("Timestamp", "String does not match RFC3339 timestamp")
 		}
 		s.wait.timestamp = &t
 	}
-	s.wait.secondsAt = o.path("SecondsPath", false)
-	s.wait.timeAt = o.path("TimestampPath", false)
-	o.unsupported("Assign", "Output")
+	s.wait.secondsAt = o.reference("SecondsPath", false)
+	s.wait.timeAt = o.reference("TimestampPath", false)
+	s.leaving = c.leaving(o, "")
 }
 
 func (c *compiler) fail(s *state, o *fields) {
 	o.atMostOne("Error", "ErrorPath")
 	o.atMostOne("Cause", "CausePath")
 	s.fail = &fail{
+		errorQuery: c.queryOf(o, "Error"), causeQuery: c.queryOf(o, "Cause"),
 		err: text{o.text("Error"), o.has("Error")}, cause: text{o.text("Cause"), o.has("Cause")},
-		errorAt: o.path("ErrorPath", false), causeAt: o.path("CausePath", false),
+		errorAt: o.dynamic("ErrorPath"), causeAt: o.dynamic("CausePath"),
 	}
 }

@@ -9,9 +9,8 @@ import (
 
 func (c *compiler) task(s *state, o *fields) {
 	s.next = c.next(o)
-	s.parameters = c.payload(o, "Parameters")
-	s.selector = c.payload(o, "ResultSelector")
-	s.resultPath = c.placement(o)
+	s.parameters = c.arguments(o, "")
+	c.result(s, o)
 	s.task = c.resource(o)
 	t := s.task
 	t.timeout = c.seconds(o, "TimeoutSeconds")
@@ -19,13 +18,12 @@ func (c *compiler) task(s *state, o *fields) {
 	if t.timeout.fixed > 0 && t.heartbeat.fixed >= t.timeout.fixed {
 		o.problem("HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds")
 	}
-	t.retry = c.retriers(o)
-	t.catch = c.catchers(o)
-	o.unsupported("Credentials", "Assign", "Arguments", "Output")
+	s.credentials = c.credentials(o, t.resource)
+	s.leaving = c.leaving(o, "")
 }
 
 // resource reads Resource: any text will do, for what it names is the driver's business. It says how AWS names the
-// resource's events, and refuses the integrations that are none and those that wait outside of the state machine.
+// resource's events, and refuses the integrations that are none.
 func (c *compiler) resource(o *fields) *task {
 	const name = "Resource"
 	if m, ok := o.value(name).(map[string]any); ok && isTemplateFunction(m) {
@@ -33,15 +31,11 @@ func (c *compiler) resource(o *fields) *task {
 		return &task{resource: r, short: r, prefix: "Task"}
 	}
 	r := o.requiredText(name)
-	switch {
-	case strings.Count(r, "${") != strings.Count(r, "}"):
+	if strings.Count(r, "${") != strings.Count(r, "}") {
 		o.problem(name, "a substitution ${...} is not closed")
-	case strings.HasSuffix(r, ".waitForTaskToken"):
-		o.problem(name, ".waitForTaskToken is not supported yet")
-	case strings.HasSuffix(r, ".sync"), strings.HasSuffix(r, ".sync:2"):
-		o.problem(name, ".sync is not supported yet")
 	}
 	t := &task{resource: r, short: r, prefix: "Task"}
+	t.callback = strings.HasSuffix(r, ".waitForTaskToken") || strings.HasSuffix(r, ".sync") || strings.HasSuffix(r, ".sync:2")
 	parts := strings.Split(r, ":")
 	switch {
 	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":
@@ -53,27 +47,26 @@ func (c *compiler) resource(o *fields) *task {
 		t.prefix = "Activity"
 	case len(parts) >= 7 && parts[2] == "states":
 		t.short = parts[5]
-		action, _, _ := strings.Cut(parts[6], ".")
-		if known, ok := integrations[t.short]; ok && !slices.Contains(known, action) {
+		if known, ok := integrations[t.short]; ok && !slices.Contains(known, strings.Join(parts[6:], ":")) {
 			o.problem(name, "The resource provided "+r+" is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.")
 		}
 	}
 	return t
 }
 
-// integrations are the actions of the optimized integrations whose list is short and has not changed for years. Other
-// services are not checked.
+// integrations are the actions of the optimized integrations whose list is short and has not changed for years, each with what it can wait
+// for. Other services are not checked.
 var integrations = map[string][]string{
-	"apigateway": {"invoke"},
-	"batch":      {"submitJob"},
+	"apigateway": {"invoke", "invoke.waitForTaskToken"},
+	"batch":      {"submitJob", "submitJob.sync"},
 	"dynamodb":   {"getItem", "putItem", "updateItem", "deleteItem"},
-	"ecs":        {"runTask"},
-	"events":     {"putEvents"},
+	"ecs":        {"runTask", "runTask.sync", "runTask.waitForTaskToken"},
+	"events":     {"putEvents", "putEvents.waitForTaskToken"},
 	"http":       {"invoke"},
-	"lambda":     {"invoke"},
-	"sns":        {"publish"},
-	"sqs":        {"sendMessage"},
-	"states":     {"startExecution"},
+	"lambda":     {"invoke", "invoke.waitForTaskToken"},
+	"sns":        {"publish", "publish.waitForTaskToken"},
+	"sqs":        {"sendMessage", "sendMessage.waitForTaskToken"},
+	"states":     {"startExecution", "startExecution.sync", "startExecution.sync:2", "startExecution.waitForTaskToken"},
 }
 
 // isTemplateFunction reports whether a Resource is a CloudFormation function, as a definition has it before it is
@@ -87,15 +80,6 @@ func isTemplateFunction(m map[string]any) bool {
 
 func isQualifier(s string) bool {
 	return s == "$LATEST" || strings.Contains(s, "${") || s != "" && strings.Trim(s, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<>") == ""
-}
-
-func (c *compiler) seconds(o *fields, name string) seconds {
-	o.atMostOne(name, name+"Path")
-	return seconds{
-		fixed: time.Duration(o.integer(name, 1, maxSeconds, 0)) * time.Second,
-		field: name + "Path",
-		path:  o.path(name+"Path", false),
-	}
 }
 
 func (c *compiler) retriers(o *fields) []retrier {
@@ -132,10 +116,11 @@ func (c *compiler) catchers(o *fields) []catcher {
 	var list []catcher
 	all := o.objects("Catch", false)
 	for i, each := range all {
+		c.speak(each)
 		k := catcher{errors: c.errorNames(each, i == len(all)-1), resultPath: c.placement(each)}
+		k.leaving = c.leaving(each, fmt.Sprintf("Catch[%d]/", i))
 		k.next = c.states[each.target("Next", true)]
 		each.text("Comment")
-		each.unsupported("Assign", "Output")
 		each.done()
 		list = append(list, k)
 	}

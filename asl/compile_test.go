@@ -34,6 +34,7 @@ func TestResource(t *testing.T) {
 		`{"a":1}`:  "a string is expected, not object",
 		`"arn:aws:lambda:eu-west-1:123456789012:function:f:"`:    "the function's version or alias is not valid: ",
 		`"arn:aws:lambda:eu-west-1:123456789012:function:f:$*#"`: "the function's version or alias is not valid: $*#",
+		`"arn:aws:states:::sqs:sendMessage.sync"`:                "The resource provided arn:aws:states:::sqs:sendMessage.sync is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.",
 		`"arn:aws:states:::dynamodb:query"`:                      "The resource provided arn:aws:states:::dynamodb:query is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.",
 	} {
 		if got := problemsOf(of(resource)); got != "/States/X/Resource: "+want {
@@ -50,14 +51,13 @@ func TestChoiceRulesAreRefusedWithWhatIsExpected(t *testing.T) {
 		`"Variable":"$.a","IsNull":"yes"`:                          "/IsNull: a boolean is expected, not string",
 		`"Variable":"$.a","StringEqualsPath":1`:                    "/StringEqualsPath: a JSONPath is expected, not number",
 		`"Variable":"$.a","StringIs":"x"`:                          "/StringIs: the comparison operator is not known",
-		`"Variable":"States.Hash($.a)","IsNull":true`:              "/Variable: the intrinsic function States.Hash is not supported yet",
+		`"Variable":"States.Hash($.a)","IsNull":true`:              "/Variable: Value is not a Reference Path: Reference path didn't start with '$'",
 		`"IsNull":true`:                                            "/Variable: The field 'Variable' is required but was missing",
 		`"Variable":"$.a","Not":{"Variable":"$.a","IsNull":true}`:  "/Variable: does not go with Not",
 		`"Variable":"$.a","Or":[{"Variable":"$.a","IsNull":true}]`: "/Variable: does not go with Or",
 		`"Not":[]`:  "/Not: an object is expected, not array",
 		`"And":{}`:  "/And: an array is expected, not object",
 		`"And":[1]`: "/And/0: an object is expected, not number",
-		`"Variable":"$.a","NumericEquals":1,"Assign":{}`: "/Assign: Assign is not supported yet",
 	} {
 		got := problemsOf(`{"StartAt":"X","States":{"X":{"Type":"Choice","Choices":[{` + rule + `,"Next":"Y"}]},"Y":{"Type":"Succeed"}}}`)
 		if got != "/States/X/Choices/0"+want {

@@ -26,12 +26,42 @@ func (x *Execution) context(sc *scope) (any, int) {
 	}
 	if sc.context == nil {
 		s := map[string]any{"Name": sc.state.name, "EnteredTime": formatTimestamp(sc.enteredAt)}
-		if sc.state.kind == kindTask {
+		if sc.state.kind == kindTask || sc.state.forks() {
 			s["RetryCount"] = json.Number(strconv.Itoa(sc.attempt))
 		}
 		sc.context = maps.Clone(x.outer)
 		sc.context["State"] = s
+		if sc.home != nil {
+			sc.context["Execution"] = sc.home.execution(sc.context["Execution"])
+		}
+		if sc.item != nil {
+			sc.context["Map"] = map[string]any{"Item": sc.item.object()}
+		}
+		if sc.state.task != nil && sc.state.task.callback {
+			sc.context["Task"] = map[string]any{"Token": sc.token}
+		}
 	}
 	const ofState = len(`,"State":{"EnteredTime":"2006-01-02T15:04:05.000Z","Name":,"RetryCount":99999999}`)
-	return sc.context, x.outerSize + ofState + stringSize(sc.state.name)
+	size := x.outerSize + ofState + stringSize(sc.state.name)
+	if sc.home != nil {
+		size += sc.home.begunSize
+	}
+	if sc.item != nil {
+		size += sc.item.size + len(`,"Map":{"Item":{"Index":99999999,"Key":,"Value":}}`)
+	}
+	if sc.state.task != nil && sc.state.task.callback {
+		size += len(`,"Task":{"Token":}`) + stringSize(sc.token)
+	}
+	return sc.context, size
+}
+
+// execution is $$.Execution as an iteration of a distributed Map sees it: its own input in place of that of the whole.
+func (sc *scope) execution(whole any) any {
+	m, ok := whole.(map[string]any)
+	if !ok {
+		return whole
+	}
+	m = maps.Clone(m)
+	m["Input"] = sc.begun
+	return m
 }

@@ -21,26 +21,85 @@
 // way and shares the rest. Numbers keep their text. AWS's limit of 262,144 bytes on a payload is held with a bound that
 // each step carries along, and the value is walked only when that bound passes the limit.
 //
+// # Scopes
+//
+// An execution is a tree of scopes: the machine's own, below it one for each branch of a Parallel state and each
+// iteration of a Map state that is in progress, as deep as the definition goes. Each has its own state, attempts,
+// open command and variables. Scopes take turns, a state each, in the order in which they became ready: branches and
+// iterations start in index order, at most MaxConcurrency iterations at a time (40 of an inline Map and 10,000 of a
+// distributed one at most, as on AWS), and advance side by side. A failure that no state of a scope takes fails the
+// Parallel or Map state around it, whose Retry and Catch see it; what still runs below that is aborted, with a Cancel
+// for each command that the driver knows of. A retry runs all of it again.
+//
+// An iteration of a distributed Map is an execution of its own on AWS. Here it runs over the items in the state's
+// input, with a history of its own that nobody sees: what ends an execution ends the iteration, which then counts as
+// failed and stands among the results as {"Status":"FAILED","Error":...,"Cause":...} if that is tolerated. What AWS
+// leaves on S3 is refused where the state runs: an ItemReader fails with States.ItemReaderFailed, a ResultWriter that
+// has a Resource with States.ResultWriterFailed, which Retry and Catch see.
+//
 // # Failures
 //
-// Task failures pass Retry, then Catch; what neither takes ends the execution as FAILED. What the engine itself finds
-// wrong (States.Runtime, a payload that the state made too large) passes neither, as on AWS; a result path that does not
-// fit its input (States.ResultPathMatchFailure) passes both. Causes have AWS's words where they are known, with the
-// number that the state's entry has in AWS's history: Start.Observe is shown that history. An execution ends FAILED at
-// AWS's limit of 25,000 events (looked at where a state is entered or retried, so a task may pass it by a few), which also
-// ends a machine that loops without waiting. Nothing here panics over a
-// definition, an input or an event.
+// Task failures pass Retry, then Catch; what neither takes fails the scope, and in the end the execution. What the
+// engine itself finds wrong (States.Runtime, a payload that the state made too large) passes neither, not even around
+// the state, as on AWS; a result path that does not fit its input (States.ResultPathMatchFailure) passes both. Causes
+// have AWS's words where they are known, with the number that the state's entry has in AWS's history: Start.Observe
+// is shown that history.
+//
+// # Limits
+//
+// A payload has at most 262,144 bytes of JSON: the execution's input, a task's result, what Parameters, ItemSelector
+// and ResultSelector make, a Parallel's or Map's result, a state's output. A history has at most 25,000 events; it is
+// looked at where a state is entered or retried, so tasks and aborted branches may pass it by a few. It also ends a
+// machine that loops without waiting. Ours are: 500,000 events in the histories of all iterations of distributed
+// Maps, 100,000 branches and iterations at a time, Parallel and Map states 25 deep within one another, 512 levels of
+// a JSON value, 1 MiB of a definition. Nothing here panics over a definition, an input or an event, and no step is
+// without end.
+//
+// # Query languages and variables
+//
+// A machine speaks JSONPath or JSONata (QueryLanguage), and a state of a JSONPath machine may speak JSONata; the states
+// inside of a Parallel or a Map speak the machine's language, not that of the state around them. Each field of the other
+// language is refused. JSONata comes from outside, as an Evaluator (asl/jsonata has one), for this package imports nothing:
+// Parse(definition, WithEvaluator(e)). Expressions are compiled by Parse, and evaluated with the step's time and a seed
+// drawn from the event's, so that $now, $random and $uuid are the same on a replay.
+//
+// A state's fields see the variables as they were when it was entered: what its Assign sets, or that of a Choice rule or a
+// Catcher, is set at once when it is left. A branch or an iteration has a scope of its own, reads the scopes around it
+// (but for a distributed Map's), and may not assign what one of them assigns, which Parse refuses. $ is in Assign the
+// result as it came, before ResultSelector, the error output in a Catcher and the effective input in Choice and Wait.
+// An Assign that sets more than 256 KiB, or more than 10 MiB with all that is set, is States.DataLimitExceeded.
+//
+// An expression that fails, has no value or one of another type is States.QueryEvaluationError. Other than what goes wrong
+// with a path it passes Retry and Catch, as on AWS, and has an EvaluationFailed event.
 //
 // # What is supported
 //
-// Task (plain resources and request-response integrations), Choice with all operators, Pass, Wait, Succeed and Fail;
-// Retry, Catch, timeouts and heartbeats, the machine's TimeoutSeconds; InputPath, Parameters, ResultSelector, ResultPath,
-// OutputPath, the context object; JSONPath that names one node: members, indexes, negative indexes.
+// The whole of the States Language. Task: plain resources, activities, request-response integrations, .sync, .sync:2 and
+// .waitForTaskToken (the command carries the $$.Task.Token, and the answer is the job's or the callback's), Credentials
+// with a RoleArn, timeouts and heartbeats. Choice with all operators, Pass, Wait, Succeed and Fail. Parallel. Map:
+// ItemProcessor and Iterator, INLINE and DISTRIBUTED, ItemsPath and Items, ItemSelector and Parameters, ItemBatcher,
+// MaxConcurrency, ToleratedFailureCount and ToleratedFailurePercentage, each with its Path, Label; of a ResultWriter
+// without a Resource the Transformation. Retry and Catch of all three; the machine's TimeoutSeconds; InputPath,
+// Parameters, ResultSelector, ResultPath, OutputPath, the context object; JSONPath and the intrinsic functions; JSONata
+// with Arguments, Output and Condition; variables. What reads from S3 or writes to it fails where it is entered.
 //
-// Parse refuses by name, "... not supported yet": Parallel and Map, JSONata, variables (Assign), intrinsic functions,
-// JSONPath with wildcards, slices, unions, descendants or filters, .sync and .waitForTaskToken, Credentials. The shape
-// is made for them: the frame of the running state stands in a scope, of which an Execution has one today and later a tree;
-// open commands point to their scope; a definition's values are compiled expressions, of which a payload template is one.
+// # Paths and intrinsic functions
+//
+// AWS evaluates a JSONPath with an early release (2.0) of Jayway's JsonPath, and so does this package, quirks included. A
+// path of members and indexes names one node, and what is missing is a failure with AWS's words. A path with *, .., a
+// slice, a union of indexes or a filter is always an array, the empty one where nothing matches, even where a member
+// before the * is missing. A union of names gives one object and ends the path. Functions such as length() are names of
+// members, which nothing has. A filter matches objects and arrays, no scalars, and has Jayway's operators, with Go's
+// regular expressions: linear in time, without lookaround. Of an object, * and .. take the members by name: values keep no
+// order of their own, where AWS keeps that of the text. Where AWS wants a Reference Path (ResultPath, Choice's Variable
+// and ...Path, every other ...Path of a number or a time) only one of one node is accepted.
+//
+// Intrinsic functions stand where AWS has them: in payload templates, ErrorPath and CausePath, ten in a field. They fail as
+// on AWS: with States.Runtime, which no Catch sees, not with the specification's States.IntrinsicFailure. Chance
+// (States.UUID, States.MathRandom) is drawn from the event's seed.
+//
+// Both are bounded: an evaluation of a template or of a Choice state may take about four million steps and make 16 MiB of
+// text on the way, and fails with States.Runtime beyond.
 //
 // Two choices where AWS's documents leave one: strings are ordered by code point, and numbers with a fraction or an
 // exponent are compared as float64 while integers are compared exactly.

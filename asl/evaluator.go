@@ -26,3 +26,11 @@ type ExpressionScope struct {
 	Now      time.Time                               // of $now and $millis
 	Seed     uint64                                  // of all chance: $random, $uuid, $shuffle
 }
+
+// Option is a choice that Parse and Validate leave to their caller.
+type Option func(*compiler)
+
+// WithEvaluator lets a machine speak JSONata. A nil one is none.
+func WithEvaluator(e Evaluator) Option {
+	return func(c *compiler) { c.evaluator = e }
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/asl/jsonata"
 )
 
 // A driver in small: it runs the tasks that it is asked for, and lets timers fire at once.
@@ -58,4 +59,30 @@ func Example() {
 	// wait until 00:00:02
 	// payment {"order":"o-1","task":"charge"}: charged
 	// SUCCEEDED {"order_id":"o-1","payment":{"captured":true}}
+}
+
+// A machine that speaks JSONata needs an evaluator. A variable that a state assigns is there from the next one on.
+func ExampleWithEvaluator() {
+	machine, err := asl.Parse([]byte(`{
+		"QueryLanguage": "JSONata",
+		"StartAt": "Sum",
+		"States": {
+			"Sum": {
+				"Type": "Pass",
+				"Assign": {"total": "{% $sum($states.input.lines.(quantity * cents)) %}"},
+				"Next": "Tell"
+			},
+			"Tell": {"Type": "Succeed", "Output": {"order": "{% $states.input.id %}", "total": "{% $total %}"}}
+		}
+	}`), asl.WithEvaluator(jsonata.Evaluator{}))
+	if err != nil {
+		panic(err)
+	}
+	input, err := asl.DecodeJSON([]byte(`{"id": "o-1", "lines": [{"quantity": 2, "cents": 350}, {"quantity": 1, "cents": 99}]}`))
+	if err != nil {
+		panic(err)
+	}
+	execution, _ := machine.Start(asl.Start{Input: input, Time: time.Unix(0, 0)})
+	fmt.Printf("%s %s\n", execution.Status(), asl.AppendJSON(nil, execution.Output()))
+	// Output: SUCCEEDED {"order":"o-1","total":799}
 }

@@ -1,8 +1,10 @@
 package asl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -32,7 +34,7 @@ type CommandKind string
 const (
 	RunTask    CommandKind = "RunTask"    // answered by TaskSucceeded, TaskFailed or TaskTimedOut
 	StartTimer CommandKind = "StartTimer" // answered by TimerFired, not before At
-	Cancel     CommandKind = "Cancel"     // the command of this ID is void: no answer. Nothing makes one yet.
+	Cancel     CommandKind = "Cancel"     // the open command of this ID is void: nobody waits for its answer any more
 )
 
 // Command is what the driver is to do. IDs count 1, 2, 3...: the same events give the same commands.
@@ -44,9 +46,12 @@ type Command struct {
 	Input     any           // RunTask: after InputPath and Parameters
 	Entered   int64         // RunTask: the number of this state entry in the history
 	Attempt   int           // RunTask: 0-based retry count of this state entry
+	Token     string        // RunTask of a .waitForTaskToken or a .sync resource: the $$.Task.Token that its answer comes back with
+	RoleARN   string        // RunTask: the role that its Credentials name; "" is the machine's own
 	Timeout   time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
 	Heartbeat time.Duration // RunTask: 0 is none. The longest time between two signs of life
 	At        time.Time     // StartTimer
+	Index     []int         // of the branches and iterations that the state stands in, outermost first; nil: the machine's own
 }
 
 // EventKind says what happened.
@@ -83,6 +88,9 @@ type Start struct {
 	MachineID string    // $$.StateMachine.Id
 	Time      time.Time // $$.Execution.StartTime
 	Seed      uint64    // chance of this step
+	// Token, if not nil, makes the token of the task command with that ID, else the token is a hash of the execution's ID, its name and the
+	// command's ID. It must give the same each time.
+	Token func(command int64) string
 	// Context, if not nil, is the context object but for its State, in place of what the fields above make.
 	Context map[string]any
 	// Observe, if not nil, is called for each history event in GetExecutionHistory's order. It must not call the Execution.
@@ -98,13 +106,18 @@ type Execution struct {
 	output  any
 	failure failure
 
-	now      time.Time
-	seed     uint64 // of the running step
-	events   int64  // history events so far
-	lastID   int64  // of the last command
-	root     *scope
-	open     []openCommand // a handful; a search in order is the fastest there is
-	commands []Command     // of the running step
+	now         time.Time
+	seed        uint64 // of the running step
+	chances     uint64 // drawn from the seeds of all steps: two steps of one seed do not draw the same
+	events      int64  // of the history so far
+	childEvents int64  // of the histories of distributed iterations so far
+	lastID      int64  // of the last command
+	lastBefore  int64  // of the last command of the steps before
+	root        *scope
+	scopes      int           // below the root
+	ready       turns         // of the running step
+	open        []openCommand // by ID
+	commands    []Command     // of the running step
 
 	outer     map[string]any // the context object's part that never changes
 	outerSize int
@@ -115,23 +128,6 @@ type openCommand struct {
 	id    int64
 	kind  CommandKind
 	scope *scope // nil: the execution's own deadline
-}
-
-// scope is one line of control with the frame of the state that it executes: the machine's own, and later one for each
-// branch and each iteration below the scope that waits for them. Nothing outside of it knows that it is the only one but
-// settle and fail, which end the execution where they would tell the parent, and Clone.
-type scope struct {
-	flow      *flow
-	lastEvent int64
-
-	state     *state
-	input     any
-	inputSize int   // a bound of the input's size
-	entered   int64 // the ...StateEntered event
-	enteredAt time.Time
-	attempt   int   // retries of this entry
-	retries   []int // of this entry, by retrier
-	context   map[string]any
 }
 
 // Start begins an execution. It may be over at once: look at its Status. The input is checked like any payload.
@@ -149,7 +145,8 @@ func (m *Machine) Start(s Start) (*Execution, []Command) {
 	if m.timeout > 0 {
 		x.command(Command{Kind: StartTimer, At: x.Deadline()}, nil)
 	}
-	x.run(x.root, m.flow.start, s.Input, size)
+	x.ready.push(turn{x.root, m.flow.start, s.Input, size})
+	x.run()
 	return x, x.take()
 }
 
@@ -164,11 +161,8 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 		x.end(StatusAborted, failure{err: text{ev.Error, ev.Error != ""}, cause: text{ev.Cause, ev.Cause != ""}})
 		return nil, nil
 	}
-	i := 0
-	for i < len(x.open) && x.open[i].id != ev.ID {
-		i++
-	}
-	if i == len(x.open) {
+	i, ok := slices.BinarySearchFunc(x.open, ev.ID, func(o openCommand, id int64) int { return cmp.Compare(o.id, id) })
+	if !ok {
 		return nil, ErrStale
 	}
 	o := x.open[i]
@@ -176,7 +170,8 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 		return nil, err
 	}
 	x.clock(ev)
-	x.open = append(x.open[:i], x.open[i+1:]...)
+	x.open = slices.Delete(x.open, i, i+1)
+	x.lastBefore = x.lastID
 	switch {
 	case o.scope == nil:
 		x.end(StatusTimedOut, failure{err: text{errTimeout, true}})
@@ -185,6 +180,7 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 	default:
 		x.timerFired(o.scope)
 	}
+	x.run()
 	return x.take(), nil
 }
 
@@ -206,7 +202,7 @@ func (x *Execution) clock(ev Event) {
 // command opens a command for the scope.
 func (x *Execution) command(c Command, sc *scope) int64 {
 	x.lastID++
-	c.ID = x.lastID
+	c.ID, c.Index = x.lastID, sc.path()
 	x.commands = append(x.commands, c)
 	x.open = append(x.open, openCommand{c.ID, c.Kind, sc})
 	return c.ID
@@ -221,7 +217,8 @@ func (x *Execution) take() []Command {
 // end ends the execution.
 func (x *Execution) end(s Status, f failure) {
 	x.status, x.failure = s, f
-	x.open, x.commands, x.root.context = nil, nil, nil
+	x.open, x.commands, x.ready = nil, nil, turns{}
+	x.root.context, x.root.fork = nil, nil
 	e := HistoryEvent{Error: f.err.s, Cause: f.cause.s}
 	switch s {
 	case StatusFailed:
@@ -250,7 +247,8 @@ func (x *Execution) FailureJSON() (err, cause any) {
 	return x.failure.err.value(), x.failure.cause.value()
 }
 
-// Current is the state being executed, or the last one, in which the execution ended, and its input before InputPath.
+// Current is the machine's own state being executed, or the last one, in which the execution ended, and its input before InputPath. While
+// branches or iterations run it is the Parallel or the Map state around them.
 func (x *Execution) Current() (state string, input any) { return x.root.state.name, x.root.input }
 
 // Deadline is when the machine's TimeoutSeconds end the execution; zero: never. A StartTimer says the same.
@@ -259,24 +257,4 @@ func (x *Execution) Deadline() time.Time {
 		return time.Time{}
 	}
 	return x.start.Time.Add(x.machine.timeout)
-}
-
-// Clone is a copy that can be stepped on its own: a driver steps it to learn what a commit must hold, and keeps it when
-// the commit succeeded. It shows its events to the same Observe.
-func (x *Execution) Clone() *Execution {
-	c := *x
-	c.root = x.root.clone()
-	c.open = append([]openCommand(nil), x.open...)
-	for i := range c.open {
-		if c.open[i].scope != nil {
-			c.open[i].scope = c.root
-		}
-	}
-	return &c
-}
-
-func (sc *scope) clone() *scope {
-	c := *sc
-	c.retries = append([]int(nil), sc.retries...)
-	return &c
 }

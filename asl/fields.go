@@ -82,16 +82,6 @@ func (o *fields) done() {
 	}
 }
 
-// unsupported refuses, by name, what the language has and this package does not yet.
-func (o *fields) unsupported(names ...string) {
-	for _, name := range names {
-		if o.has(name) {
-			o.seen[name] = true
-			o.problem(name, name+" is not supported yet")
-		}
-	}
-}
-
 func (o *fields) forbid(name, why string) {
 	if o.has(name) {
 		o.seen[name] = true
@@ -189,16 +179,47 @@ func (o *fields) path(name string, required bool) *path {
 		o.problem(name, "a JSONPath is expected, not "+typeName(v))
 		return nil
 	}
-	if function, _, isCall := strings.Cut(text, "("); isCall && strings.HasPrefix(text, "States.") {
-		o.problem(name, "the intrinsic function "+function+" is not supported yet")
-		return nil
-	}
-	p, err := compilePath(text)
+	p, err := compilePath(text, &o.c.patterns)
 	if err != nil {
-		o.problem(name, "The value for the field '"+name+"' must be a valid JSONPath: "+err.Error())
+		o.problem(name, "Value must be a valid JSONPath. "+err.Error())
 		return nil
 	}
 	return p
+}
+
+// reference reads a Reference Path, which names one node; absent is nil. The words are AWS's.
+func (o *fields) reference(name string, required bool) *path {
+	if s, ok := o.m[name].(string); ok && !strings.HasPrefix(s, "$") {
+		o.seen[name] = true
+		o.problem(name, "Value is not a Reference Path: Reference path didn't start with '$'")
+		return nil
+	}
+	p := o.path(name, required)
+	if p != nil && p.shape != oneNode {
+		o.problem(name, "Value is not a Reference Path: "+p.text+" may name more than one node")
+		return nil
+	}
+	return p
+}
+
+// dynamic is a string that a field has as an expression: a path, or a call of an intrinsic function that gives a string
+// (AWS, Fail state).
+type dynamic struct {
+	field, text string
+	expr        expr // nil: the field is absent
+}
+
+func (o *fields) dynamic(name string) dynamic {
+	v := o.value(name)
+	if !o.has(name) {
+		return dynamic{}
+	}
+	text, _ := v.(string)
+	d := dynamic{name, text, o.c.reference(o.at(name), name, v)}
+	if x, ok := d.expr.(*intrinsicExpr); ok && !x.call.of.text {
+		o.problem(name, "States."+x.call.of.name+" does not give a string")
+	}
+	return d
 }
 
 // target reads the name of a state to go to. It is resolved when all states are known.

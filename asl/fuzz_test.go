@@ -3,6 +3,7 @@ package asl
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -11,8 +12,8 @@ import (
 // what fuzzing found, stand in testdata/fuzz/FuzzParse.
 func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, definition []byte) {
-		m, err := Parse(definition)
-		problems := Validate(definition)
+		m, err := Parse(definition, WithEvaluator(testEvaluator{}))
+		problems := Validate(definition, WithEvaluator(testEvaluator{}))
 		var invalid *InvalidError
 		switch {
 		case err == nil && (m == nil || len(problems) > 0):
@@ -29,7 +30,7 @@ func FuzzParse(f *testing.F) {
 // does, and each open command has one answer.
 func FuzzStep(f *testing.F) {
 	f.Fuzz(func(t *testing.T, definition, input, script []byte) {
-		m, err := Parse(definition)
+		m, err := Parse(definition, WithEvaluator(testEvaluator{}))
 		if err != nil {
 			return
 		}
@@ -86,6 +87,61 @@ func FuzzJSON(f *testing.F) {
 		}
 		if n := sizeOf(v, len(once)); n != len(once) {
 			t.Fatalf("the size of %s is %d, want %d", once, n, len(once))
+		}
+	})
+}
+
+// FuzzPath: a path compiles to one that is written and compiled to the same, and is evaluated within its bounds.
+func FuzzPath(f *testing.F) {
+	for _, seed := range []string{
+		"$", "$$.Execution.Id", "$name.a[0]", "$['it\\'s']..*[1:-2][0,1]", "$.a[?(!(@.b =~ /x\\/.*/i) && @['c'] in [1,\"x\"] || $.d)].e", "$..['a','b']", "$[?(@.a[?(@.b)] size 1)]", "$.a.length()",
+	} {
+		f.Add(seed, `{"a":[{"b":"x/y","c":"x"},[1,[2]]],"d":null}`)
+	}
+	f.Fuzz(func(t *testing.T, text, input string) {
+		p, err := compilePath(text, new(int))
+		root, bad := DecodeJSON([]byte(input))
+		if err != nil || bad != nil || len(input) > 1000 {
+			return
+		}
+		again, err := compilePath(p.String(), new(int))
+		if err != nil || again.String() != p.String() || again.shape != p.shape {
+			t.Fatalf("%q is written %q, which is %v, %v", text, p, again, err)
+		}
+		if p.context || p.variable != "" {
+			return
+		}
+		v, bound, found, fault := p.find(&env{input: root, bound: sizeOf(root, maxPayload)})
+		if fault != nil || !found {
+			if fault == nil && root != nil && p.missing(root) == "" {
+				t.Fatal("a path is missing without a reason")
+			}
+			return
+		}
+		if size := sizeOf(v, maxPayload); size > bound && size <= maxPayload {
+			t.Fatalf("%q has %d bytes, more than the bound %d", text, size, bound)
+		}
+	})
+}
+
+// FuzzIntrinsic: a call compiles or is refused, and what it gives is within its bound.
+func FuzzIntrinsic(f *testing.F) {
+	for _, seed := range []string{
+		"States.UUID()", "States.Format('\\'{}\\{', States.Array($.a[?(@.b)], -1.5e2, null, true))", "States.MathRandom(1, 9, $$.State.RetryCount)", "States.ArrayUnique($..*)", "States.StringToJson('[1, \"x\"]')",
+		"States.JsonMerge($, $.o, false)", "States.Base64Decode('aGk=')", "States.ArrayPartition($.a, 1)", "States.ArrayRange(1, 9, 2)", "States.StringSplit('a,b', ',')", "States.Hash('x', 'SHA-512')",
+	} {
+		f.Add(seed, `{"a":[{"b":1},[1,[2]]],"o":{"n":null}}`)
+	}
+	f.Fuzz(func(t *testing.T, text, input string) {
+		c, err := compileIntrinsic(text, new(int))
+		root, bad := DecodeJSON([]byte(input))
+		if err != nil || bad != nil || len(input) > 1000 || strings.Contains(text, "$$") {
+			return
+		}
+		s := &state{name: "S", kind: kindPass}
+		v, bound, fault := c.eval(&env{x: &Execution{start: &Start{}}, scope: &scope{state: s}, input: root, bound: sizeOf(root, maxPayload)})
+		if size := sizeOf(v, maxPayload); fault == nil && size > bound {
+			t.Fatalf("%q has %d bytes, more than the bound %d", text, size, bound)
 		}
 	})
 }

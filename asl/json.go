@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -35,6 +36,9 @@ func (d *decoder) decode(b []byte) (any, error) {
 		return nil, errors.New("asl: the JSON text is not valid UTF-8")
 	}
 	d.s = string(b)
+	if strings.HasPrefix(d.s, "\ufeff") { // AWS refuses it, too
+		return nil, d.fail("the text begins with a byte order mark; save it as UTF-8 without one")
+	}
 	d.space()
 	v, err := d.value()
 	if err != nil {

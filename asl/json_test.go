@@ -65,64 +65,6 @@ func TestSizeStopsAtTheLimit(t *testing.T) {
 	}
 }
 
-func TestPath(t *testing.T) {
-	root := mustDecode(t, `{"a":{"b c":[10,{"d-e":"x"}]},"it's":1,"q\"":2,"b\\s":3,"é":4,"n":null}`)
-	for _, c := range []struct{ path, want string }{
-		{"$.a['b c'][0]", "10"}, {`$["a"]["b c"][1].d-e`, `"x"`}, {"$.a['b c'][-1]['d-e']", `"x"`}, {`$['it\'s']`, "1"}, {`$['q"']`, "2"}, {`$["q\""]`, "2"},
-		{`$['b\\s']`, "3"}, {`$['b\s']`, "3"}, {"$.é", "4"}, {"$.n", "null"}, {"$['a'].b", "No results for path: $['a']['b']"},
-		{"$.x.y", "Missing property in path $['x']"}, {"$.n.y", "Expected to find an object with property ['y'] in path $['n'] but found 'null'"},
-		{"$.a[0]", `Filter: [0] can only be applied to arrays. Current context is: {"b c":[10,{"d-e":"x"}]}`},
-		{"$.a['b c'][2]", "No results for path: $['a']['b c'][2]"}, {"$.a['b c'][-3].x", "Index out of bounds when evaluating path $['a']['b c'][-3]: length 2"},
-	} {
-		p, err := compilePath(c.path)
-		if err != nil {
-			t.Errorf("%s: %v", c.path, err)
-			continue
-		}
-		v, steps := p.get(root)
-		got := string(AppendJSON(nil, v))
-		if steps < len(p.steps) {
-			got = p.missing(v, steps)
-		}
-		if got != c.want {
-			t.Errorf("%s is %s, want %s", c.path, got, c.want)
-		}
-	}
-}
-
-func TestPathRefuses(t *testing.T) {
-	for path, want := range map[string]string{
-		"": "must begin", "a": "must begin", "x$": "must begin", "$a": "variables", "$.": "a name is expected", "$..a": "'..'", "$.*": "wildcard", "$[*]": "wildcard", "$.a[1:2]": "slice '[1:2]'",
-		"$.a[:]": "slice", "$[0,1]": "union", "$['a','b']": "union", "$[?(@.a)]": "filter", "$.a[?(@.a=='x]')]": "filter", "$.a.length()": "the JSONPath function length()",
-		"$[": "']' is missing", "$[]": "neither", "$[a]": "neither", "$[+1]": "neither", "$[99999999999]": "neither", "$['a": "closing quote", "$['a'": "']' is expected",
-		"$.a b": "brackets and quotes", "$$a": "'.' or '['", "$.a]": "brackets",
-	} {
-		if _, err := compilePath(path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", path, err, want)
-		}
-	}
-}
-
-func TestResultPathCopiesOnlyWhatItChanges(t *testing.T) {
-	root := mustDecode(t, `{"a":{"b":1},"big":{"x":[1,2,3]}}`)
-	p, err := compilePath("$.a.c.d")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, ok := p.set(root, "v")
-	if got := string(AppendJSON(nil, out)); !ok || got != `{"a":{"b":1,"c":{"d":"v"}},"big":{"x":[1,2,3]}}` {
-		t.Error(got)
-	}
-	if got := string(AppendJSON(nil, root)); got != `{"a":{"b":1},"big":{"x":[1,2,3]}}` {
-		t.Errorf("the input has changed: %s", got)
-	}
-	shared := root.(map[string]any)["big"].(map[string]any)
-	shared["y"] = true // seen through both: the part is the same
-	if out.(map[string]any)["big"].(map[string]any)["y"] != true {
-		t.Error("a part that does not change was copied")
-	}
-}
-
 func TestEventsOfAnotherKindAreNotStale(t *testing.T) {
 	m, err := Parse([]byte(`{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":1,"End":true}}}`))
 	if err != nil {

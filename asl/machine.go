@@ -11,10 +11,11 @@ import (
 type Machine struct {
 	hash    string
 	flow    *flow
-	timeout time.Duration // of the whole execution; 0: none
+	states  map[string]*state // of all flows: a name stands for one state in the whole machine
+	timeout time.Duration     // of the whole execution; 0: none
 }
 
-// flow is a set of states with a start: the machine's own, and later that of each branch and each Map's processor.
+// flow is a set of states with a start: the machine's own, that of each branch and each Map's processor.
 type flow struct {
 	start   *state
 	states  map[string]*state
@@ -26,12 +27,14 @@ type flow struct {
 type kind string
 
 const (
-	kindTask    kind = "Task"
-	kindChoice  kind = "Choice"
-	kindPass    kind = "Pass"
-	kindWait    kind = "Wait"
-	kindSucceed kind = "Succeed"
-	kindFail    kind = "Fail"
+	kindTask     kind = "Task"
+	kindChoice   kind = "Choice"
+	kindPass     kind = "Pass"
+	kindWait     kind = "Wait"
+	kindSucceed  kind = "Succeed"
+	kindFail     kind = "Fail"
+	kindParallel kind = "Parallel"
+	kindMap      kind = "Map"
 )
 
 // state is one compiled state. What only one type has stands behind that type's pointer.
@@ -40,17 +43,25 @@ type state struct {
 	kind kind
 	next *state // nil: the flow ends here
 
+	jsonata bool
+	leaving leaving // what the state says of its end; a Choice rule and a Catcher have their own
+
 	inputPath  selection
 	outputPath selection
-	parameters expr // nil: the input as it is
+	parameters expr // or Arguments; nil: the input as it is
 	selector   expr // ResultSelector; nil: the result as it is
 	resultPath placement
+	retry      []retrier
+	catch      []catcher
 
-	task   *task
-	choice *choice
-	wait   *wait
-	pass   *pass
-	fail   *fail
+	task        *task
+	credentials expr    // nil: none
+	branches    []*flow // Parallel
+	mapping     *mapping
+	choice      *choice
+	wait        *wait
+	pass        *pass
+	fail        *fail
 }
 
 // selection is InputPath or OutputPath: absent (the whole), null (an empty object) or a path.
@@ -71,8 +82,7 @@ type task struct {
 	prefix    string // of its history events: Task, LambdaFunction or Activity
 	timeout   seconds
 	heartbeat seconds
-	retry     []retrier
-	catch     []catcher
+	callback  bool // .waitForTaskToken or .sync: it has a token
 }
 
 // seconds is a duration given in seconds, or the path to one. Zero: none.
@@ -80,6 +90,7 @@ type seconds struct {
 	fixed time.Duration
 	field string
 	path  *path
+	query *query
 }
 
 type pass struct {
@@ -92,11 +103,15 @@ type wait struct {
 	timestamp *time.Time
 	secondsAt *path
 	timeAt    *path
+
+	secondsQuery, timeQuery *query
 }
 
 type fail struct {
 	err, cause       text
-	errorAt, causeAt *path
+	errorAt, causeAt dynamic
+
+	errorQuery, causeQuery *query
 }
 
 // text is a string that may be absent: the history of AWS tells the two apart.
@@ -105,9 +120,23 @@ type text struct {
 	given bool
 }
 
-// Problem is one thing wrong with a definition. Pointer is a JSON pointer such as /States/X/Next, "/" for the
-// definition as a whole, as AWS writes it.
-type Problem struct{ Pointer, Message string }
+// Problem is one thing wrong with a definition.
+type Problem struct {
+	Pointer string `json:"pointer"` // a JSON pointer such as /States/X/Next, "/" for the definition as a whole, as AWS writes it
+	Code    string `json:"code"`    // one of those below
+	Message string `json:"message"` // one line
+}
+
+// The codes of problems, as AWS's ValidateStateMachineDefinition has them.
+const (
+	SchemaValidationFailed  = "SCHEMA_VALIDATION_FAILED"  // a field is missing, not known here, or has a value that it cannot have
+	InvalidJSONDescription  = "INVALID_JSON_DESCRIPTION"  // the text is not JSON
+	MissingTransitionTarget = "MISSING_TRANSITION_TARGET" // a field goes to a state that is not there, or no field goes to a state that is
+
+	InvalidJSONata        = "INVALID_JSONATA_EXPRESSION"     // the expression cannot be parsed
+	UnsupportedJSONata    = "UNSUPPORTED_JSONATA_EXPRESSION" // it reads what is not there where it stands
+	DuplicateVariableName = "DUPLICATE_VARIABLE_NAME"        // Assign sets a variable that a scope around sets
+)
 
 // InvalidError refuses a definition with all its problems.
 type InvalidError struct{ Problems []Problem }
@@ -124,10 +153,10 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-// Parse compiles a definition: no path and no template is parsed again after it. The error is an *InvalidError with all
-// problems, among them what the language has and this package does not support yet, by name.
-func Parse(definition []byte) (*Machine, error) {
-	m, problems := compile(definition)
+// Parse compiles a definition: no path, no template and no expression is parsed again after it. The error is an
+// *InvalidError with all problems. A definition that speaks JSONata is refused by name without WithEvaluator.
+func Parse(definition []byte, options ...Option) (*Machine, error) {
+	m, problems := compile(definition, options)
 	if len(problems) > 0 {
 		return nil, &InvalidError{problems}
 	}
@@ -137,37 +166,42 @@ func Parse(definition []byte) (*Machine, error) {
 }
 
 // Validate returns all problems of a definition at once, none if Parse accepts it.
-func Validate(definition []byte) []Problem {
-	_, problems := compile(definition)
+func Validate(definition []byte, options ...Option) []Problem {
+	_, problems := compile(definition, options)
 	return problems
 }
 
 // Hash is the hex SHA-256 of the definition's bytes. An execution must go on with the definition it started with.
 func (m *Machine) Hash() string { return m.hash }
 
-// States are the names of the states, the start first, the others as they are reached from it.
+// States are the names of the states, the start first, the others as they are reached from it. What is within a Parallel or a Map state is not
+// among them: State tells of that.
 func (m *Machine) States() []string { return append([]string(nil), m.flow.order...) }
 
 // StateInfo describes a state to whoever draws the machine.
 type StateInfo struct {
 	Name     string
 	Type     string
-	Resource string   // Task
-	Next     []string // where it goes when all is well: Next, or each choice and the Default
-	Catch    []string // where its catchers go
-	End      bool     // the execution ends with it
+	Resource string     // Task
+	Next     []string   // where it goes when all is well: Next, or each choice and the Default
+	Catch    []string   // where its catchers go
+	End      bool       // the execution ends with it, or the branch or iteration
+	Flows    [][]string // Parallel and Map: the states of each branch, or of the iterations, as Machine.States has the machine's
 }
 
-// State describes the named state; ok is false if there is none.
+// State describes the named state, wherever in the machine it is; ok is false if there is none.
 func (m *Machine) State(name string) (info StateInfo, ok bool) {
-	s := m.flow.states[name]
+	s := m.states[name]
 	if s == nil {
 		return StateInfo{}, false
 	}
 	info = StateInfo{Name: s.name, Type: string(s.kind), Next: s.targets(), End: s.terminal()}
 	if s.task != nil {
 		info.Resource = s.task.resource
-		info.Catch = s.catchTargets()
+	}
+	info.Catch = s.catchTargets()
+	for _, f := range s.flows() {
+		info.Flows = append(info.Flows, append([]string(nil), f.order...))
 	}
 	return info, true
 }
@@ -186,13 +220,18 @@ func (s *state) targets() (names []string) {
 }
 
 func (s *state) catchTargets() (names []string) {
-	if s.task == nil {
-		return nil
-	}
-	for _, c := range s.task.catch {
+	for _, c := range s.catch {
 		names = appendOnce(names, c.next)
 	}
 	return names
+}
+
+// flows are the flows that a Parallel or a Map state is made of.
+func (s *state) flows() []*flow {
+	if s.mapping != nil {
+		return []*flow{s.mapping.processor}
+	}
+	return s.branches
 }
 
 func (s *state) terminal() bool { return s.next == nil && s.kind != kindChoice }

@@ -2,141 +2,110 @@ package asl
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 )
 
-// path is a compiled JSONPath that names at most one node: members and array indexes, from the input ($) or from the
-// context object ($$).
+// path is a compiled JSONPath. It follows Jayway's JsonPath, which AWS evaluates paths with, and its release 2.0 where
+// later ones differ: that is what AWS shows in its errors. So the functions of later releases, such as length(), are
+// names of members that nothing has, and a union of names is the last step.
 type path struct {
-	text    string
-	context bool
-	steps   []step
-	names   int // bytes that set adds at most beside the value: names, braces and punctuation
+	text     string
+	context  bool   // from the context object, $$
+	variable string // from a variable, $name
+	current  bool   // from the element that a filter looks at, @
+	steps    []step
+	shape    pathShape
+	names    int // bytes that set adds at most beside the value: names, braces and punctuation
 }
+
+// pathShape is what a path can give. The order matters: a path is of the last shape that one of its steps has.
+type pathShape byte
+
+const (
+	oneNode    pathShape = iota // members and indexes alone: at most one node, found by a loop
+	oneObject                   // a union of names at the end: at most one new object
+	manyNodes                   // an array, of as many nodes as there are
+	impossible                  // a union of names in the middle: AWS accepts it, and fails where it is evaluated
+)
+
+type stepKind byte
+
+const (
+	memberStep stepKind = iota
+	indexStep
+	membersStep // ['a','b']
+	indexesStep // [0,1]
+	sliceStep   // [1:3]
+	wildStep    // * or [*]
+	descendStep // ..: the rest of the path at this node and at each below it
+	filterStep  // [?(...)]
+)
 
 type step struct {
-	name    string
-	index   int // a negative one counts from the array's end
-	isIndex bool
+	name  string
+	index int // a negative one counts from the array's end
+	kind  stepKind
+	more  *selector // of the kinds that need more
 }
 
-// compilePath compiles text. What JSONPath allows and this package does not is refused by its name.
-func compilePath(text string) (*path, error) {
-	rest, ok := strings.CutPrefix(text, "$")
-	if !ok {
-		return nil, errors.New("a JSONPath must begin with '$'")
-	}
-	p := &path{text: text}
-	if rest, p.context = strings.CutPrefix(rest, "$"); !p.context && rest != "" && rest[0] != '.' && rest[0] != '[' {
-		return nil, fmt.Errorf("variables are not supported yet: %s", text)
-	}
-	for rest != "" {
-		var s step
-		var err error
-		switch rest[0] {
-		case '.':
-			s, rest, err = dotStep(rest[1:])
-		case '[':
-			s, rest, err = bracketStep(rest[1:])
-		default:
-			err = fmt.Errorf("'.' or '[' is expected before %q", rest)
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.steps = append(p.steps, s)
-		p.names += stringSize(s.name) + len("{:,}")
-	}
-	return p, nil
-}
-
-func dotStep(rest string) (step, string, error) {
-	switch {
-	case strings.HasPrefix(rest, "."):
-		return step{}, "", errors.New("the descendant operator '..' is not supported yet")
-	case strings.HasPrefix(rest, "*"):
-		return step{}, "", errors.New("the wildcard '*' is not supported yet")
-	}
-	end := strings.IndexAny(rest, ".[")
-	if end < 0 {
-		end = len(rest)
-	}
-	name := rest[:end]
-	switch {
-	case name == "":
-		return step{}, "", errors.New("a name is expected after '.'")
-	case strings.HasSuffix(name, ")"):
-		return step{}, "", fmt.Errorf("the JSONPath function %s is not supported", name)
-	case strings.ContainsAny(name, " \t\r\n()]'\"*?@,:"):
-		return step{}, "", fmt.Errorf("the name %q must be written in brackets and quotes", name)
-	}
-	return step{name: name}, rest[end:], nil
-}
-
-func bracketStep(rest string) (step, string, error) {
-	if rest != "" && (rest[0] == '\'' || rest[0] == '"') {
-		return quotedStep(rest)
-	}
-	in, after, closed := strings.Cut(rest, "]")
-	in = strings.TrimSpace(in)
-	switch {
-	case strings.HasPrefix(in, "?"):
-		return step{}, "", errors.New("the filter '?()' is not supported yet")
-	case !closed:
-		return step{}, "", errors.New("']' is missing")
-	case in == "*":
-		return step{}, "", errors.New("the wildcard '[*]' is not supported yet")
-	case strings.Contains(in, ":"):
-		return step{}, "", fmt.Errorf("the slice '[%s]' is not supported yet", in)
-	case strings.Contains(in, ","):
-		return step{}, "", fmt.Errorf("the union '[%s]' is not supported yet", in)
-	}
-	n, err := strconv.ParseInt(in, 10, 32)
-	if err != nil || in[0] == '+' {
-		return step{}, "", fmt.Errorf("'[%s]' is neither an index nor a quoted name", in)
-	}
-	return step{index: int(n), isIndex: true}, after, nil
-}
-
-// quotedStep reads ['name'] or ["name"]. A backslash escapes the quote and itself, before anything else it stands for
-// itself, as AWS reads it.
-func quotedStep(rest string) (step, string, error) {
-	quote, name := rest[0], []byte(nil)
-	for i := 1; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '\\' && i+1 < len(rest) && (rest[i+1] == quote || rest[i+1] == '\\'):
-			i++
-			name = append(name, rest[i])
-		case c == quote:
-			after := strings.TrimLeft(rest[i+1:], " ")
-			switch {
-			case strings.HasPrefix(after, "]"):
-				return step{name: string(name)}, after[1:], nil
-			case strings.HasPrefix(after, ","):
-				return step{}, "", errors.New("the union of names is not supported yet")
-			}
-			return step{}, "", errors.New("']' is expected after a quoted name")
-		default:
-			name = append(name, c)
-		}
-	}
-	return step{}, "", errors.New("the closing quote of a name is missing")
+// selector is what the rarer steps have.
+type selector struct {
+	names    []string
+	indexes  []int
+	from, to *int
+	filter   predicate
 }
 
 // isRoot reports whether the path is "$": the whole input.
-func (p *path) isRoot() bool { return len(p.steps) == 0 && !p.context }
+func (p *path) isRoot() bool {
+	return len(p.steps) == 0 && !p.context && p.variable == ""
+}
 
-// get is the node that the path names below root, and how many steps led to it: all of them, if it exists.
+// root is what the path starts from, and a bound of its size.
+func (e *env) root(p *path) (v any, bound int, f *failure) {
+	switch {
+	case p.context:
+		v, bound = e.x.context(e.scope)
+		return v, bound, nil
+	case p.variable != "":
+		v, ok := e.scope.variable(p.variable)
+		if !ok {
+			return nil, 0, undefinedVariable(p.variable)
+		}
+		return v, sizeOf(v, maxPayload), nil
+	}
+	return e.input, e.bound, nil
+}
+
+// find is the value that the path names, and a bound of its size. A path of many nodes is always found, as an array: AWS
+// gives the empty one where a step before the first wildcard leads nowhere.
+func (p *path) find(e *env) (v any, bound int, found bool, f *failure) {
+	root, bound, f := e.root(p)
+	if f != nil {
+		return nil, 0, false, f
+	}
+	if p.shape == oneNode {
+		v, steps := p.get(root)
+		return v, bound, steps == len(p.steps), nil
+	}
+	return p.search(e, root, bound)
+}
+
+// lookup is find for whoever keeps no value.
+func (p *path) lookup(e *env) (v any, found bool, f *failure) {
+	v, _, found, f = p.find(e)
+	return v, found, f
+}
+
+// get is the node that a path of one node names below root, and how many steps led to it: all of them, if it exists.
 func (p *path) get(root any) (v any, steps int) {
 	v = root
 	for i := range p.steps {
 		s := &p.steps[i]
-		if !s.isIndex {
+		switch s.kind {
+		case memberStep:
 			m, ok := v.(map[string]any)
 			if !ok {
 				return v, i
@@ -144,55 +113,55 @@ func (p *path) get(root any) (v any, steps int) {
 			if v, ok = m[s.name]; !ok {
 				return m, i
 			}
-			continue
-		}
-		a, ok := v.([]any)
-		n := s.index
-		if n < 0 {
-			n += len(a)
-		}
-		if !ok || n < 0 || n >= len(a) {
+		case indexStep:
+			a, ok := v.([]any)
+			n := s.index
+			if n < 0 {
+				n += len(a)
+			}
+			if !ok || n < 0 || n >= len(a) {
+				return v, i
+			}
+			v = a[n]
+		default:
 			return v, i
 		}
-		v = a[n]
 	}
 	return v, len(p.steps)
 }
 
-// missing says in the words of AWS (of Jayway's JsonPath, that is) why get stopped at v after so many steps.
-func (p *path) missing(v any, steps int) string {
+// missing says in the words of AWS (of Jayway's JsonPath, that is) why the path was not found below root.
+func (p *path) missing(root any) string {
+	v, steps := p.get(root)
 	s := p.steps[steps]
 	_, object := v.(map[string]any)
 	array, isArray := v.([]any)
+	last := steps == len(p.steps)-1
 	switch {
-	case s.isIndex && !isArray:
-		return fmt.Sprintf("Filter: %s can only be applied to arrays. Current context is: %s", s, AppendJSON(nil, v))
-	case s.isIndex && steps == len(p.steps)-1:
+	case p.shape == impossible:
+		i := slices.IndexFunc(p.steps, func(s step) bool { return s.kind == membersStep })
+		return "Multi properties can only be used as path leafs: " + p.normal(i+1)
+	case s.kind == indexStep && !isArray:
+		return fmt.Sprintf("Filter: %s can only be applied to arrays. Current context is: %s", s.normal(), AppendJSON(nil, v))
+	case s.kind == indexStep && last:
 		return "No results for path: " + p.normal(steps+1)
-	case s.isIndex:
+	case s.kind == indexStep:
 		return fmt.Sprintf("Index out of bounds when evaluating path %s: length %d", p.normal(steps+1), len(array))
 	case !object:
-		return fmt.Sprintf("Expected to find an object with property %s in path %s but found '%s'", s, p.normal(steps), typeName(v))
-	case steps == len(p.steps)-1:
+		return fmt.Sprintf("Expected to find an object with property %s in path %s but found '%s'", s.normal(), p.normal(steps), typeName(v))
+	case last:
 		return "No results for path: " + p.normal(steps+1)
 	}
 	return "Missing property in path " + p.normal(steps+1)
 }
 
-// normal writes the first n steps in bracket form.
+// normal writes the first n steps in bracket form, as AWS's causes have them: nothing is escaped.
 func (p *path) normal(n int) string {
 	b := []byte("$")
 	for _, s := range p.steps[:n] {
-		b = append(b, s.String()...)
+		b = append(b, s.normal()...)
 	}
 	return string(b)
-}
-
-func (s step) String() string {
-	if s.isIndex {
-		return "[" + strconv.Itoa(s.index) + "]"
-	}
-	return "['" + s.name + "']"
 }
 
 // set is root with v at the path. Only the objects and arrays on the way are copied; members on the way are made. It
@@ -204,7 +173,7 @@ func setStep(at any, steps []step, v any) (any, bool) {
 		return v, true
 	}
 	s := &steps[0]
-	if s.isIndex {
+	if s.kind == indexStep {
 		a, ok := at.([]any)
 		if !ok || s.index < 0 || s.index >= len(a) {
 			return nil, false

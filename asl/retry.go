@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -15,6 +16,10 @@ const (
 	errDataLimit        = "States.DataLimitExceeded"
 	errNoChoiceMatched  = "States.NoChoiceMatched"
 	errResultPath       = "States.ResultPathMatchFailure"
+	errQuery            = "States.QueryEvaluationError"
+	errThreshold        = "States.ExceedToleratedFailureThreshold"
+	errItemReader       = "States.ItemReaderFailed"
+	errResultWriter     = "States.ResultWriterFailed"
 )
 
 // failure is why a state fails.
@@ -28,8 +33,22 @@ type failure struct {
 	heartbeat bool // also answers to States.HeartbeatTimeout
 }
 
+// locatedCause begins the cause of what the engine finds wrong: the state's name, the number of its entry, the cause.
+const locatedCause = "An error occurred while executing the state '%s' (entered at the event id #%d). %s"
+
 func runtimeFailure(cause string) *failure {
 	return &failure{err: text{errRuntime, true}, cause: text{cause, true}, terminal: true, located: true}
+}
+
+// at is the failure as it is seen outside of the state in sc: what is located says where it happened.
+func (f *failure) at(sc *scope) *failure {
+	if !f.located {
+		return f
+	}
+	out := *f
+	out.located = false
+	out.cause.s = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", sc.state.name, sc.entered, f.cause.s)
+	return &out
 }
 
 func engineFailure(name, cause string) *failure {
@@ -105,6 +124,7 @@ type catcher struct {
 	errors     names
 	resultPath placement
 	next       *state
+	leaving    leaving
 }
 
 // output is what a Catch's state sees of the failure.

@@ -10,32 +10,53 @@ type outcome struct {
 	size    int    // a bound of the output's size
 	next    *state // nil: the scope ends with this output
 	caught  bool   // the output of a Catch: OutputPath does not see it
+
+	way      *leaving // nil: the state's own
+	result   *result  // what Assign sees as $; nil: the output
+	assigned map[string]any
+}
+
+// result is a task's result as it came, and a bound of its size.
+type result struct {
+	value any
+	size  int
 }
 
 var waits = outcome{waiting: true}
 
 func fails(f *failure) outcome { return outcome{failure: f} }
 
-// run enters s and goes on until a state waits or the scope ends. It is a loop, not a recursion: a machine may pass
+// run takes turns until all scopes wait or the execution ends. It is a loop, not a recursion: a machine may pass
 // thousands of states without waiting.
-func (x *Execution) run(sc *scope, s *state, input any, size int) {
-	for s != nil {
-		if x.exhausted(sc) {
-			return
+func (x *Execution) run() {
+	for t, ok := x.ready.pop(); ok; t, ok = x.ready.pop() {
+		sc := t.scope
+		if sc.closed || x.exhausted(sc) {
+			continue
 		}
-		sc.state, sc.input, sc.inputSize = s, input, size
+		sc.state, sc.input, sc.inputSize = t.state, t.input, t.size
 		sc.attempt, sc.retries, sc.context, sc.enteredAt = 0, nil, nil, x.now
-		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: input})
-		s, input, size = x.settle(sc, x.enter(sc))
+		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: t.input})
+		x.settle(sc, x.enter(sc))
 	}
 }
 
-// exhausted ends the execution if its history is full.
+// exhausted ends the execution in whose history sc is if that is full, and the whole one if too much went on in the histories below it.
 func (x *Execution) exhausted(sc *scope) bool {
-	if x.events < maxEvents-1 { // the last event is the execution's end
+	events := x.events
+	if sc.home != nil {
+		events = sc.home.events
+	}
+	switch {
+	case x.childEvents >= maxChildEvents:
+		x.end(StatusFailed, *engineFailure(errRuntime, "The iterations of distributed Map states reached the maximum number of history events (500000)."))
+	case events >= maxEvents-1: // the last event is the execution's end
+		f := engineFailure(errRuntime, "The execution reached the maximum number of history events (25000).")
+		f.terminal = true
+		x.fail(sc, f)
+	default:
 		return false
 	}
-	x.fail(sc, engineFailure(errRuntime, "The execution reached the maximum number of history events (25000)."))
 	return true
 }
 
@@ -51,53 +72,89 @@ func (x *Execution) enter(sc *scope) outcome {
 		return x.enterWait(sc)
 	case kindFail:
 		return fails(x.failState(sc))
+	case kindParallel:
+		return x.enterParallel(sc)
+	case kindMap:
+		return x.enterMap(sc)
 	case kindSucceed:
 	}
 	in, size, f := x.selected(sc, sc.state.inputPath, sc.input, sc.inputSize)
 	return outcome{failure: f, output: in, size: size}
 }
 
-// settle makes of an outcome the state to enter next, or nil: the scope waits or has ended.
-func (x *Execution) settle(sc *scope, o outcome) (next *state, input any, size int) {
-	if o.failure == nil && !o.waiting && !o.caught {
-		o.output, o.size, o.failure = x.selected(sc, sc.state.outputPath, o.output, o.size)
-		if o.failure == nil {
-			o.size, o.failure = x.payloadSize(sc, o.output, o.size)
-		}
+// settle makes of an outcome what comes next: the next state's turn, or the end of the scope.
+func (x *Execution) settle(sc *scope, o outcome) {
+	if o.failure == nil && !o.waiting {
+		x.leave(sc, &o)
 	}
 	if o.failure != nil {
 		o = x.handle(sc, o.failure)
 	}
 	if o.waiting {
-		return nil, nil, 0
+		return
 	}
-	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output})
+	sc.set(o.assigned)
+	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output, Assigned: o.assigned})
 	if o.next == nil {
-		x.output = o.output
-		x.end(StatusSucceeded, failure{})
+		x.finish(sc, o.output, o.size)
+		return
 	}
-	return o.next, o.output, o.size
+	x.ready.push(turn{sc, o.next, o.output, o.size})
+}
+
+// leave makes of an outcome the state's output and what it assigns. Both see the variables as they were at its entry.
+func (x *Execution) leave(sc *scope, o *outcome) {
+	way := o.way
+	if way == nil {
+		way = &sc.state.leaving
+	}
+	if way.assign != nil || way.output != nil {
+		if x.leaveBy(way, sc, o); o.failure != nil {
+			return
+		}
+	}
+	if !o.caught {
+		o.output, o.size, o.failure = x.selected(sc, sc.state.outputPath, o.output, o.size)
+	}
+	if o.failure == nil {
+		o.size, o.failure = x.payloadSize(sc, o.output, o.size)
+	}
+}
+
+func (x *Execution) leaveBy(way *leaving, sc *scope, o *outcome) {
+	e := &env{x: x, scope: sc, input: o.output, bound: o.size}
+	if o.result != nil {
+		e.input, e.bound = o.result.value, o.result.size
+	}
+	switch {
+	case o.caught:
+		e.ended = &ending{"errorOutput", e.input}
+	case o.result != nil && sc.state.kind != kindPass:
+		e.ended = &ending{"result", e.input}
+	}
+	if o.assigned, o.failure = x.evaluateAssign(way, e); o.failure == nil && way.output != nil {
+		o.output, o.size, o.failure = way.output.eval(e)
+	}
 }
 
 // handle lets Retry and then Catch see a failure. A failure that neither takes fails the scope.
 func (x *Execution) handle(sc *scope, f *failure) outcome {
-	if t := sc.state.task; t != nil && !f.terminal {
+	if !f.terminal {
 		if r := x.retrier(sc, f); r != nil {
 			x.command(Command{Kind: StartTimer, State: sc.state.name, At: x.now.Add(*r)}, sc)
 			return waits
 		}
-		for i := range t.catch {
-			if c := &t.catch[i]; c.errors.match(f) {
-				out, size := f.output()
-				out, size, bad := place(c.resultPath, sc.input, sc.inputSize, out, size)
-				if bad == nil {
-					size, bad = x.payloadSize(sc, out, size)
+		if sc.state.forks() {
+			x.stateEvent(sc, "StateFailed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
+		}
+		for i := range sc.state.catch {
+			if c := &sc.state.catch[i]; c.errors.match(f) {
+				o := x.caught(sc, c, f)
+				if o.failure == nil {
+					return o
 				}
-				if bad != nil {
-					f = bad
-					break
-				}
-				return outcome{output: out, size: size, next: c.next, caught: true}
+				f = o.failure
+				break
 			}
 		}
 	}
@@ -105,13 +162,14 @@ func (x *Execution) handle(sc *scope, f *failure) outcome {
 	return waits
 }
 
-// fail ends the execution with a failure that no state took.
-func (x *Execution) fail(sc *scope, f *failure) {
-	out := *f
-	if f.located {
-		out.cause.s = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", sc.state.name, sc.entered, f.cause.s)
+// caught is what the Catcher makes of a failure.
+func (x *Execution) caught(sc *scope, c *catcher, f *failure) outcome {
+	errorOutput, size := f.output()
+	o := outcome{next: c.next, caught: true, way: &c.leaving, result: &result{errorOutput, size}}
+	if o.output, o.size, o.failure = place(c.resultPath, sc.input, sc.inputSize, errorOutput, size); o.failure == nil {
+		x.leave(sc, &o)
 	}
-	x.end(StatusFailed, out)
+	return o
 }
 
 // effective is the state's input after InputPath and Parameters.
@@ -124,7 +182,7 @@ func (x *Execution) effective(sc *scope) (any, int, *failure) {
 }
 
 func (x *Execution) evaluated(sc *scope, t expr, input any, bound int) (any, int, *failure) {
-	v, size, f := t.eval(&env{x, sc, input, bound})
+	v, size, f := t.eval(&env{x: x, scope: sc, input: input, bound: bound})
 	if f == nil {
 		size, f = x.payloadSize(sc, v, size)
 	}
@@ -139,21 +197,23 @@ func (x *Execution) selected(sc *scope, s selection, v any, size int) (any, int,
 	if s.path == nil {
 		return v, size, nil
 	}
-	if s.path.context {
-		v, size = x.context(sc)
+	e := &env{x: x, scope: sc, input: v, bound: size}
+	at, size, found, f := s.path.find(e)
+	if f != nil || found {
+		return at, size, f
 	}
-	if v == nil {
-		return nil, 0, runtimeFailure("Unable to apply Path transformation to null or empty input.")
+	root, _, f := e.root(s.path)
+	switch {
+	case f != nil:
+		return nil, 0, f
+	case root == nil:
+		return nil, 0, nullInput()
 	}
-	at, steps := s.path.get(v)
-	if steps < len(s.path.steps) {
-		return nil, 0, invalidPath(s.path, at, steps)
-	}
-	return at, size, nil
+	return nil, 0, runtimeFailure("Invalid path '" + s.path.text + "' : " + s.path.missing(root))
 }
 
-func invalidPath(p *path, at any, steps int) *failure {
-	return runtimeFailure("Invalid path '" + p.text + "' : " + p.missing(at, steps))
+func nullInput() *failure {
+	return runtimeFailure("Unable to apply Path transformation to null or empty input.")
 }
 
 // place applies ResultPath to the raw input.
@@ -195,8 +255,12 @@ func (x *Execution) enterPass(sc *scope) outcome {
 	if p.hasResult {
 		v, size = p.result.value, p.result.size
 	}
-	v, size, f = place(sc.state.resultPath, sc.input, sc.inputSize, v, size)
-	return outcome{failure: f, output: v, size: size, next: sc.state.next}
+	o := outcome{next: sc.state.next}
+	if sc.state.leaving.assign != nil {
+		o.result = &result{v, size}
+	}
+	o.output, o.size, o.failure = place(sc.state.resultPath, sc.input, sc.inputSize, v, size)
+	return o
 }
 
 func (x *Execution) choose(sc *scope) outcome {
@@ -204,15 +268,15 @@ func (x *Execution) choose(sc *scope) outcome {
 	if f != nil {
 		return fails(f)
 	}
-	e, c := &env{x, sc, in, size}, sc.state.choice
-	next := c.fallback
+	e, c := &env{x: x, scope: sc, input: in, bound: size}, sc.state.choice
+	next, way := c.fallback, &sc.state.leaving
 	for i := range c.rules {
 		holds, f := c.rules[i].rule.holds(e)
 		if f != nil {
 			return fails(f)
 		}
 		if holds {
-			next = c.rules[i].next
+			next, way = c.rules[i].next, &c.rules[i].leaving
 			break
 		}
 	}
@@ -221,32 +285,46 @@ func (x *Execution) choose(sc *scope) outcome {
 		f.located = true
 		return fails(f)
 	}
-	return outcome{output: in, size: size, next: next}
+	return outcome{output: in, size: size, next: next, way: way}
 }
 
 func (x *Execution) failState(sc *scope) *failure {
 	s := sc.state.fail
-	f := &failure{err: s.err, cause: s.cause, terminal: true}
-	if bad := x.failText(sc, &f.err, "ErrorPath", s.errorAt); bad != nil {
+	f := &failure{err: s.err, cause: s.cause}
+	e := &env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}
+	for _, each := range []struct {
+		query *query
+		to    *text
+	}{{s.errorQuery, &f.err}, {s.causeQuery, &f.cause}} {
+		if each.query == nil {
+			continue
+		}
+		v, bad := each.query.as(e, "string")
+		if bad != nil {
+			return bad
+		}
+		each.to.s, _ = v.(string)
+	}
+	if bad := x.failText(sc, &f.err, s.errorAt); bad != nil {
 		return bad
 	}
-	if bad := x.failText(sc, &f.cause, "CausePath", s.causeAt); bad != nil {
+	if bad := x.failText(sc, &f.cause, s.causeAt); bad != nil {
 		return bad
 	}
 	return f
 }
 
-func (x *Execution) failText(sc *scope, to *text, field string, p *path) *failure {
-	if p == nil {
+func (x *Execution) failText(sc *scope, to *text, at dynamic) *failure {
+	if at.expr == nil {
 		return nil
 	}
-	v, _, f := (&reference{field, p}).eval(&env{x, sc, sc.input, sc.inputSize})
+	v, _, f := x.evaluated(sc, at.expr, sc.input, sc.inputSize)
 	if f != nil {
 		return f
 	}
 	s, ok := v.(string)
 	if !ok {
-		return runtimeFailure(fmt.Sprintf("The %s parameter does not reference a string: %s == %s", field, p.text, AppendJSON(nil, v)))
+		return runtimeFailure(fmt.Sprintf("The %s parameter does not reference a string: %s == %s", at.field, at.text, AppendJSON(nil, v)))
 	}
 	*to = text{s, true}
 	return nil

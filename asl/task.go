@@ -1,6 +1,8 @@
 package asl
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -10,11 +12,14 @@ import (
 // schedule asks for the task of the state, at its entry and at each retry: paths are evaluated anew, for $$.State.RetryCount
 // may be among them.
 func (x *Execution) schedule(sc *scope) outcome {
+	t := sc.state.task
+	if t.callback {
+		sc.token = x.token()
+	}
 	in, _, f := x.effective(sc)
 	if f != nil {
 		return fails(f)
 	}
-	t := sc.state.task
 	c := Command{Kind: RunTask, State: sc.state.name, Resource: t.resource, Input: in, Entered: sc.entered, Attempt: sc.attempt}
 	if c.Timeout, f = x.seconds(sc, &t.timeout); f != nil {
 		return fails(f)
@@ -22,14 +27,55 @@ func (x *Execution) schedule(sc *scope) outcome {
 	if c.Heartbeat, f = x.seconds(sc, &t.heartbeat); f != nil {
 		return fails(f)
 	}
-	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in})
+	if sc.state.credentials != nil {
+		if c.RoleARN, f = x.role(sc); f != nil {
+			return fails(f)
+		}
+	}
+	x.taskEvent(sc, "Scheduled", HistoryEvent{Input: in, RoleARN: c.RoleARN, Timeout: c.Timeout, Heartbeat: c.Heartbeat})
 	x.taskEvent(sc, "Started", HistoryEvent{})
+	if t.callback {
+		c.Token = sc.token
+		x.taskEvent(sc, "Submitted", HistoryEvent{})
+	}
 	x.command(c, sc)
 	return waits
 }
 
+// role is the RoleArn of the state's Credentials.
+func (x *Execution) role(sc *scope) (string, *failure) {
+	v, _, f := x.evaluated(sc, sc.state.credentials, sc.input, sc.inputSize)
+	if f != nil {
+		return "", f
+	}
+	m, _ := v.(map[string]any)
+	if m["RoleArn"] == nil {
+		return "", nil
+	}
+	role, ok := m["RoleArn"].(string)
+	if cause := fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])); !ok && sc.state.jsonata {
+		return "", (&env{x: x, scope: sc}).evaluationFailed("Credentials/RoleArn", cause)
+	} else if !ok {
+		return "", runtimeFailure(cause)
+	}
+	return role, nil
+}
+
+// token is the $$.Task.Token of the command that is made next: the same in each replay, and another at each attempt.
+func (x *Execution) token() string {
+	if x.start.Token != nil {
+		return x.start.Token(x.lastID + 1)
+	}
+	sum := sha256.Sum256([]byte(x.start.ID + "\x00" + x.start.Name + "\x00" + strconv.FormatInt(x.lastID+1, 10)))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
 // seconds is a timeout, which may stand in the input.
 func (x *Execution) seconds(sc *scope, s *seconds) (time.Duration, *failure) {
+	if s.query != nil {
+		n, f := s.query.integer(&env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}, 1, maxSeconds)
+		return time.Duration(n) * time.Second, f
+	}
 	if s.path == nil {
 		return s.fixed, nil
 	}
@@ -60,39 +106,47 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: ev.Error, Cause: ev.Cause})
 		o = fails(f)
 	}
-	s, input, size := x.settle(sc, o)
-	x.run(sc, s, input, size)
+	x.settle(sc, o)
 }
 
-func (x *Execution) taskSucceeded(sc *scope, result any) outcome {
-	size := sizeOf(result, maxPayload)
+func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
+	size := sizeOf(came, maxPayload)
 	if size > maxPayload {
 		f := engineFailure(errDataLimit, "The state/task '"+sc.state.task.short+"' returned a result with a size exceeding the maximum number of bytes service limit.")
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
 		return fails(f)
 	}
-	x.taskEvent(sc, "Succeeded", HistoryEvent{Output: result})
-	var f *failure
+	x.taskEvent(sc, "Succeeded", HistoryEvent{Output: came})
+	return x.resulted(sc, came, size)
+}
+
+// resulted is the outcome of a state that has a result: ResultSelector, then ResultPath. Assign sees the result as it came.
+func (x *Execution) resulted(sc *scope, came any, size int) outcome {
+	o, v := outcome{next: sc.state.next}, came
+	if l := &sc.state.leaving; l.assign != nil || l.output != nil {
+		o.result = &result{came, size}
+	}
 	if sc.state.selector != nil {
-		if result, size, f = x.evaluated(sc, sc.state.selector, result, size); f != nil {
+		var f *failure
+		if v, size, f = x.evaluated(sc, sc.state.selector, came, size); f != nil {
 			return fails(f)
 		}
 	}
-	out, size, f := place(sc.state.resultPath, sc.input, sc.inputSize, result, size)
-	return outcome{failure: f, output: out, size: size, next: sc.state.next}
+	o.output, o.size, o.failure = place(sc.state.resultPath, sc.input, sc.inputSize, v, size)
+	return o
 }
 
 // retrier is how long to wait for the next attempt; nil: there is none. The first Retrier that names the error
 // decides: when its attempts are used up, no later one is asked.
 func (x *Execution) retrier(sc *scope, f *failure) *time.Duration {
-	t := sc.state.task
-	for i := range t.retry {
-		r := &t.retry[i]
+	list := sc.state.retry
+	for i := range list {
+		r := &list[i]
 		if !r.errors.match(f) {
 			continue
 		}
 		if sc.retries == nil {
-			sc.retries = make([]int, len(t.retry))
+			sc.retries = make([]int, len(list))
 		}
 		if sc.retries[i] >= r.maxAttempts {
 			return nil
@@ -106,7 +160,7 @@ func (x *Execution) retrier(sc *scope, f *failure) *time.Duration {
 	return nil
 }
 
-// timerFired goes on after a Wait state or with a task's next attempt.
+// timerFired goes on after a Wait state or with a state's next attempt.
 func (x *Execution) timerFired(sc *scope) {
 	var o outcome
 	if sc.state.kind == kindWait {
@@ -114,8 +168,7 @@ func (x *Execution) timerFired(sc *scope) {
 	} else if x.exhausted(sc) {
 		return
 	} else {
-		o = x.schedule(sc)
+		o = x.enter(sc)
 	}
-	s, input, size := x.settle(sc, o)
-	x.run(sc, s, input, size)
+	x.settle(sc, o)
 }

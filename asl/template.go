@@ -18,7 +18,15 @@ type env struct {
 	x     *Execution
 	scope *scope
 	input any
-	bound int // of input
+	bound int     // of input
+	work  int     // that paths and intrinsic functions have spent so far
+	ended *ending // what $states has beside input and context; nil: nothing
+}
+
+// ending is $states.result or $states.errorOutput. It stands apart to keep an env small: most are never asked for it.
+type ending struct {
+	name  string
+	value any
 }
 
 // constant is a part of a template without paths. Its value is shared by all executions.
@@ -29,23 +37,19 @@ type constant struct {
 
 func (c *constant) eval(*env) (any, int, *failure) { return c.value, c.size, nil }
 
-// reference is a template's member whose name ends in ".$".
+// reference is a template's member whose name ends in ".$", when its value is a path.
 type reference struct {
 	field string // with its ".$", as AWS's error names it
 	path  *path
 }
 
 func (r *reference) eval(e *env) (any, int, *failure) {
-	root, bound := e.input, e.bound
-	if r.path.context {
-		root, bound = e.x.context(e.scope)
+	v, bound, found, f := r.path.find(e)
+	if f != nil || found {
+		return v, bound, f
 	}
-	v, steps := r.path.get(root)
-	if steps == len(r.path.steps) {
-		return v, bound, nil
-	}
-	if root == nil {
-		return nil, 0, runtimeFailure("Unable to apply Path transformation to null or empty input.")
+	if root, _, _ := e.root(r.path); root == nil {
+		return nil, 0, nullInput()
 	}
 	return nil, 0, runtimeFailure(fmt.Sprintf("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
 		r.path.text, r.field, AppendJSON(nil, e.input)))
@@ -109,31 +113,43 @@ func (c *compiler) template(ptr *pointer, v any) expr {
 }
 
 func (c *compiler) objectTemplate(ptr *pointer, m map[string]any) expr {
-	t, static := &objectTemplate{size: 2}, true
-	for _, name := range sortedNames(m) {
-		at := ptr.to(name)
-		bare, dynamic := strings.CutSuffix(name, ".$")
-		member := memberTemplate{name: bare}
-		if !dynamic {
-			member.value = c.template(at, m[name])
-			_, isConstant := member.value.(*constant)
-			static = static && isConstant
-		} else {
-			static = false
-			if _, twice := m[bare]; twice {
-				c.problem(at, "the field '"+bare+"' is given twice: with and without '.$'")
-			}
-			if member.value = c.reference(at, name, m[name]); member.value == nil {
-				continue
-			}
-		}
-		t.members = append(t.members, member)
-		t.size += stringSize(bare) + 2
-	}
-	if static {
+	t := c.memberTemplates(ptr, m)
+	if t.static() {
 		return &constant{m, sizeOf(m, maxPayload)}
 	}
 	return t
+}
+
+func (c *compiler) memberTemplates(ptr *pointer, m map[string]any) *objectTemplate {
+	t := &objectTemplate{size: 2}
+	for _, name := range sortedNames(m) {
+		at := ptr.to(name)
+		bare, dynamic := strings.CutSuffix(name, ".$")
+		if !dynamic {
+			t.add(name, c.template(at, m[name]))
+			continue
+		}
+		if _, twice := m[bare]; twice {
+			c.problem(at, "the field '"+bare+"' is given twice: with and without '.$'")
+		}
+		if value := c.reference(at, name, m[name]); value != nil {
+			t.add(bare, value)
+		}
+	}
+	return t
+}
+
+func (t *objectTemplate) add(name string, value expr) {
+	t.members = append(t.members, memberTemplate{name, value})
+	t.size += stringSize(name) + 2
+}
+
+// static reports whether all members are constants.
+func (t *objectTemplate) static() bool {
+	return !slices.ContainsFunc(t.members, func(m memberTemplate) bool {
+		_, isConstant := m.value.(*constant)
+		return !isConstant
+	})
 }
 
 func (c *compiler) reference(ptr *pointer, field string, v any) expr {
@@ -142,14 +158,20 @@ func (c *compiler) reference(ptr *pointer, field string, v any) expr {
 		c.problem(ptr, "The value for the field '"+field+"' must be a STRING that contains a JSONPath but was "+typeName(v))
 		return nil
 	}
-	if name, _, isCall := strings.Cut(text, "("); isCall && strings.HasPrefix(text, "States.") {
-		c.problem(ptr, "the intrinsic function "+name+" is not supported yet")
+	invalid := func(err error) expr {
+		c.problem(ptr, "The value for the field '"+field+"' must be a valid JSONPath or a valid intrinsic function call: "+err.Error())
 		return nil
 	}
-	p, err := compilePath(text)
+	if !strings.HasPrefix(text, "$") {
+		call, err := compileIntrinsic(text, &c.patterns)
+		if err != nil {
+			return invalid(err)
+		}
+		return call
+	}
+	p, err := compilePath(text, &c.patterns)
 	if err != nil {
-		c.problem(ptr, "The value for the field '"+field+"' must be a valid JSONPath: "+err.Error())
-		return nil
+		return invalid(err)
 	}
 	return &reference{field, p}
 }

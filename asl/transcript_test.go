@@ -64,7 +64,7 @@ func runTranscript(t *testing.T, text string) string {
 		}
 	}
 	out.WriteString(head + "----\n")
-	m, err := Parse([]byte(definition.String()))
+	m, err := Parse([]byte(definition.String()), WithEvaluator(testEvaluator{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,11 +204,13 @@ func (p *player) answer(ev Event, commands []Command) []string {
 func (p *player) lines(x *Execution, commands []Command) (lines []string) {
 	for _, c := range commands {
 		line := fmt.Sprintf("%s %d %s", c.Kind, c.ID, c.State)
-		if c.Kind == RunTask {
+		switch c.Kind {
+		case RunTask:
 			line += fmt.Sprintf(" %s %s", c.Resource, AppendJSON(nil, c.Input))
-		} else {
+		case StartTimer:
 			p.timers[c.ID] = c.At
 			line += " at " + c.At.Sub(p.start.Time).String()
+		case Cancel:
 		}
 		if c.Attempt > 0 {
 			line += fmt.Sprintf(" attempt=%d", c.Attempt)
@@ -218,6 +220,9 @@ func (p *player) lines(x *Execution, commands []Command) (lines []string) {
 		}
 		if c.Heartbeat > 0 {
 			line += " heartbeat=" + c.Heartbeat.String()
+		}
+		if c.RoleARN != "" {
+			line += " role=" + c.RoleARN
 		}
 		lines = append(lines, line)
 	}
@@ -237,11 +242,23 @@ func (p *player) history() (lines []string) {
 		if e.State != "" {
 			line += " " + e.State
 		}
+		if strings.HasPrefix(e.Type, "MapIteration") {
+			line += fmt.Sprintf(" index=%d", e.Index)
+		}
+		if e.Type == "MapStateStarted" {
+			line += fmt.Sprintf(" length=%d", e.Length)
+		}
 		if e.Input != nil {
 			line += fmt.Sprintf(" input=%s", AppendJSON(nil, e.Input))
 		}
 		if e.Output != nil {
 			line += fmt.Sprintf(" output=%s", AppendJSON(nil, e.Output))
+		}
+		if e.Assigned != nil {
+			line += fmt.Sprintf(" assigned=%s", AppendJSON(nil, e.Assigned))
+		}
+		if e.Location != "" {
+			line += " at " + e.Location
 		}
 		if e.Error != "" || e.Cause != "" {
 			line += fmt.Sprintf(" error=%q cause=%q", e.Error, e.Cause)

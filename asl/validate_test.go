@@ -54,8 +54,17 @@ func TestValidateNamesEachProblem(t *testing.T) {
 			"/States/X/Catch/0/ErrorEquals: The field 'ErrorEquals' is required but was missing\n/States/X/Catch/1/ErrorEquals: Value cannot be empty\n/States/X/Catch/2/ErrorEquals: element 0: a string is expected, not number"},
 		{"a template's member with and without its path", inState(`"Parameters":{"a":1,"a.$":"$.a"}`), "/States/X/Parameters/a.$: the field 'a' is given twice: with and without '.$'"},
 		{"a template's path that is none", inState(`"Parameters":{"a.$":"ipsum","b.$":1}`),
-			"/States/X/Parameters/a.$: The value for the field 'a.$' must be a valid JSONPath: a JSONPath must begin with '$'\n/States/X/Parameters/b.$: The value for the field 'b.$' must be a STRING that contains a JSONPath but was number"},
+			"/States/X/Parameters/a.$: The value for the field 'a.$' must be a valid JSONPath or a valid intrinsic function call: it must begin with '$' or with 'States.'\n/States/X/Parameters/b.$: The value for the field 'b.$' must be a STRING that contains a JSONPath but was number"},
 		{"a result put into the context", inState(`"ResultPath":"$$.a"`), "/States/X/ResultPath: a result cannot be put into the context object"},
+		{"a result put into a variable", inState(`"ResultPath":"$a"`), "/States/X/ResultPath: a result cannot be put into a variable: Assign does that"},
+		{"a result put to many places", inState(`"ResultPath":"$.a[*]"`), "/States/X/ResultPath: Value is not a Reference Path: $.a[*] may name more than one node"},
+		{"a path that is none", inState(`"InputPath":"a","TimeoutSecondsPath":"States.MathAdd(1, 2)"`),
+			"/States/X/InputPath: Value must be a valid JSONPath. a JSONPath must begin with '$'\n/States/X/TimeoutSecondsPath: Value is not a Reference Path: Reference path didn't start with '$'"},
+		{"an error that is no string", `{"StartAt":"X","States":{"X":{"Type":"Fail","ErrorPath":"States.UUID()","CausePath":"States.MathAdd(1, 2)"}}}`, "/States/X/CausePath: States.MathAdd does not give a string"},
+		{"calls that are none", inState(`"Parameters":{"a.$":"States.Nope()","b.$":"States.MathAdd(1, '2')","c.$":"States.UUID() "}`),
+			"/States/X/Parameters/a.$: The value for the field 'a.$' must be a valid JSONPath or a valid intrinsic function call: the intrinsic function \"States.Nope\" is not known\n" +
+				"/States/X/Parameters/b.$: The value for the field 'b.$' must be a valid JSONPath or a valid intrinsic function call: argument 2 of States.MathAdd cannot be a string\n" +
+				"/States/X/Parameters/c.$: The value for the field 'c.$' must be a valid JSONPath or a valid intrinsic function call: nothing is expected after the call, not \" \""},
 		{"a rule with two operators", `{"StartAt":"X","States":{"X":{"Type":"Choice","Choices":[{"Variable":"$.a","IsNull":true,"IsString":true,"Next":"Y"}]},"Y":{"Type":"Succeed"}}}`,
 			"/States/X/Choices/0: exactly one comparison operator is required, there are 2: [IsNull IsString]"},
 		{"a rule's constant of another type", `{"StartAt":"X","States":{"X":{"Type":"Choice","Choices":[{"Variable":"$.a","TimestampEquals":"today","Next":"Y"}]},"Y":{"Type":"Succeed"}}}`,
@@ -76,19 +85,10 @@ func TestValidateNamesEachProblem(t *testing.T) {
 	}
 }
 
-func TestParseRefusesByNameWhatIsNotSupportedYet(t *testing.T) {
+func TestParseRefusesJSONataByNameWithoutAnEvaluator(t *testing.T) {
 	for _, c := range []struct{ definition, want string }{
-		{`{"StartAt":"X","States":{"X":{"Type":"Parallel","Branches":[],"Next":"Y"},"Y":{"Type":"Succeed"}}}`, "/States/X/Type: Parallel is not supported yet"},
-		{`{"StartAt":"X","States":{"X":{"Type":"Map","ItemReader":{},"End":true}}}`, "/States/X/Type: Map is not supported yet"},
-		{`{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Pass","Output":"{% 1 %}"}}}`, "/QueryLanguage: JSONata is not supported yet"},
-		{`{"StartAt":"X","States":{"X":{"QueryLanguage":"JSONata","Type":"Pass","End":true}}}`, "/States/X/QueryLanguage: JSONata is not supported yet"},
-		{inState(`"Assign":{}`), "/States/X/Assign: Assign is not supported yet"},
-		{inState(`"Credentials":{}`), "/States/X/Credentials: Credentials is not supported yet"},
-		{inState(`"Parameters":{"a.$":"States.UUID()"}`), "/States/X/Parameters/a.$: the intrinsic function States.UUID is not supported yet"},
-		{inState(`"Parameters":{"a.$":"$name"}`), "/States/X/Parameters/a.$: The value for the field 'a.$' must be a valid JSONPath: variables are not supported yet: $name"},
-		{inState(`"InputPath":"$.a[?(@.b==1)]"`), "/States/X/InputPath: The value for the field 'InputPath' must be a valid JSONPath: the filter '?()' is not supported yet"},
-		{`{"StartAt":"X","States":{"X":{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage.waitForTaskToken","End":true}}}`, "/States/X/Resource: .waitForTaskToken is not supported yet"},
-		{`{"StartAt":"X","States":{"X":{"Type":"Task","Resource":"arn:aws:states:::ecs:runTask.sync","End":true}}}`, "/States/X/Resource: .sync is not supported yet"},
+		{`{"QueryLanguage":"JSONata","StartAt":"X","States":{"X":{"Type":"Pass","Output":"{% 1 %}"}}}`, "/QueryLanguage: JSONata is not supported without an Evaluator"},
+		{`{"StartAt":"X","States":{"X":{"QueryLanguage":"JSONata","Type":"Pass","End":true}}}`, "/States/X/QueryLanguage: JSONata is not supported without an Evaluator"},
 	} {
 		_, err := Parse([]byte(c.definition))
 		var invalid *InvalidError
@@ -125,8 +125,8 @@ func TestTheMachineDescribesItsStates(t *testing.T) {
 		s, _ := m.State(name)
 		got = append(got, fmt.Sprintf("%+v", s))
 	}
-	want := "{Name:B Type:Choice Resource: Next:[C A] Catch:[] End:false}{Name:C Type:Task Resource:r Next:[] Catch:[A D] End:true}" +
-		"{Name:A Type:Succeed Resource: Next:[] Catch:[] End:true}{Name:D Type:Fail Resource: Next:[] Catch:[] End:true}"
+	want := "{Name:B Type:Choice Resource: Next:[C A] Catch:[] End:false Flows:[]}{Name:C Type:Task Resource:r Next:[] Catch:[A D] End:true Flows:[]}" +
+		"{Name:A Type:Succeed Resource: Next:[] Catch:[] End:true Flows:[]}{Name:D Type:Fail Resource: Next:[] Catch:[] End:true Flows:[]}"
 	if strings.Join(got, "") != want {
 		t.Errorf("states %s", got)
 	}

@@ -13,15 +13,28 @@ func (x *Execution) enterWait(sc *scope) outcome {
 	if f != nil {
 		return fails(f)
 	}
-	w, e := sc.state.wait, &env{x, sc, in, size}
+	w, e := sc.state.wait, &env{x: x, scope: sc, input: in, bound: size}
 	at := x.now
 	switch {
 	case w.seconds != nil:
 		at = at.Add(time.Duration(*w.seconds) * time.Second)
 	case w.timestamp != nil:
 		at = *w.timestamp
+	case w.secondsQuery != nil:
+		n, f := w.secondsQuery.integer(e, 0, maxSeconds)
+		if f != nil {
+			return fails(f)
+		}
+		at = at.Add(time.Duration(n) * time.Second)
+	case w.timeQuery != nil:
+		if at, f = w.timeQuery.timestamp(e); f != nil {
+			return fails(f)
+		}
 	case w.secondsAt != nil:
-		v, found := w.secondsAt.lookup(e)
+		v, found, f := w.secondsAt.lookup(e)
+		if f != nil {
+			return fails(f)
+		}
 		if !found {
 			return fails(runtimeFailure("The SecondsPath parameter does not reference an input value: " + w.secondsAt.text))
 		}
@@ -35,7 +48,10 @@ func (x *Execution) enterWait(sc *scope) outcome {
 		}
 		at = at.Add(time.Duration(n) * time.Second)
 	default:
-		v, found := w.timeAt.lookup(e)
+		v, found, f := w.timeAt.lookup(e)
+		if f != nil {
+			return fails(f)
+		}
 		if !found {
 			return fails(runtimeFailure("The TimestampPath parameter does not reference an input value: " + w.timeAt.text))
 		}

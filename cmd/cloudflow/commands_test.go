@@ -159,7 +159,7 @@ func TestJSONIsOneValue(t *testing.T) {
 		}
 		delete(left, cmd.CommandPath())
 	}
-	backup, restored := filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "r")
+	backup, restored, machine := filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "r"), filesOf(t)
 	for _, args := range [][]string{
 		{"order", "place", "--customer", "c", "--item", "MOUSE-01=1"},
 		{"order", "place", "--customer", "c", "--item", "MOUSE-01=1", "--wait", "10s"},
@@ -200,6 +200,9 @@ func TestJSONIsOneValue(t *testing.T) {
 		{"logs", "--order-id", confirmedID, recordedLog},
 		{"trace", o.OrderID},
 		{"verify"},
+		{"asl", "run", machine.machine, "--input", machine.input, "--mocks", machine.mocks, "--test-case", "Paid", "--history"},
+		{"asl", "validate", machine.machine},
+		{"asl", "graph", machine.machine},
 		{"version"},
 	} {
 		had(args)

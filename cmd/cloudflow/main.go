@@ -185,6 +185,7 @@ an instance is run or reached by has a variable: ` + "`cloudflow help environmen
 		c.retentionCommand(),
 		c.seedCommand(),
 		c.demoCommand(),
+		c.aslCommand(),
 		c.loadtestCommand(),
 		c.completionCommand(),
 		c.manCommand(),

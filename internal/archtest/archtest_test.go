@@ -124,6 +124,10 @@ func TestWalls(t *testing.T) {
 	each("asl imports the standard library alone, and nothing that acts", []string{"asl"}, func(imported string) bool {
 		return standard(imported) && !slices.Contains([]string{"net", "net/http", "os", "sync", "math/rand"}, imported)
 	})
+	each("asl/jsonata imports asl and the standard library, and nothing that acts", []string{"asl/jsonata"}, func(imported string) bool {
+		acts := []string{"net", "net/http", "os", "sync", "math/rand"}
+		return imported == module+"asl" || standard(imported) && !slices.Contains(acts, imported)
+	})
 	each("a service imports foundations and the standard library, never net/http, an SDK, an adapter or another service",
 		internal(services...), func(imported string) bool {
 			if imported == "net/http" {
@@ -149,6 +153,10 @@ func TestWalls(t *testing.T) {
 	})
 	each("sagagraph draws a machine and knows nothing of what runs it", internal("sagagraph"), func(imported string) bool {
 		return standard(imported) && imported != "net/http" && imported != "os" || imported == module+"asl"
+	})
+	each("aslrun runs a machine with what it is given: it knows asl, and no file, no network and nothing of the house", internal("aslrun"), func(imported string) bool {
+		return standard(imported) && !slices.Contains([]string{"net", "net/http", "os", "sync", "math/rand", "crypto/rand"}, imported) ||
+			strings.HasPrefix(imported+"/", module+"asl/")
 	})
 	each("apidocs reads a document and knows nothing of the house", internal("apidocs"), func(imported string) bool {
 		return standard(imported) || imported == "go.yaml.in/yaml/v3"

@@ -59,8 +59,8 @@ func (r *run) command(id int64) (asl.Command, bool) {
 	return asl.Command{}, false
 }
 
-// nextOf is the command to carry out: a timer that is due, else the first task, else the timer that is due first. One command at
-// a time is all that a machine without Parallel and Map asks for; its only timer beside a task is the execution's own deadline.
+// nextOf is the command to carry out: a timer that is due, else the first task, else the timer that is due first. Branches and iterations
+// have several commands open at a time, and are carried out one after the other.
 func nextOf(open []asl.Command, now time.Time) (asl.Command, bool) {
 	timer, ticking := timerOf(open)
 	if ticking && !timer.At.After(now) {
@@ -82,6 +82,16 @@ func timerOf(open []asl.Command) (first asl.Command, ok bool) {
 		}
 	}
 	return first, ok
+}
+
+// deadlineOf is the open timer of the execution's own deadline: it is the timer of no state.
+func deadlineOf(open []asl.Command) (asl.Command, bool) {
+	for _, c := range open {
+		if c.Kind == asl.StartTimer && c.State == "" {
+			return c, true
+		}
+	}
+	return asl.Command{}, false
 }
 
 // answered removes the command that the event answered and adds those that followed.

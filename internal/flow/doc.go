@@ -79,6 +79,7 @@
 //     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
-//   - One command at a time for each execution: the machines have no Parallel and no Map yet.
+//   - One command at a time for each execution: tasks of branches and iterations run one after the other, in the order in which the
+//     machine asked for them, and a timer that is due meanwhile fires when the task has returned. The machine here has none.
 //   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal.
 package flow

@@ -107,6 +107,51 @@ func TestRetryWaitsAsTheMachineSays(t *testing.T) {
 	})
 }
 
+func TestBranchesAreCarriedOutOneAfterTheOther(t *testing.T) {
+	branches := func(members string) []byte {
+		return fmt.Appendf(nil, `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
+			{"StartAt":"Slow","States":{"Slow":{"Type":"Task","Resource":%q,"ResultPath":null,"TimeoutSeconds":60,"End":true}}},
+			{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Seconds":1,"Next":"Late"},"Late":{"Type":"Task","Resource":%q,"ResultPath":null,"End":true}}}]%s}}}`,
+			arn("slow"), arn("late"), members)
+	}
+	slow := func(err error) flow.Task {
+		return func(ctx context.Context, c flow.Call) (store.Effect, error) {
+			<-time.After(5 * time.Second)
+			if err != nil || ctx.Err() != nil {
+				return store.Effect{}, err
+			}
+			return counted(ctx, c)
+		}
+	}
+	t.Run("a task is not cut short by the timer of another branch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			e := engine(t, flow.Options{Store: s, Definition: branches(""), Tasks: map[string]flow.Task{arn("slow"): slow(nil), arn("late"): counted}})
+			start(t, e, s, "o-1", 7)
+			settle(t, e)
+			want := []any{json.Number("7"), json.Number("7")}
+			if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" || !reflect.DeepEqual(d.Output, want) {
+				t.Errorf("%s %v", d.Status, d.Output)
+			}
+			if effects(t, s, "o-1", "Slow") != 1 || effects(t, s, "o-1", "Late") != 1 {
+				t.Error("each task takes effect once")
+			}
+		})
+	})
+	t.Run("what a failure cancels is not carried out any more", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			e := engine(t, flow.Options{Store: s, Definition: branches(`,"Catch":[{"ErrorEquals":["States.ALL"],"Next":"Done"}]},"Done":{"Type":"Wait","Seconds":9,"End":true`),
+				Tasks: map[string]flow.Task{arn("slow"): slow(fault.New(fault.InsufficientStock, "no")), arn("late"): counted}})
+			start(t, e, s, "o-1", 7)
+			settle(t, e)
+			if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" || effects(t, s, "o-1", "Late") != 0 {
+				t.Errorf("%s, the late task took effect %d times", d.Status, effects(t, s, "o-1", "Late"))
+			}
+		})
+	})
+}
+
 func TestFailures(t *testing.T) {
 	const catchAll = `,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.error","Next":"Put back"}]`
 	floor := func(_ context.Context, c flow.Call) (store.Effect, error) {

@@ -72,14 +72,14 @@ func callOf(execution string, c asl.Command) Call {
 }
 
 // limit is how long the task may take, 0 for ever, and the answer if it takes longer. A function sends no heartbeats, so
-// silence is all that it can offer; and the execution's own deadline does not wait for a task.
+// silence is all that it can offer; and the execution's own deadline does not wait for a task. The timers of other branches do.
 func (e *Engine) limit(r *run, c asl.Command, a answer) (time.Duration, answer) {
 	limit := c.Timeout
 	a.kind = asl.TaskTimedOut
 	if c.Heartbeat > 0 && (limit <= 0 || c.Heartbeat < limit) {
 		limit, a.name = c.Heartbeat, heartbeatTimeout
 	}
-	if timer, ok := timerOf(r.open); ok {
+	if timer, ok := deadlineOf(r.open); ok {
 		if left := max(timer.At.Sub(e.now()), time.Millisecond); limit <= 0 || left < limit {
 			limit, a = left, answer{kind: asl.TimerFired, id: timer.ID, state: c.State}
 		}

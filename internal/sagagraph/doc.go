@@ -12,7 +12,7 @@
 //
 // # How it lays out
 //
-// In layers, after Sugiyama: loops are cut by a depth-first walk, each state stands below all that lead to it, an edge that
+// What is inside of a Parallel or a Map is laid out first, and stands in its box. Each flow is laid out in layers, after Sugiyama: loops are cut by a depth-first walk, each state stands below all that lead to it, an edge that
 // spans layers passes through a point in each, and the layers are ordered by barycentres until few lines cross. Long
 // edges that enter the same state from the same side share a line, as do the jumps with which a first choice resumes a
 // saga in the middle: the order saga has eleven of them, and drawn one by one they hide all the rest.

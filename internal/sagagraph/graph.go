@@ -22,7 +22,7 @@ type Graph struct {
 // A Node is one state, drawn as a box.
 type Node struct {
 	Name     string
-	Type     string // as the States Language has it: Task, Choice, Pass, Wait, Succeed or Fail
+	Type     string // as the States Language has it: Task, Choice, Pass, Wait, Succeed, Fail, Parallel or Map
 	Resource string // of a Task
 	Start    bool   // the execution begins here
 
@@ -30,6 +30,10 @@ type Node struct {
 	// or over a choice that follows one. Jumps do not count as ways to it. A state where both sides meet again, such as
 	// the customer's notification, is none.
 	Compensation bool
+
+	// Inside are the branches of a Parallel, or the one flow that each iteration of a Map goes through: drawn in the box, side by side, each with
+	// its own places from its own corner.
+	Inside []Graph
 
 	Layer               int // 0 is the start's
 	X, Y, Width, Height int // X and Y are the upper left corner
@@ -67,11 +71,18 @@ type Point struct{ X, Y int }
 type band struct{ x, y, width, height int }
 
 // New lays out a machine. The same definition gives the same drawing, on every machine: it is computed in whole numbers.
-func New(m *asl.Machine) Graph {
+func New(m *asl.Machine) Graph { return layOut(m, m.States()) }
+
+// layOut lays out the states of one flow, and what is inside of them before.
+func layOut(m *asl.Machine, states []string) Graph {
 	var g Graph
-	for i, name := range m.States() {
+	for i, name := range states {
 		s, _ := m.State(name)
-		g.Nodes = append(g.Nodes, Node{Name: name, Type: s.Type, Resource: s.Resource, Start: i == 0})
+		n := Node{Name: name, Type: s.Type, Resource: s.Resource, Start: i == 0}
+		for _, flow := range s.Flows {
+			n.Inside = append(n.Inside, layOut(m, flow))
+		}
+		g.Nodes = append(g.Nodes, n)
 		for _, to := range s.Next {
 			g.Edges = append(g.Edges, Edge{From: name, To: to, Kind: Next})
 		}
@@ -202,7 +213,19 @@ func (t topology) layer(g *Graph) {
 	}
 }
 
-// node finds a state by its name.
+// all are the states, each before those inside of it.
+func (g Graph) all() []Node {
+	var out []Node
+	for _, n := range g.Nodes {
+		out = append(out, n)
+		for _, inside := range n.Inside {
+			out = append(out, inside.all()...)
+		}
+	}
+	return out
+}
+
+// node finds a state of this flow by its name.
 func (g Graph) node(name string) (Node, bool) {
 	i := slices.IndexFunc(g.Nodes, func(n Node) bool { return n.Name == name })
 	if i < 0 {

@@ -3,6 +3,7 @@ package sagagraph
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -11,25 +12,74 @@ import (
 // stateDiagram-v2: that one has no line of dashes for what is caught. Mermaid does the layout itself; sides, kinds of edges and the
 // path are told by subgraph, by dashes and by classes.
 func (g Graph) Mermaid(w io.Writer, p Path) error {
-	var b strings.Builder
-	t := traceOf(p)
-	b.WriteString("flowchart TD\n  start((\" \")) --> s0\n")
-	number := map[string]int{}
-	var compensation []string
-	for i, n := range g.Nodes {
-		number[n.Name] = i
-		line := fmt.Sprintf("s%d%s", i, mermaidShape(n.Type, mermaidLabel(n, t)))
-		if n.Compensation {
-			compensation = append(compensation, line)
-			continue
+	m := mermaid{t: traceOf(p), nodes: g.all(), number: map[string]int{}}
+	for i, n := range m.nodes {
+		m.number[n.Name] = i
+	}
+	m.WriteString("flowchart TD\n  start((\" \")) --> s0\n")
+	m.states(g, "  ")
+	m.edges(g)
+	m.classes()
+	if len(m.taken) > 0 {
+		fmt.Fprintf(&m, "  linkStyle %s stroke:%s,stroke-width:3px\n", strings.Join(m.taken, ","), green)
+	}
+	_, err := io.WriteString(w, m.String())
+	return err
+}
+
+// A mermaid is a flowchart being written.
+type mermaid struct {
+	strings.Builder
+	t      trace
+	nodes  []Node         // of all flows
+	number map[string]int // of each state
+	links  int            // written so far, but for the one from the start, which is link 0
+	taken  []string       // links
+}
+
+// states writes the states of a flow, those of the compensation together.
+func (m *mermaid) states(g Graph, indent string) {
+	for _, n := range g.Nodes {
+		if !n.Compensation {
+			m.state(n, indent)
 		}
-		b.WriteString("  " + line + "\n")
 	}
-	if len(compensation) > 0 {
-		b.WriteString("  subgraph compensation [Compensation]\n    " + strings.Join(compensation, "\n    ") + "\n  end\n")
+	if !slices.ContainsFunc(g.Nodes, func(n Node) bool { return n.Compensation }) {
+		return
 	}
-	var taken []string
-	for i, e := range g.Edges {
+	fmt.Fprintf(m, "%ssubgraph %s [Compensation]\n", indent, m.compensation(g))
+	for _, n := range g.Nodes {
+		if n.Compensation {
+			m.state(n, indent+"  ")
+		}
+	}
+	m.WriteString(indent + "end\n")
+}
+
+// compensation names the compensation of a flow: that of the machine alone has no number.
+func (m *mermaid) compensation(g Graph) string {
+	if first := m.number[g.Nodes[0].Name]; first > 0 {
+		return fmt.Sprintf("compensation%d", first)
+	}
+	return "compensation"
+}
+
+func (m *mermaid) state(n Node, indent string) {
+	id, label := fmt.Sprintf("s%d", m.number[n.Name]), mermaidLabel(n, m.t)
+	if len(n.Inside) == 0 {
+		m.WriteString(indent + id + mermaidShape(n.Type, label) + "\n")
+		return
+	}
+	fmt.Fprintf(m, "%ssubgraph %s [\"%s\"]\n", indent, id, label)
+	for _, inside := range n.Inside {
+		m.states(inside, indent+"  ")
+	}
+	m.WriteString(indent + "end\n")
+}
+
+// edges writes those of a flow, then those of what is inside of its states.
+func (m *mermaid) edges(g Graph) {
+	for _, e := range g.Edges {
 		arrow := "-->"
 		switch {
 		case e.Kind == Catch:
@@ -37,21 +87,22 @@ func (g Graph) Mermaid(w io.Writer, p Path) error {
 		case e.Jump:
 			arrow = "-- resume -->"
 		}
-		fmt.Fprintf(&b, "  s%d %s s%d\n", number[e.From], arrow, number[e.To])
-		if t.took(e) {
-			taken = append(taken, fmt.Sprint(i+1)) // link 0 comes from the start
+		fmt.Fprintf(m, "  s%d %s s%d\n", m.number[e.From], arrow, m.number[e.To])
+		m.links++
+		if m.t.took(e) {
+			m.taken = append(m.taken, fmt.Sprint(m.links))
 		}
 	}
-	g.mermaidClasses(&b, t)
-	if len(taken) > 0 {
-		fmt.Fprintf(&b, "  linkStyle %s stroke:%s,stroke-width:3px\n", strings.Join(taken, ","), green)
+	for _, n := range g.Nodes {
+		for _, inside := range n.Inside {
+			m.edges(inside)
+		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
-// mermaidClasses says which states are of which class; the later ones win.
-func (g Graph) mermaidClasses(b *strings.Builder, t trace) {
+// classes says which states are of which class; the later ones win.
+func (m *mermaid) classes() {
+	t := m.t
 	for _, c := range []struct {
 		name, look string
 		holds      func(Node) bool
@@ -62,13 +113,13 @@ func (g Graph) mermaidClasses(b *strings.Builder, t trace) {
 		{"current", "fill:#eff6ff,stroke:" + blue + ",stroke-width:4px,color:" + black, func(n Node) bool { return t.any && t.current == n.Name }},
 	} {
 		var ids []string
-		for i, n := range g.Nodes {
+		for i, n := range m.nodes {
 			if c.holds(n) {
 				ids = append(ids, fmt.Sprintf("s%d", i))
 			}
 		}
 		if len(ids) > 0 {
-			fmt.Fprintf(b, "  classDef %s %s\n  class %s %s\n", c.name, c.look, strings.Join(ids, ","), c.name)
+			fmt.Fprintf(m, "  classDef %s %s\n  class %s %s\n", c.name, c.look, strings.Join(ids, ","), c.name)
 		}
 	}
 }

@@ -42,6 +42,7 @@ type layout struct {
 
 	blocks []block
 	y      []int // layer -> its upper end
+	height []int // layer -> that of its highest box
 }
 
 // A trunk is a line that several long edges share: all that enter one state from the same side, or all jumps to one side.

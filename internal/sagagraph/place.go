@@ -242,7 +242,15 @@ func (l *layout) spread(order []int, wanted func(b int) int) {
 
 // rows gives each layer its y. Where a line goes far to the side the layers stand further apart, so that it is not flat.
 func (l *layout) rows() {
-	l.y = make([]int, len(l.layers))
+	l.y, l.height = make([]int, len(l.layers)), make([]int, len(l.layers))
+	for i := range l.height {
+		l.height[i] = boxHeight
+	}
+	for i := range l.g.Nodes {
+		n := &l.g.Nodes[i]
+		n.Width, n.Height = boxWidth(*n), heightOf(*n)
+		l.height[n.Layer] = max(l.height[n.Layer], n.Height)
+	}
 	l.y[0] = margin + headroom
 	for i := 1; i < len(l.layers); i++ {
 		widest := 0
@@ -252,7 +260,7 @@ func (l *layout) rows() {
 				widest = max(widest, d, -d)
 			}
 		}
-		l.y[i] = l.y[i-1] + boxHeight + min(minLayerGap+widest/8, maxLayerGap)
+		l.y[i] = l.y[i-1] + l.height[i-1] + min(minLayerGap+widest/8, maxLayerGap)
 	}
 }
 
@@ -271,11 +279,10 @@ func (l *layout) finish() {
 		l.blocks[b].x += margin - left
 	}
 	l.g.Width = right - left + 2*margin
-	l.g.Height = l.y[len(l.y)-1] + boxHeight + margin
+	l.g.Height = l.y[len(l.y)-1] + l.height[len(l.y)-1] + margin
 	for v, one := range l.vertices {
 		if one.node >= 0 {
 			n := &l.g.Nodes[one.node]
-			n.Width, n.Height = boxWidth(*n), boxHeight
 			n.X, n.Y = l.x(v)-one.left, l.y[one.layer]
 		}
 	}
@@ -293,7 +300,7 @@ func (l *layout) finish() {
 // ground lays the band under the compensation side.
 func (l *layout) ground() {
 	b := &l.g.compensation
-	last := 0
+	bottom := 0
 	for v, one := range l.vertices {
 		switch {
 		case one.lane == wallLane:
@@ -302,7 +309,7 @@ func (l *layout) ground() {
 			if b.y == 0 {
 				b.y = l.y[one.layer]
 			}
-			b.y, last = min(b.y, l.y[one.layer]), max(last, l.y[one.layer])
+			b.y, bottom = min(b.y, l.y[one.layer]), max(bottom, l.y[one.layer]+l.g.Nodes[one.node].Height)
 		}
 	}
 	if b.y == 0 {
@@ -311,7 +318,7 @@ func (l *layout) ground() {
 	l.g.Width += bandSide
 	b.width = l.g.Width - margin/2 - b.x
 	b.y -= bandTitle
-	b.height = last + boxHeight + bandFoot - b.y
+	b.height = bottom + bandFoot - b.y
 	l.g.Height = max(l.g.Height, b.y+b.height+margin)
 }
 
@@ -358,7 +365,12 @@ func (l *layout) points(route []int, ports map[[2]int]int) []Point {
 	}
 	for _, n := range route {
 		s := l.segments[n]
-		add(Point{l.x(s.top) + ports[[2]int{s.top, n}], l.y[l.vertices[s.top].layer] + boxHeight})
+		top := l.vertices[s.top]
+		x, y := l.x(s.top)+ports[[2]int{s.top, n}], l.y[top.layer]
+		if top.node >= 0 {
+			add(Point{x, y + l.g.Nodes[top.node].Height})
+		}
+		add(Point{x, y + l.height[top.layer]}) // straight down beside what is higher, then to the side
 		add(Point{l.x(s.bottom) + ports[[2]int{s.bottom, n}], l.y[l.vertices[s.bottom].layer]})
 	}
 	return out

@@ -16,11 +16,12 @@ import (
 //	path.edge             .next or .catch; .jump, .back, .taken; .undo if it was taken from or to the compensation
 //	path.arrow            the same, but .back: the heads of the edges
 //	circle.start, path.start
-//	g.state               .task, .choice, .pass, .wait, .succeed or .fail; .compensation; .visited, .failed, .current
+//	g.state               .task, .choice, .pass, .wait, .succeed, .fail, .parallel or .map; .compensation; .visited, .failed, .current
 //	  .shape, .inner      its outline; a second one within, of succeed and fail
 //	  text.name           sized for 13 px bold sans-serif
 //	  text.detail         10 px: what a task calls, or the type
 //	  rect.badge, text.step  at its corner, the places of its visits in the order of all
+//	g.flow                behind a parallel or a map: a branch or what an iteration goes through, with all of the above
 //
 // Every state has an id, so a page holds one drawing. An edge's path begins at the state that it enters: where lines have
 // joined, the dashes of all of them fall together.
@@ -67,19 +68,38 @@ func (g Graph) draw(w io.Writer, p Path, colours bool) error {
 	if colours {
 		d.line(`<rect width="%d" height="%d" fill="%s"/>`, width, height, paper)
 	}
-	d.ground()
-	d.start()
-	d.edges()
-	d.laneTitle()
-	for _, n := range g.Nodes {
-		d.node(n)
-	}
+	d.flow()
 	if colours {
 		d.legend()
 	}
 	d.WriteString("</svg>\n")
 	_, err := io.WriteString(w, d.String())
 	return err
+}
+
+// flow draws the states of one flow and what is inside of them.
+func (d *drawing) flow() {
+	d.ground()
+	d.start()
+	d.edges()
+	d.laneTitle()
+	for _, n := range d.g.Nodes {
+		d.node(n)
+		d.inside(n)
+	}
+}
+
+// inside draws the flows in a state's box, below its name. They do not stand in the state's own element: what marks it would mark all of them.
+func (d *drawing) inside(n Node) {
+	outer, x := d.g, n.X+(n.Width-insideWidth(n))/2
+	for _, g := range n.Inside {
+		d.line(`<g class="flow" transform="translate(%d %d)">`, x, n.Y+boxHeight)
+		d.g = g
+		d.flow()
+		d.line("</g>")
+		x += g.Width
+	}
+	d.g = outer
 }
 
 func (d *drawing) tag(format string, args ...any)  { fmt.Fprintf(d, format, args...) }
@@ -93,7 +113,7 @@ func (d *drawing) look(attributes string) {
 }
 
 func (g Graph) title(p Path) string {
-	text := fmt.Sprintf("State machine of %d states, beginning with %s", len(g.Nodes), shown(g.Nodes[0].Name))
+	text := fmt.Sprintf("State machine of %d states, beginning with %s", len(g.all()), shown(g.Nodes[0].Name))
 	if len(p.Visits) > 0 {
 		text += ", with the way of one execution"
 	}
@@ -106,7 +126,7 @@ func (g Graph) describe(p Path) string {
 	if len(p.Visits) == 0 {
 		list := func(title string, compensation bool) {
 			var names []string
-			for _, n := range g.Nodes {
+			for _, n := range g.all() {
 				if n.Compensation == compensation {
 					names = append(names, shown(n.Name))
 				}
@@ -191,7 +211,13 @@ func (d *drawing) drawn() []Edge {
 // heads defines an arrow head for each stroke that occurs.
 func (d *drawing) heads() {
 	d.line("<defs>")
-	done := map[stroke]bool{}
+	d.headsOf(d.g, map[stroke]bool{})
+	d.line("</defs>")
+}
+
+func (d *drawing) headsOf(g Graph, done map[stroke]bool) {
+	outer := d.g
+	d.g = g
 	for _, e := range d.drawn() {
 		s := d.strokeOf(e)
 		if done[s] {
@@ -203,7 +229,12 @@ func (d *drawing) heads() {
 		d.look(fmt.Sprintf(`fill="%s"`, d.ink(s)))
 		d.line("/></marker>")
 	}
-	d.line("</defs>")
+	for _, n := range g.Nodes {
+		for _, inside := range n.Inside {
+			d.headsOf(inside, done)
+		}
+	}
+	d.g = outer
 }
 
 func (d *drawing) ground() {

@@ -15,14 +15,33 @@ const (
 	maxDetail  = 36 // characters of a resource; a state's name has at most 80 and is shown whole
 )
 
-// boxWidth is what a state's texts need. It is even, so that a box has a middle.
+// boxWidth is what a state's texts need, and what is inside of it. It is even, so that a box has a middle.
 func boxWidth(n Node) int {
 	pad := boxPad
 	if n.Type == "Choice" {
 		pad += notch
 	}
 	w := max(textWidth(shown(n.Name), nameSize), textWidth(detail(n), detailSize)) + 2*pad
-	return max(minBox, w+w%2)
+	inside := insideWidth(n)
+	return max(minBox, w+w%2, inside+inside%2)
+}
+
+// insideWidth is how wide the flows inside of a state are, side by side.
+func insideWidth(n Node) int {
+	sum := 0
+	for _, g := range n.Inside {
+		sum += g.Width
+	}
+	return sum
+}
+
+// heightOf is what a state's texts need, and below them what is inside of it.
+func heightOf(n Node) int {
+	highest := 0
+	for _, g := range n.Inside {
+		highest = max(highest, g.Height)
+	}
+	return boxHeight + highest
 }
 
 // detail is the line below a state's name: what a task calls, else the type.

@@ -1,0 +1,121 @@
+package jsonata
+
+import (
+	"unicode/utf8"
+)
+
+// found is a match in a text, at byte positions.
+type found struct {
+	start, end int
+	groups     []any // strings; undefined for a group that took no part
+	next       func() *found
+}
+
+// firstMatch asks a matcher: a regular expression, or a function of the user that answers as one.
+func (c *call) firstMatch(f any, s string) *found {
+	if m, ok := f.(*matcher); ok {
+		return c.matchFrom(m, s, 0)
+	}
+	return c.foundBy(c.invoke(f, []any{s}, c.inner()), s)
+}
+
+// inner is the call of a function that an argument gave: it has no context.
+func (c *call) inner() *call {
+	return &call{evaluation: c.evaluation, name: c.name, position: c.position}
+}
+
+func (c *call) matchFrom(m *matcher, s string, from int) *found {
+	at, ok := m.regex.find(s, from, &c.meter)
+	if !ok {
+		return nil
+	}
+	f := &found{start: at.bounds[0], end: at.bounds[1], groups: []any{}}
+	for i := 2; i < len(at.bounds); i += 2 {
+		group := undefined
+		if at.bounds[i] >= 0 {
+			group = s[at.bounds[i]:at.bounds[i+1]]
+		}
+		f.groups = append(f.groups, group)
+	}
+	f.next = func() *found {
+		if f.end >= len(s) {
+			return nil
+		}
+		next := c.matchFrom(m, s, f.end)
+		if next != nil && next.start == next.end {
+			fail("D1004", m.pos, details{}) // it would match there for ever
+		}
+		return next
+	}
+	return f
+}
+
+// foundBy reads the object that a matcher gave.
+func (c *call) foundBy(v any, s string) *found {
+	if isUndefined(v) || v == nil {
+		return nil
+	}
+	object, ok := v.(map[string]any)
+	text, hasText := object["match"].(string)
+	groups, hasGroups := items(object["groups"])
+	if !ok || !hasText || !isNumber(object["start"]) || !isNumber(object["end"]) || !hasGroups || !isFunction(object["next"]) {
+		c.fail("T1010", details{})
+	}
+	start := byteOffset(s, int(float(object["start"])))
+	f := &found{start: start, end: min(start+len(text), len(s)), groups: groups}
+	f.next = func() *found { return c.foundBy(c.invoke(object["next"], nil, c.inner()), s) }
+	return f
+}
+
+// matchObject is what a regular expression gives that is called as a function.
+func (c *call) matchObject(m *matcher, arg any, from int) any {
+	s, ok := arg.(string)
+	if !ok {
+		return undefined
+	}
+	return c.objectOf(c.matchFrom(m, s, from), s)
+}
+
+func (c *call) objectOf(f *found, s string) any {
+	if f == nil {
+		return undefined
+	}
+	start := utf16Length(s[:f.start])
+	return map[string]any{
+		"match": s[f.start:f.end], "start": float64(start), "end": float64(start + utf16Length(s[f.start:f.end])), "groups": &array{items: f.groups},
+		"next": &builtin{name: "next", apply: func(*call, []any) any { return c.objectOf(f.next(), s) }},
+	}
+}
+
+// byteOffset turns a position in UTF-16 units into one in bytes.
+func byteOffset(s string, units int) int {
+	for i, r := range s {
+		if units <= 0 {
+			return i
+		}
+		units--
+		if r > 0xFFFF {
+			units--
+		}
+	}
+	return len(s)
+}
+
+// units counts UTF-16 units along a text, for positions that only grow.
+type units struct {
+	s     string
+	bytes int
+	count int
+}
+
+func (u *units) at(offset int) int {
+	for u.bytes < offset {
+		r, size := utf8.DecodeRuneInString(u.s[u.bytes:])
+		u.bytes += size
+		u.count++
+		if r > 0xFFFF {
+			u.count++
+		}
+	}
+	return u.count
+}

@@ -1,0 +1,244 @@
+package asl
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// nestedMachine draws a machine of Parallel and Map states, of tasks and waits, up to the depth, and writes it as a definition.
+type nestedMachine struct {
+	t *rapid.T
+	n int // states so far: names are unique in the whole machine
+}
+
+func (m *nestedMachine) flow(depth int) string {
+	names := make([]string, rapid.IntRange(1, 3).Draw(m.t, "states"))
+	for i := range names {
+		m.n++
+		names[i] = fmt.Sprintf("s%d", m.n)
+	}
+	states := make([]string, len(names))
+	for i, name := range names {
+		next := `"End":true`
+		if i+1 < len(names) {
+			next = fmt.Sprintf(`"Next":%q`, names[i+1])
+		}
+		states[i] = fmt.Sprintf("%q:{%s,%s}", name, m.state(depth, names[len(names)-1], i+1 == len(names)), next)
+	}
+	return fmt.Sprintf(`"StartAt":%q,"States":{%s}`, names[0], strings.Join(states, ","))
+}
+
+func (m *nestedMachine) state(depth int, last string, isLast bool) string {
+	handlers := ""
+	if rapid.Bool().Draw(m.t, "retry") {
+		handlers += `,"Retry":[{"ErrorEquals":["E0"],"MaxAttempts":1}]`
+	}
+	if !isLast && rapid.Bool().Draw(m.t, "catch") {
+		handlers += fmt.Sprintf(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.e","Next":%q}]`, last)
+	}
+	kinds := []string{"task", "wait", "pass", "callback"}
+	if depth > 0 {
+		kinds = append(kinds, "parallel", "map", "distributed")
+	}
+	switch rapid.SampledFrom(kinds).Draw(m.t, "kind") {
+	case "wait":
+		return `"Type":"Wait","Seconds":2`
+	case "pass":
+		return `"Type":"Pass"`
+	case "callback":
+		return `"Type":"Task","Resource":"r.waitForTaskToken","ResultPath":null,"Parameters":{"t.$":"$$.Task.Token"}` + handlers
+	case "parallel":
+		branches := make([]string, rapid.IntRange(1, 3).Draw(m.t, "branches"))
+		for i := range branches {
+			branches[i] = "{" + m.flow(depth-1) + "}"
+		}
+		return fmt.Sprintf(`"Type":"Parallel","ResultPath":null,"Branches":[%s]%s`, strings.Join(branches, ","), handlers)
+	case "map":
+		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items","i.$":"$$.Map.Item.Index"},"MaxConcurrency":%d,"ResultPath":null,"ItemProcessor":{%s}%s`,
+			rapid.IntRange(0, 2).Draw(m.t, "concurrency"), m.flow(depth-1), handlers)
+	case "distributed":
+		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items"},"ToleratedFailureCount":%d,"ResultPath":null,
+			"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED"},%s}%s`, rapid.IntRange(0, 2).Draw(m.t, "tolerated"), m.flow(depth-1), handlers)
+	}
+	return `"Type":"Task","Resource":"r","ResultPath":null` + handlers
+}
+
+// driver keeps what an execution asks for as a driver does, and checks what it says.
+type driver struct {
+	t    *rapid.T
+	x    *Execution
+	open map[int64]Command
+	last int64
+}
+
+func (d *driver) take(commands []Command) {
+	for _, c := range commands {
+		if c.Kind == Cancel {
+			if _, ok := d.open[c.ID]; !ok {
+				d.t.Fatalf("command %d is cancelled, which is not open", c.ID)
+			}
+			delete(d.open, c.ID)
+			continue
+		}
+		if c.ID <= d.last {
+			d.t.Fatalf("command %d comes after %d", c.ID, d.last)
+		}
+		d.last, d.open[c.ID] = c.ID, c
+	}
+}
+
+// check compares what the driver holds open with what the execution waits for, all of it in living scopes.
+func (d *driver) check() {
+	if d.x.Status() != StatusRunning {
+		if len(d.x.open) > 0 || d.x.root.fork != nil {
+			d.t.Fatal("an execution that has ended holds scopes or commands")
+		}
+		return
+	}
+	if len(d.open) == 0 {
+		d.t.Fatal("a running execution waits for nothing")
+	}
+	living := map[*scope]bool{}
+	d.walk(d.x.root, living)
+	ids := make([]int64, 0, len(d.x.open))
+	for _, o := range d.x.open {
+		ids = append(ids, o.id)
+		if !living[o.scope] || o.scope.fork != nil {
+			d.t.Fatalf("command %d is open in a scope that is closed or waits for others", o.id)
+		}
+	}
+	if len(living) != d.x.scopes+1 {
+		d.t.Fatalf("%d scopes are counted, there are %d", d.x.scopes+1, len(living))
+	}
+	if want := slices.Sorted(maps.Keys(d.open)); !slices.Equal(ids, want) {
+		d.t.Fatalf("open are %v, the driver has %v", ids, want)
+	}
+}
+
+func (d *driver) walk(sc *scope, living map[*scope]bool) {
+	if sc.closed || living[sc] {
+		d.t.Fatal("a closed scope, or one twice, in the tree")
+	}
+	living[sc] = true
+	if sc.fork == nil {
+		return
+	}
+	if len(sc.fork.running) == 0 {
+		d.t.Fatal("a state waits for no scope")
+	}
+	for _, child := range sc.fork.running {
+		if child.parent != sc {
+			d.t.Fatal("a scope's parent is another one")
+		}
+		d.walk(child, living)
+	}
+}
+
+// TestNestedMachines answers a random machine at random. The same events give the same commands, to a clone too; what a scope waits for is open as
+// long as the scope lives and no longer; and each execution ends.
+func TestNestedMachines(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		definition := "{" + (&nestedMachine{t: t}).flow(rapid.IntRange(1, 3).Draw(t, "depth")) + "}"
+		m, err := Parse([]byte(definition))
+		if err != nil {
+			t.Fatalf("%s: %v", definition, err)
+		}
+		start := Start{Input: map[string]any{"items": []any{mustNumber(1), mustNumber(2), mustNumber(3)}}, Time: time.Unix(1e9, 0)}
+		twin, twinCommands := m.Start(start)
+		x, commands := m.Start(start)
+		d := driver{t: t, x: x, open: map[int64]Command{}}
+		var taken []Event
+		for step := 0; ; step++ {
+			if fmt.Sprint(commands) != fmt.Sprint(twinCommands) {
+				t.Fatalf("%s: step %d gives %v, then %v", definition, step, commands, twinCommands)
+			}
+			d.take(commands)
+			d.check()
+			if x.Status() != StatusRunning {
+				break
+			}
+			ev := d.draw(step)
+			clone := x.Clone()
+			cloneCommands, cloneErr := clone.Step(ev)
+			if commands, err = x.Step(ev); err != nil || cloneErr != nil {
+				t.Fatalf("event %v: %v, on a clone %v", ev, err, cloneErr)
+			}
+			if fmt.Sprint(commands) != fmt.Sprint(cloneCommands) || clone.status != x.status || clone.events != x.events || clone.childEvents != x.childEvents {
+				t.Fatalf("%s: step %d gives %v, on a clone %v", definition, step, commands, cloneCommands)
+			}
+			delete(d.open, ev.ID)
+			taken = append(taken, ev)
+			if _, err := x.Step(ev); !errors.Is(err, ErrStale) {
+				t.Fatalf("event %v is taken twice: %v", ev, err)
+			}
+			if step%2 == 0 { // the twin goes on as a clone of itself, as a driver's does
+				twin = twin.Clone()
+			}
+			if twinCommands, err = twin.Step(ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if fmt.Sprint(x.Output()) != fmt.Sprint(twin.Output()) || x.events != twin.events {
+			t.Fatalf("%s: two ends", definition)
+		}
+		checkHistory(t, m, start, taken, x)
+	})
+}
+
+// checkHistory replays the events and looks at the history: it is numbered without a gap, each event follows an earlier one, and whatever began
+// below the machine's own states has an end, unless the execution ended with it.
+func checkHistory(t *rapid.T, m *Machine, start Start, taken []Event, x *Execution) {
+	var last int64
+	open := map[string]int{}
+	start.Observe = func(e HistoryEvent) {
+		if last++; e.ID != last || e.PreviousID >= e.ID {
+			t.Fatalf("event %d after %d follows %d", e.ID, last, e.PreviousID)
+		}
+		switch e.Type {
+		case "MapIterationStarted":
+			open[fmt.Sprint(e.State, e.Index)]++
+		case "MapIterationSucceeded", "MapIterationFailed", "MapIterationAborted":
+			open[fmt.Sprint(e.State, e.Index)]--
+		case "MapRunStarted":
+			open[e.State]++
+		case "MapRunSucceeded", "MapRunFailed", "MapRunAborted":
+			open[e.State]--
+		}
+	}
+	y, _ := m.Start(start)
+	for _, ev := range taken {
+		if _, err := y.Step(ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if last != x.events {
+		t.Fatalf("the history has %d events, the execution counts %d", last, x.events)
+	}
+	for what, n := range open {
+		if n != 0 && x.Status() == StatusSucceeded {
+			t.Fatalf("%s began %d times more than it ended", what, n)
+		}
+	}
+}
+
+// draw answers one of the open commands. Failures become rarer, so that retries and loops end.
+func (d *driver) draw(step int) Event {
+	ids := slices.Sorted(maps.Keys(d.open))
+	c := d.open[rapid.SampledFrom(ids).Draw(d.t, "command")]
+	ev := Event{Kind: TimerFired, ID: c.ID, Time: d.x.now.Add(time.Second), Seed: uint64(step)}
+	if c.Kind == StartTimer {
+		return ev
+	}
+	ev.Kind, ev.Output = TaskSucceeded, mustNumber(step)
+	if rapid.IntRange(0, 4).Draw(d.t, "fails") == 0 {
+		ev.Kind, ev.Error, ev.Cause = TaskFailed, rapid.SampledFrom([]string{"E0", "E1"}).Draw(d.t, "error"), "c"
+	}
+	return ev
+}

@@ -1,0 +1,21 @@
+package asl
+
+// forks reports whether the state is made of other states.
+func (s *state) forks() bool { return s.kind == kindParallel || s.kind == kindMap }
+
+// enterParallel starts all branches, at the state's entry and at each retry. Each begins with the same input.
+func (x *Execution) enterParallel(sc *scope) outcome {
+	in, size, f := x.effective(sc)
+	if f != nil {
+		return fails(f)
+	}
+	if x.crowded(len(sc.state.branches)) {
+		return waits
+	}
+	started := x.stateEvent(sc, "StateStarted", HistoryEvent{})
+	sc.fork = &fork{started: started, count: len(sc.state.branches)}
+	for i, branch := range sc.state.branches {
+		x.ready.push(turn{x.begin(sc, branch, i), branch.start, in, size})
+	}
+	return waits
+}
