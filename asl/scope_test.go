@@ -94,12 +94,11 @@ func TestTheHistoryOfIterationsIsLimitedToo(t *testing.T) {
 }
 
 func TestBranchesAtATimeAreLimited(t *testing.T) {
-	branches := strings.Repeat(`{"StartAt":"%d","States":{"%[1]d":{"Type":"Task","Resource":"r","End":true}}},`, 1)
-	var all strings.Builder
-	for i := range 4000 {
-		fmt.Fprintf(&all, branches, i)
+	branches := make([]string, 4000)
+	for i := range branches {
+		branches[i] = fmt.Sprintf(`{"StartAt":"%d","States":{"%[1]d":{"Type":"Task","Resource":"r","End":true}}}`, i)
 	}
-	m := mustParse(t, fmt.Sprintf(itemsMap, "", "", `"T":{"Type":"Parallel","End":true,"Branches":[`+strings.TrimSuffix(all.String(), ",")+`]}`))
+	m := mustParse(t, fmt.Sprintf(itemsMap, "", "", `"T":{"Type":"Parallel","End":true,"Branches":[`+strings.Join(branches, ",")+`]}`))
 	x, _ := m.Start(Start{Input: make([]any, 40)})
 	if name, cause := x.Failure(); name != errRuntime || cause != "The execution has more than 100000 branches and iterations at a time." {
 		t.Error(x.Status(), name, cause)
