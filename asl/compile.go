@@ -88,7 +88,7 @@ func compile(definition []byte, options []Option) (*Machine, []Problem) {
 	if c.language, ok = c.queryLanguage(o, languageJSONPath); !ok {
 		return nil, c.problems
 	}
-	m := &Machine{timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
+	m := &Machine{definition: v, timeout: time.Duration(o.integer("TimeoutSeconds", 1, maxSeconds, 0)) * time.Second}
 	m.flow, m.states = c.flow(o), c.all
 	o.done()
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })

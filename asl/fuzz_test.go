@@ -22,8 +22,26 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("refused without a problem: %v", err)
 		case err == nil && len(m.States()) == 0:
 			t.Fatal("a machine without states")
+		case err == nil:
+			printedAgain(t, m)
 		}
 	})
+}
+
+// printedAgain parses what a machine prints, which prints the same.
+func printedAgain(t interface{ Fatalf(string, ...any) }, m *Machine) *Machine {
+	printed := m.Definition()
+	if len(printed) > maxDefinition { // escapes have made it longer than what was read
+		return m
+	}
+	again, err := Parse(printed, WithEvaluator(testEvaluator{}))
+	if err != nil {
+		t.Fatalf("%s: printed and not parsed again: %v", printed, err)
+	}
+	if twice := again.Definition(); string(twice) != string(printed) {
+		t.Fatalf("%s is printed again as %s", printed, twice)
+	}
+	return again
 }
 
 // FuzzStep answers a fuzzed machine by a fuzzed script. Nothing panics, a clone and a replay stand where the original

@@ -9,6 +9,8 @@ import (
 
 // Machine is a compiled definition. It is immutable and safe for concurrent use; any number of executions share it.
 type Machine struct {
+	definition any // as it was decoded
+
 	hash    string
 	flow    *flow
 	states  map[string]*state // of all flows: a name stands for one state in the whole machine
@@ -173,6 +175,9 @@ func Validate(definition []byte, options ...Option) []Problem {
 
 // Hash is the hex SHA-256 of the definition's bytes. An execution must go on with the definition it started with.
 func (m *Machine) Hash() string { return m.hash }
+
+// Definition is the definition as compact JSON, with the members of each object by name: Parse makes the same machine of it.
+func (m *Machine) Definition() []byte { return AppendJSON(nil, m.definition) }
 
 // States are the names of the states, the start first, the others as they are reached from it. What is within a Parallel or a Map state is not
 // among them: State tells of that.

@@ -141,7 +141,7 @@ func (d *driver) walk(sc *scope, living map[*scope]bool) {
 	}
 }
 
-// TestNestedMachines answers a random machine at random. The same events give the same commands, to a clone too; what a scope waits for is open as
+// TestNestedMachines answers a random machine at random, and one that was parsed from what that one prints. The same events give the same commands, to a clone too; what a scope waits for is open as
 // long as the scope lives and no longer; and each execution ends.
 func TestNestedMachines(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -151,7 +151,7 @@ func TestNestedMachines(t *testing.T) {
 			t.Fatalf("%s: %v", definition, err)
 		}
 		start := Start{Input: map[string]any{"items": []any{mustNumber(1), mustNumber(2), mustNumber(3)}}, Time: time.Unix(1e9, 0)}
-		twin, twinCommands := m.Start(start)
+		twin, twinCommands := printedAgain(t, m).Start(start)
 		x, commands := m.Start(start)
 		d := driver{t: t, x: x, open: map[int64]Command{}}
 		var taken []Event
