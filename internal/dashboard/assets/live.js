@@ -85,7 +85,11 @@ async function refresh(parts) {
   for (const [path, of] of byPath) {
     try {
       const answer = await fetch(here(path), { headers: { Accept: "text/html" } });
-      if (answer.ok) take(await answer.text(), of.map((p) => p.id));
+      // What was asked for is old by now where a form has answered meanwhile, and not wanted where somebody has begun to write.
+      if (answer.ok) {
+        const text = await answer.text();
+        take(text, of.filter((p) => p.isConnected && !busyIn(p)).map((p) => p.id));
+      }
     } catch {
       // The server is away: the feed says so, and tries again.
     } finally {
