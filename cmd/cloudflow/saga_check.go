@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +57,7 @@ func (c *cli) checkSagas(cmd *cobra.Command, file, data string) error {
 	case data == "":
 		return usagef("--data is empty; name the data directory of a stopped instance")
 	}
-	machine, err := readSaga(file)
+	machine, _, err := readSaga(file)
 	var invalid *asl.InvalidError
 	if errors.As(err, &invalid) {
 		return c.printInvalid(invalid.Problems, c.out)
@@ -84,12 +85,36 @@ func (c *cli) checkSagas(cmd *cobra.Command, file, data string) error {
 }
 
 // readSaga reads the machine of a file, with the Resources of the single binary in place. An *asl.InvalidError says what is wrong with it.
-func readSaga(file string) (*asl.Machine, error) {
+func readSaga(file string) (m *asl.Machine, definition []byte, err error) {
 	text, err := readASL(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return aslrun.Parse(saga.Substitute(text, saga.LocalResources()))
+	definition = saga.Substitute(text, saga.LocalResources())
+	m, err = aslrun.Parse(definition)
+	return m, definition, err
+}
+
+// ownSaga is the machine of --saga, nil if there is none. It is refused here and not by the first order that comes to a state which nobody can do.
+func (c *cli) ownSaga() ([]byte, error) {
+	if c.Saga == "" {
+		return nil, nil
+	}
+	_, definition, err := readSaga(c.Saga)
+	var invalid *asl.InvalidError
+	if errors.As(err, &invalid) {
+		return nil, c.printInvalid(invalid.Problems, c.err)
+	} else if err != nil {
+		return nil, fmt.Errorf("--saga: %w", err)
+	}
+	missing, err := saga.Missing(definition, saga.LocalResources())
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("this cloudflow has not: %s", strings.Join(missing, "; "))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--saga %s: %w", c.Saga, err)
+	}
+	return definition, nil
 }
 
 func (c *cli) printDivergence(execution string, d flow.Divergence) error {

@@ -94,11 +94,11 @@ func TestSagaCheckTakesAMachineWhoseResourcesAreInPlace(t *testing.T) {
 	if err := os.WriteFile(path, saga.Definition(saga.LocalResources()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, err := readSaga(path)
+	m, _, err := readSaga(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := readSaga(sagaFile(t)); err != nil || n.Hash() != m.Hash() {
+	if n, _, err := readSaga(sagaFile(t)); err != nil || n.Hash() != m.Hash() {
 		t.Errorf("%v: another machine", err)
 	}
 }

@@ -114,6 +114,7 @@ type sagaView struct {
 	UpdatedAt  time.Time       `json:"updated_at"`
 	EndedAt    *time.Time      `json:"ended_at,omitempty"`
 	WaitsUntil *time.Time      `json:"waits_until,omitempty"`
+	Definition string          `json:"definition,omitempty"`
 	History    []sagaEventView `json:"history"`
 }
 
@@ -135,7 +136,7 @@ func viewOfSaga(orderID string, e flow.Execution, all []string) sagaView {
 	v := sagaView{
 		OrderID: orderID, Execution: e.Name, Executions: all, Status: string(e.Status), State: e.State, Input: e.Input,
 		Error: e.Error, Cause: e.Cause, StartedAt: e.Started.UTC(), UpdatedAt: e.Updated.UTC(), EndedAt: moment(e.Ended),
-		WaitsUntil: moment(e.Wakes), History: make([]sagaEventView, 0, len(e.History)),
+		WaitsUntil: moment(e.Wakes), Definition: e.Definition, History: make([]sagaEventView, 0, len(e.History)),
 	}
 	for _, h := range e.History {
 		v.History = append(v.History, sagaEventView{

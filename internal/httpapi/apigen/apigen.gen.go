@@ -997,6 +997,9 @@ type Retention struct {
 type Saga struct {
 	Cause *string `json:"cause,omitempty"`
 
+	// Definition The hash of the machine that it runs from its start to its end (SHA-256, hexadecimal); absent where the engine keeps none.
+	Definition *string `json:"definition,omitempty"`
+
 	// EndedAt Absent while it runs.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 
