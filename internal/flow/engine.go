@@ -90,6 +90,7 @@ type Engine struct {
 	crashed  atomic.Pointer[any] // a simulated crash of one of them
 
 	recovered bool // of RunOne
+	calls     calls
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
@@ -137,7 +138,9 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
+	e := &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}
+	e.o.Tasks = e.stoppable(o.Tasks)
+	return e, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
