@@ -60,7 +60,7 @@ done stays done. --reason is kept in the order's log with who gave it. Only an o
 	}
 	redrive.Flags().StringVar(&reason, "reason", "", "why it can go on now (required)")
 	return group("saga", "Look at the sagas of orders, and redrive one that failed", `  cloudflow saga list --status FAILED`,
-		c.sagaList(), show, c.sagaGraph(), c.sagaCheck(), redrive)
+		c.sagaList(), show, c.sagaHistory(), c.sagaGraph(), c.sagaCheck(), redrive)
 }
 
 func (c *cli) sagaList() *cobra.Command {
