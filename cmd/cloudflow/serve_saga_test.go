@@ -63,3 +63,22 @@ func TestServeRefusesASagaThatItCannotRun(t *testing.T) {
 	refused(sagaFile(t, `"StartAt": "Enter"`, `"StartAt": "Nowhere"`)).hints("the definition is invalid", "/StartAt")
 	refused("none.asl.json").hints("--saga", "no such file")
 }
+
+// A state may speak JSONata, in what is run, checked and drawn, and says the same in it.
+func TestServeWithASagaThatSpeaksJSONata(t *testing.T) {
+	t.Parallel()
+	file := sagaFile(t, `"Parameters": {
+        "task": "order.notify",
+        "input.$": "$"
+      },`, `"QueryLanguage": "JSONata", "Arguments": {"task": "order.notify", "input": "{% $states.input %}"}, "Output": "{% $states.input %}",`,
+		`"ResultPath": null,
+      "Next": "Done"`, `"Next": "Done"`)
+	s := serve(t, t.TempDir(), "--demo", "--saga", file)
+	placed := s.place("--item", "MOUSE-01=1")
+	eventually(t, "the saga ends", func() bool {
+		return one[apigen.Saga](s.cli("saga", "show", placed.OrderID, "--json").exits(0)).Status == "SUCCEEDED"
+	})
+	s.end()
+	invoke(t, nil, "saga", "check", sagaFile(t), "--data", s.data).exits(0).prints("1 replayed (0 open), 0 diverge\n")
+	invoke(t, nil, "saga", "history", placed.OrderID, "--data", s.data).exits(0).prints("ExecutionSucceeded")
+}

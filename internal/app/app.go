@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -92,6 +93,7 @@ func New(c Config) (*App, error) {
 	engine, err := flow.New(flow.Options{
 		Store:      c.Store,
 		Definition: c.Saga,
+		Parse:      aslrun.Parse,
 		Tasks:      map[string]flow.Task{resources.Order: task, resources.Inventory: task, resources.Payment: task},
 		StagedOnly: func(call flow.Call) bool { return !c.Apart && table.StagedOnly(call.Input) },
 		Name:       "cloudflow-saga",

@@ -52,7 +52,9 @@ type Options struct {
 	Definition []byte          // what new executions run; stored, so that they go on with it when it has changed
 	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
 	Tasks      map[string]Task // by Resource
-	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
+	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
+	Parse func(definition []byte) (*asl.Machine, error)
+	Name  string // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
 
 	Workers int           // executions being advanced at once; 0 means DefaultWorkers
 	Grace   time.Duration // what tasks in flight get when Run's context ends; 0 means DefaultGrace
@@ -109,7 +111,10 @@ func New(o Options) (*Engine, error) {
 	if n := len(o.Definition); n > store.MaxItemBytes-1000 {
 		return nil, fault.New(fault.Internal, "flow: a definition of %d bytes does not fit into one item", n)
 	}
-	m, err := asl.Parse(o.Definition)
+	if o.Parse == nil {
+		o.Parse = func(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }
+	}
+	m, err := o.Parse(o.Definition)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "flow: the definition")
 	}
@@ -217,7 +222,7 @@ func (e *Engine) machine(ctx context.Context, hash string) (*asl.Machine, error)
 	if it == nil {
 		return nil, fault.New(fault.Internal, "flow: the definition %s is not in the store", hash)
 	}
-	m, err = asl.Parse(it.Bytes("definition"))
+	m, err = e.o.Parse(it.Bytes("definition"))
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "flow: the definition %s", hash)
 	}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -24,7 +24,7 @@ func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashb
 	if definition == nil {
 		definition = saga.Definition(saga.LocalResources())
 	}
-	machine, err := asl.Parse(definition)
+	machine, err := aslrun.Parse(definition)
 	if err != nil {
 		return nil, fmt.Errorf("the order saga: %w", err)
 	}
