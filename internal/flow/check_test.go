@@ -198,3 +198,52 @@ func TestCheckOfWhatCannotBeReplayed(t *testing.T) {
 		}
 	})
 }
+
+// Branches and iterations, of a distributed Map too, of which no event is seen: what they call is compared all the same.
+func TestCheckLooksIntoBranchesAndIterations(t *testing.T) {
+	const nested = `{"StartAt":"Both","States":{
+		"Both":{"Type":"Parallel","ResultPath":null,"Next":"Each","Branches":[
+			{"StartAt":"Left","States":{"Left":{"Type":"Task","Resource":"work","Parameters":{"side":"left"},"End":true}}},
+			{"StartAt":"Right","States":{"Right":{"Type":"Wait","Seconds":5,"End":true}}}]},
+		"Each":{"Type":"Map","ItemsPath":"$.items","ResultPath":null,"Next":"Far","ItemProcessor":{"StartAt":"Item","States":{
+			"Item":{"Type":"Task","Resource":"work","Parameters":{"item.$":"$"},"End":true}}}},
+		"Far":{"Type":"Map","ItemsPath":"$.items","ResultPath":null,"End":true,"ItemProcessor":{
+			"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Child","States":{
+			"Child":{"Type":"Task","Resource":"work","Parameters":{"child.$":"$"},"End":true}}}}}}`
+	for _, c := range []struct{ rule, from, to, kind, state, changed string }{
+		{"nothing is changed", "", "", "", "", ""},
+		{"a branch's input", `"side":"left"`, `"side":"both"`, flow.OtherInput, "Left", `input /side is "both"`},
+		{"a branch's state", "Right", "Wrong", flow.OtherState, "Right", "enters Wrong"},
+		{"an iteration's input", `{"item.$":"$"}`, `{"item":1}`, flow.OtherInput, "Item", "input /item is 1"},
+		{"more iterations at a time are more tasks", `"Type":"Map","ItemsPath":"$.items","ResultPath":null,"Next"`,
+			`"Type":"Map","MaxConcurrency":1,"ItemsPath":"$.items","ResultPath":null,"Next"`, flow.OtherState, "Item", "calls work in Item"},
+		{"a distributed iteration's input", `{"child.$":"$"}`, `{"child":"x"}`, flow.OtherInput, "Child", `input /child is "x"`},
+		{"a distributed iteration's state", "Child", "Kid", flow.OtherTask, "Child", "calls work in Kid"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore()
+				e := engine(t, flow.Options{Store: s, Definition: []byte(nested), Tasks: map[string]flow.Task{"work": always("ok", nil)}})
+				start(t, e, s, "x", map[string]any{"items": []string{"a", "b", "c"}})
+				settle(t, e)
+				if d := describe(t, e, "x"); d.Status != asl.StatusSucceeded {
+					t.Fatalf("%+v", d)
+				}
+				m, err := asl.Parse([]byte(strings.ReplaceAll(nested, c.from, c.to)))
+				if c.from == "" {
+					m, err = asl.Parse([]byte(nested))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				var found flow.Divergence
+				if _, err := e.Check(t.Context(), s, m, func(_ string, d flow.Divergence) error { found = d; return nil }); err != nil {
+					t.Fatal(err)
+				}
+				if found.Kind != c.kind || found.State != c.state || found.New != c.changed || c.kind != "" && found.Event == 0 {
+					t.Errorf("%+v", found)
+				}
+			})
+		})
+	}
+}

@@ -191,6 +191,7 @@ func (e *Engine) Begin(name string) {
 	if e.draining.Load() || !e.agenda.add(name) {
 		return
 	}
+	e.calls.anew(name)
 	e.spawn()
 }
 

@@ -199,6 +199,13 @@ func (c *calls) stop(name string, runs map[string]*run) {
 	}
 }
 
+// anew forgets that an execution of the name was stopped: a run that is made now reads so in its journal, unless that is another one's.
+func (c *calls) anew(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.stopped, name)
+}
+
 // begin notes a task that starts. ok is false if its execution was stopped.
 func (c *calls) begin(name string, cancel *context.CancelFunc) (ok bool) {
 	c.mu.Lock()

@@ -216,6 +216,33 @@ func TestStop(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("a name whose owner has deleted it can be stopped and begun again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			e := engine(t, flow.Options{Store: s, Definition: fmt.Appendf(nil, stoppable, ""), Tasks: map[string]flow.Task{"work": counted, "then": counted}})
+			start(t, e, s, "o-1", map[string]any{"pause": 3600})
+			if _, _, err := e.RunOne(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Stop(t.Context(), "o-1", "", ""); err != nil {
+				t.Fatal(err)
+			}
+			settle(t, e)
+			if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Update(t.Context(), func(tx *store.Tx) error { flow.StageForget(tx, "o-1"); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Start(t.Context(), "o-1", map[string]any{"pause": 0}); err != nil {
+				t.Fatal(err)
+			}
+			settle(t, e)
+			if d := describe(t, e, "o-1"); d.Status != asl.StatusSucceeded {
+				t.Errorf("%+v", d)
+			}
+		})
+	})
 	t.Run("a stop survives a crash, a lost reply and a lost call: it is made again", func(t *testing.T) {
 		for _, what := range []fate{crashBefore, crashAfter, replyLost, notSent} {
 			synctest.Test(t, func(t *testing.T) {
