@@ -52,9 +52,7 @@ type Options struct {
 	Definition []byte          // what new executions run; stored, so that they go on with it when it has changed
 	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
 	Tasks      map[string]Task // by Resource
-	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
-	Parse func(definition []byte) (*asl.Machine, error)
-	Name  string // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
+	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
 
 	Workers int           // executions being advanced at once; 0 means DefaultWorkers
 	Grace   time.Duration // what tasks in flight get when Run's context ends; 0 means DefaultGrace
@@ -78,6 +76,9 @@ type Options struct {
 	// OnEnded is told of each execution that has ended, once that is durable, and is quick. It is for those who count: a crash, or a commit
 	// whose reply was lost, may leave one out.
 	OnEnded func(e Ended)
+
+	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
+	Parse func(definition []byte) (*asl.Machine, error)
 }
 
 // An Engine runs executions of one machine (and, until they have ended, of the machines that came before it) over one
