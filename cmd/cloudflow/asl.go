@@ -248,7 +248,12 @@ func (c *cli) printRun(r aslrun.Result) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, e := range r.History {
+	return c.printEvents(r.History)
+}
+
+// printEvents prints a history, one event a line.
+func (c *cli) printEvents(events []aslrun.Event) error {
+	for _, e := range events {
 		line := fmt.Sprintf("%d  %s  %s", e.ID, e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Type)
 		if _, details := e.Details(); len(details) > 0 {
 			line += "  " + string(asl.AppendJSON(nil, details))

@@ -47,6 +47,8 @@ type settings struct {
 
 	Access accessSettings
 
+	Saga string `env:"SAGA" help:"the file of the order saga's machine that new orders run (--saga); empty: the one that is built in"`
+
 	BreakerFailures int           `env:"BREAKER_FAILURES" envDefault:"5" help:"consecutive failures that open a circuit (--breaker-failures)"`
 	KeepExecutions  time.Duration `env:"KEEP_EXECUTIONS" envDefault:"2160h" help:"how long the history of a saga that has ended is kept (--keep-executions)"`
 	KeepFeed        time.Duration `env:"KEEP_FEED" envDefault:"24h" help:"how far back the live feed can be resumed (--keep-feed)"`

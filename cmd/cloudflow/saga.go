@@ -17,7 +17,8 @@ func (c *cli) sagaCommand() *cobra.Command {
 		Use:   "show ORDER_ID",
 		Short: "Show where an order's saga stands and how it came there",
 		Long: `Show an execution of an order's saga: its status, the state in which it stands or failed, and its history, one
-event a line with the time since the start. Without --execution it is the current one.`,
+event a line with the time since the start. Without --execution it is the current one. The definition is the hash of the machine that it
+runs, with which it goes on when new orders run another (serve --saga).`,
 		Example: `  cloudflow saga show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D
   cloudflow saga show ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --execution ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D-r1`,
 		Args: exactly(1, "an order id"),
@@ -59,7 +60,7 @@ done stays done. --reason is kept in the order's log with who gave it. Only an o
 	}
 	redrive.Flags().StringVar(&reason, "reason", "", "why it can go on now (required)")
 	return group("saga", "Look at the sagas of orders, and redrive one that failed", `  cloudflow saga list --status FAILED`,
-		c.sagaList(), show, c.sagaGraph(), redrive)
+		c.sagaList(), show, c.sagaHistory(), c.sagaGraph(), c.sagaCheck(), redrive)
 }
 
 func (c *cli) sagaList() *cobra.Command {
@@ -133,6 +134,9 @@ func (c *cli) printSaga(s apigen.Saga) error {
 	fmt.Fprintf(w, "%s\t%s\n", s.Execution, line)
 	if len(s.Executions) > 1 {
 		fmt.Fprintf(w, "of\t%s\n", strings.Join(s.Executions, ", "))
+	}
+	if s.Definition != nil {
+		fmt.Fprintf(w, "definition\t%s\n", *s.Definition)
 	}
 	for _, e := range s.History {
 		state, detail := "", ""

@@ -35,6 +35,9 @@ Without --auth it runs in development mode: everybody on this machine is admin, 
 and --max-open-orders are off, since everybody is one caller. With --auth keys callers have API keys, the first of which is
 made with ` + "`cloudflow key create --data DIR`" + ` before the start; with --auth jwt they have an issuer's tokens.
 
+With --saga new orders run the state machine in a file. Those that are open go on with the one that they began with; what a change
+would have changed for them is told by ` + "`cloudflow saga check`" + `.
+
 Every flag has a CLOUDFLOW_ variable, which ` + "`cloudflow environment`" + ` lists. E-mail is sent with CLOUDFLOW_SENDER=smtp
 and CLOUDFLOW_SMTP_ADDR, _FROM, _USER, _PASSWORD, _TLS.
 
@@ -57,6 +60,7 @@ it, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.`,
 	flags.Float64Var(&c.LogSample, "log-sample", c.LogSample, "the share of orders, such as 0.01, of which more than warnings and errors is logged")
 	flags.StringVar(&c.Currency, "currency", c.Currency, "the shop's one currency")
 	flags.StringVar(&c.Sender, "sender", c.Sender, "how notifications leave: log or smtp")
+	flags.StringVar(&c.Saga, "saga", c.Saga, "the file of the order saga's machine that new orders run (default: the one that is built in)")
 	flags.IntVar(&c.BreakerFailures, "breaker-failures", c.BreakerFailures, "consecutive failures that open a circuit")
 	flags.IntVar(&c.RatePerKey, "rate-per-key", c.RatePerKey, "calls a second of one caller, twice that at once; 0: any number")
 	flags.IntVar(&c.RatePerAddress, "rate-per-address", c.RatePerAddress, "calls a second from one address; 0 behind a proxy, where all are one")
@@ -87,6 +91,10 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	if err := c.checkServe(); err != nil {
 		return err
 	}
+	definition, err := c.ownSaga()
+	if err != nil {
+		return err
+	}
 	otlp, err := metrics.Environment(c.getenv, version)
 	if err != nil {
 		return usagef("%v", err)
@@ -112,6 +120,7 @@ func (c *cli) serve(ctx context.Context, demo bool) error {
 	i, err := instance.Open(instance.Config{
 		Dir: c.Data, Sender: relay, Currency: c.Currency, BreakerFailures: c.BreakerFailures, Limits: c.limits(), Version: version,
 		KeepExecutions: c.KeepExecutions, KeepFeed: c.KeepFeed, Access: access, OTLP: otlp, Log: log, Tail: tail, Tracer: tracer,
+		Saga: definition,
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/flow"
@@ -57,6 +58,8 @@ type Config struct {
 
 	Tracer *trace.Tracer // nil: nothing is traced
 
+	Saga []byte // the order saga's machine, with saga.LocalResources in place, that new orders run; nil: the one that is built in
+
 	Apart   bool // commit each step of the saga on its own, as on AWS: for simulation
 	Workers int  // executions being advanced at once; 0: flow's default
 	Now     func() time.Time
@@ -84,9 +87,13 @@ func New(c Config) (*App, error) {
 	task := t.task(func(ctx context.Context, call flow.Call) (store.Effect, error) {
 		return table.Do(ctx, call.Input, call.Attempt)
 	})
+	if c.Saga == nil {
+		c.Saga = saga.Definition(resources)
+	}
 	engine, err := flow.New(flow.Options{
 		Store:      c.Store,
-		Definition: saga.Definition(resources),
+		Definition: c.Saga,
+		Parse:      aslrun.Parse,
 		Tasks:      map[string]flow.Task{resources.Order: task, resources.Inventory: task, resources.Payment: task},
 		StagedOnly: func(call flow.Call) bool { return !c.Apart && table.StagedOnly(call.Input) },
 		Name:       "cloudflow-saga",

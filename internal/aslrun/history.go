@@ -16,6 +16,9 @@ type Event struct {
 	role string // the execution's
 }
 
+// EventOf is an event of an execution that runs in that role.
+func EventOf(h asl.HistoryEvent, role string) Event { return Event{h, role} }
+
 // details are the members of one event's details.
 type details map[string]any
 

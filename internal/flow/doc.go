@@ -27,6 +27,15 @@
 // It refuses: a second execution of one name, ever (a refusal of the caller's commit); inputs and results over 256 KiB; a task whose
 // effect has an After (a send is staged here).
 //
+// # The life of an execution
+//
+// Start begins one in a commit of its own; with the same name and input again it is the same execution, with another input it is refused. A name is
+// taken as long as the head is kept: ForgetJournal leaves it, and only its owner deletes it (StageForget), so that names are unique for 90 days at
+// the least, as on Step Functions, if its owner keeps it that long; the orders' are kept for seven years. Stop ends one as ABORTED, from beside: its entry
+// takes the next number in the journal, so that either it or the execution's own answer is refused. Then the contexts of its tasks end, and it is
+// woken if it sleeps. Head, Summary and Describe show one, List and Running many. Check replays all of them on a changed machine and says
+// which would diverge, and where.
+//
 // # What it keeps
 //
 // Table "flow". An execution's partition is its name: "head" (status, input, the definition's hash, start, seed), then one

@@ -76,6 +76,9 @@ type Options struct {
 	// OnEnded is told of each execution that has ended, once that is durable, and is quick. It is for those who count: a crash, or a commit
 	// whose reply was lost, may leave one out.
 	OnEnded func(e Ended)
+
+	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
+	Parse func(definition []byte) (*asl.Machine, error)
 }
 
 // An Engine runs executions of one machine (and, until they have ended, of the machines that came before it) over one
@@ -90,6 +93,7 @@ type Engine struct {
 	crashed  atomic.Pointer[any] // a simulated crash of one of them
 
 	recovered bool // of RunOne
+	calls     calls
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
@@ -108,7 +112,10 @@ func New(o Options) (*Engine, error) {
 	if n := len(o.Definition); n > store.MaxItemBytes-1000 {
 		return nil, fault.New(fault.Internal, "flow: a definition of %d bytes does not fit into one item", n)
 	}
-	m, err := asl.Parse(o.Definition)
+	if o.Parse == nil {
+		o.Parse = func(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }
+	}
+	m, err := o.Parse(o.Definition)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "flow: the definition")
 	}
@@ -137,7 +144,9 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
+	e := &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}
+	e.o.Tasks = e.stoppable(o.Tasks)
+	return e, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
@@ -183,6 +192,7 @@ func (e *Engine) Begin(name string) {
 	if e.draining.Load() || !e.agenda.add(name) {
 		return
 	}
+	e.calls.anew(name)
 	e.spawn()
 }
 
@@ -214,7 +224,7 @@ func (e *Engine) machine(ctx context.Context, hash string) (*asl.Machine, error)
 	if it == nil {
 		return nil, fault.New(fault.Internal, "flow: the definition %s is not in the store", hash)
 	}
-	m, err = asl.Parse(it.Bytes("definition"))
+	m, err = e.o.Parse(it.Bytes("definition"))
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "flow: the definition %s", hash)
 	}

@@ -3,14 +3,18 @@ package flow
 import (
 	"time"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
 // A Stored is an execution as its head tells of it, without its journal.
 type Stored struct {
-	Name    string
-	Open    bool
-	Started time.Time
+	Name       string
+	Status     asl.Status
+	Open       bool
+	Started    time.Time
+	Ended      time.Time // zero while it is open
+	Definition string    // hash of the definition that it runs
 }
 
 // Decode reads an entry of Table: for who looks at a directory in which nothing runs. false: the entry is no head.
@@ -18,7 +22,16 @@ func Decode(e store.Entry) (Stored, bool) {
 	if e.Key.SK != headSK {
 		return Stored{}, false
 	}
-	return Stored{
-		Name: e.Key.PK, Open: e.Item.Str("status") == string(running), Started: time.UnixMilli(e.Item.Int("started_ms")).UTC(),
-	}, true
+	return storedOf(e.Key.PK, e.Item), true
+}
+
+func storedOf(name string, head store.Item) Stored {
+	s := Stored{
+		Name: name, Status: asl.Status(head.Str("status")), Started: time.UnixMilli(head.Int("started_ms")).UTC(), Definition: head.Str("definition"),
+	}
+	s.Open = s.Status == running
+	if ms := head.Int("ended_ms"); ms != 0 {
+		s.Ended = time.UnixMilli(ms).UTC()
+	}
+	return s
 }

@@ -114,6 +114,7 @@ type sagaView struct {
 	UpdatedAt  time.Time       `json:"updated_at"`
 	EndedAt    *time.Time      `json:"ended_at,omitempty"`
 	WaitsUntil *time.Time      `json:"waits_until,omitempty"`
+	Definition string          `json:"definition,omitempty"`
 	History    []sagaEventView `json:"history"`
 }
 
@@ -129,18 +130,31 @@ type sagaEventView struct {
 	Output     any       `json:"output,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	Cause      string    `json:"cause,omitempty"`
+
+	RoleARN          string         `json:"role_arn,omitempty"`
+	TimeoutSeconds   int64          `json:"timeout_seconds,omitempty"`
+	HeartbeatSeconds int64          `json:"heartbeat_seconds,omitempty"`
+	Length           int            `json:"length,omitempty"`
+	Index            int            `json:"index,omitempty"`
+	Assigned         map[string]any `json:"assigned,omitempty"`
+	Location         string         `json:"location,omitempty"`
 }
 
 func viewOfSaga(orderID string, e flow.Execution, all []string) sagaView {
 	v := sagaView{
 		OrderID: orderID, Execution: e.Name, Executions: all, Status: string(e.Status), State: e.State, Input: e.Input,
 		Error: e.Error, Cause: e.Cause, StartedAt: e.Started.UTC(), UpdatedAt: e.Updated.UTC(), EndedAt: moment(e.Ended),
-		WaitsUntil: moment(e.Wakes), History: make([]sagaEventView, 0, len(e.History)),
+		WaitsUntil: moment(e.Wakes), Definition: e.Definition, History: make([]sagaEventView, 0, len(e.History)),
 	}
 	for _, h := range e.History {
+		if h.Type == "ExecutionStarted" {
+			h.RoleARN = e.RoleARN
+		}
 		v.History = append(v.History, sagaEventView{
 			ID: h.ID, PreviousID: h.PreviousID, Type: h.Type, Timestamp: h.Time.UTC(), State: h.State, Resource: h.Resource,
 			Attempt: h.Attempt, Input: h.Input, Output: h.Output, Error: h.Error, Cause: h.Cause,
+			RoleARN: h.RoleARN, TimeoutSeconds: int64(h.Timeout / time.Second), HeartbeatSeconds: int64(h.Heartbeat / time.Second),
+			Length: h.Length, Index: h.Index, Assigned: h.Assigned, Location: h.Location,
 		})
 	}
 	return v

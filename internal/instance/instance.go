@@ -51,6 +51,7 @@ type Config struct {
 	Currency        string
 	BreakerFailures int
 	Workers         int
+	Saga            []byte           // as app.Config has it; nil: the saga that is built in
 	KeepExecutions  time.Duration    // 0: retention's default
 	KeepFeed        time.Duration    // how far back the live feed can be resumed; 0: the store's default, 24 h
 	Access          Access           // who may call; the zero Access is development mode, with outages of the provider over HTTP
@@ -82,6 +83,7 @@ type Instance struct {
 
 	access Access
 	limits httpapi.Limits
+	saga   []byte // that new orders run; nil: the one that is built in
 	drain  *httpapi.Drain
 	now    func() time.Time
 	log    *slog.Logger
@@ -134,7 +136,7 @@ func open(c Config, m *metrics.Metrics) (*Instance, error) {
 		Store: dir.Store, Feed: dir.Store, Provider: dir.Provider, SagaKeys: dir.SagaKeys, ContactKeys: dir.ContactKeys,
 		Sender: counted.sender(c.Sender), NoContact: counted.sender(sender.NewLog(c.Log)), Sends: sends,
 		Gateway: counted.gateway, Task: counted.task, Counts: app.CountIn(m), Tracer: c.Tracer,
-		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers,
+		Currency: c.Currency, BreakerFailures: c.BreakerFailures, Workers: c.Workers, Saga: c.Saga,
 		Now: c.Now, Log: c.Log,
 	})
 	if err != nil {
@@ -145,7 +147,7 @@ func open(c Config, m *metrics.Metrics) (*Instance, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	i := &Instance{
-		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits,
+		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits, saga: c.Saga,
 		drain: httpapi.NewDrain(), figures: counted, metrics: m, now: c.Now, log: c.Log,
 	}
 	m.Watch(counted.request)

@@ -1,9 +1,11 @@
 package instance
 
 import (
+	"context"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/app"
+	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/operator"
 	"github.com/utkarsh698/cloudflow/internal/provider"
@@ -12,6 +14,13 @@ import (
 // sagasOf are the orders' executions, as the HTTP API asks for them.
 func sagasOf(a *app.App) operator.Sagas {
 	return operator.Sagas{Orders: a.Orders, Engine: a.Engine, Running: a.Engine.Running}
+}
+
+// Saga is an execution of an order with its history, the current one if the name is "": for who opens the directory of a stopped instance.
+// fault.NotFound.
+func (i *Instance) Saga(ctx context.Context, orderID, execution string) (flow.Execution, error) {
+	x, _, err := sagasOf(i.App).Show(ctx, orderID, execution)
+	return x, err
 }
 
 // faults is the simulator, as the HTTP API asks for it.

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
@@ -20,9 +20,13 @@ import (
 
 // pages are the dashboard over all routes of the API.
 func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashboard, error) {
-	machine, err := asl.Parse(saga.Definition(saga.LocalResources()))
+	definition := i.saga
+	if definition == nil {
+		definition = saga.Definition(saga.LocalResources())
+	}
+	machine, err := aslrun.Parse(definition)
 	if err != nil {
-		return nil, fmt.Errorf("the saga that is built in: %w", err)
+		return nil, fmt.Errorf("the order saga: %w", err)
 	}
 	c := dashboard.Config{
 		Graph: sagagraph.New(machine),

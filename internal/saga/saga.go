@@ -32,14 +32,17 @@ func LocalResources() Resources {
 	}
 }
 
-// Definition is the machine with its Resources in place: the substitution that CloudFormation's DefinitionSubstitutions
-// make on AWS.
-func Definition(r Resources) []byte {
+// Definition is the machine with its Resources in place.
+func Definition(r Resources) []byte { return Substitute([]byte(definition), r) }
+
+// Substitute puts the Resources in place in a machine of somebody's own, the substitution that CloudFormation's DefinitionSubstitutions
+// make on AWS. A machine that names none of them stays as it is.
+func Substitute(definition []byte, r Resources) []byte {
 	return []byte(strings.NewReplacer(
 		"${InventoryHandlerArn}", r.Inventory,
 		"${OrderHandlerArn}", r.Order,
 		"${PaymentHandlerArn}", r.Payment,
-	).Replace(definition))
+	).Replace(string(definition)))
 }
 
 // Resumable reports whether an execution can go on at a state: whether the machine's first choice leads there.

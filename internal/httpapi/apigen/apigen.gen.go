@@ -997,6 +997,9 @@ type Retention struct {
 type Saga struct {
 	Cause *string `json:"cause,omitempty"`
 
+	// Definition The hash of the machine that it runs from its start to its end (SHA-256, hexadecimal); absent where the engine keeps none.
+	Definition *string `json:"definition,omitempty"`
+
 	// EndedAt Absent while it runs.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 
@@ -1030,21 +1033,42 @@ type Saga struct {
 
 // SagaEvent defines model for SagaEvent.
 type SagaEvent struct {
+	// Assigned The variables that the state has set.
+	Assigned *map[string]interface{} `json:"assigned,omitempty"`
+
 	// Attempt Of a task: 1 for its first retry in this state, and so on. Absent for the first try.
 	Attempt *int    `json:"attempt,omitempty"`
 	Cause   *string `json:"cause,omitempty"`
 	Error   *string `json:"error,omitempty"`
-	ID      int64   `json:"id"`
+
+	// HeartbeatSeconds Of a task that was scheduled; absent if it has none.
+	HeartbeatSeconds *int64 `json:"heartbeat_seconds,omitempty"`
+	ID               int64  `json:"id"`
+
+	// Index Of an iteration of a Map, from 0; absent if it is 0.
+	Index *int `json:"index,omitempty"`
 
 	// Input Any JSON.
 	Input interface{} `json:"input,omitempty"`
+
+	// Length Of MapStateStarted. The items.
+	Length *int `json:"length,omitempty"`
+
+	// Location Of EvaluationFailed. The field.
+	Location *string `json:"location,omitempty"`
 
 	// Output Any JSON.
 	Output     interface{} `json:"output,omitempty"`
 	PreviousID *int64      `json:"previous_id,omitempty"`
 	Resource   *string     `json:"resource,omitempty"`
-	State      *string     `json:"state,omitempty"`
-	Timestamp  time.Time   `json:"timestamp"`
+
+	// RoleArn Of ExecutionStarted: the execution's role. Of a task that was scheduled: that of its Credentials.
+	RoleArn *string `json:"role_arn,omitempty"`
+	State   *string `json:"state,omitempty"`
+
+	// TimeoutSeconds Of a task that was scheduled; absent if it has none.
+	TimeoutSeconds *int64    `json:"timeout_seconds,omitempty"`
+	Timestamp      time.Time `json:"timestamp"`
 
 	// Type As Step Functions names it, such as TaskStateEntered.
 	Type string `json:"type"`

@@ -1,0 +1,312 @@
+package flow
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// maxContended bounds how often Start and Stop look again after somebody else was faster. A Stop races with the execution's own commits,
+// one for each task, and comes between two of them at once or soon.
+const maxContended = 64
+
+// maxHeadsRead bounds what one page of List looks through. A page of what is rare is then short, and says where to go on.
+const maxHeadsRead = 10_000
+
+// Start begins an execution in a commit of its own. Called again with the same name and input it returns the same execution, as it stands
+// now, ended or not: who had no answer asks again. A name is taken as long as its head is kept, which ForgetJournal leaves.
+//
+// fault.IdempotencyKeyReused: the name is that of an execution with another input, or of one whose input was deleted with its journal;
+// fault.BadRequest, fault.PayloadTooLarge: as Stage has it.
+func (e *Engine) Start(ctx context.Context, name string, input any) (Stored, error) {
+	for range maxContended {
+		var head store.Item
+		err := e.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
+			if err := checkName(name); err != nil {
+				return err
+			}
+			if head, err = tx.Get(headKey(name)); err != nil || head != nil {
+				return err
+			}
+			return e.Stage(tx, name, input)
+		})
+		switch refusal := store.RefusalOf(err); {
+		case refusal != nil && refusal.Key == headKey(name):
+			continue // somebody has begun it meanwhile
+		case err != nil:
+			return Stored{}, err
+		case head != nil:
+			return e.again(name, head, input)
+		}
+		e.Begin(name)
+		return e.Head(ctx, name)
+	}
+	return Stored{}, fault.New(fault.Transient, "flow: %s is begun by many at once", name)
+}
+
+// again answers a Start of an execution that there is.
+func (e *Engine) again(name string, head store.Item, input any) (Stored, error) {
+	if !sameInput(head, input) {
+		return Stored{}, fault.New(fault.IdempotencyKeyReused, "There is an execution %s with another input.", name)
+	}
+	d := storedOf(name, head)
+	if d.Open {
+		e.Begin(name) // the first one's answer may have been lost together with its Begin
+	}
+	return d, nil
+}
+
+// sameInput compares values, not texts: the order of members is nobody's intent.
+func sameInput(head store.Item, input any) bool {
+	if head.Bool(attrForgotten) {
+		return false
+	}
+	given, _, err := encode(input)
+	if err != nil {
+		return false
+	}
+	var kept any
+	if text := head.Str("input"); text != "" {
+		if kept, err = asl.DecodeJSON([]byte(text)); err != nil {
+			return false
+		}
+	}
+	return bytes.Equal(asl.AppendJSON(nil, given), asl.AppendJSON(nil, kept))
+}
+
+// Head is an execution without what only its journal tells: one read. fault.NotFound.
+func (e *Engine) Head(ctx context.Context, name string) (Stored, error) {
+	if checkName(name) != nil {
+		return Stored{}, fault.New(fault.NotFound, "no execution %q", name)
+	}
+	it, err := e.o.Store.Get(ctx, headKey(name), store.Strong)
+	if err != nil {
+		return Stored{}, err
+	}
+	if it == nil {
+		return Stored{}, fault.New(fault.NotFound, "no execution %q", name)
+	}
+	return storedOf(name, it), nil
+}
+
+// Stop ends an open execution as ABORTED, with an error and a cause, either of which may be empty. When it returns the end is durable,
+// OnFailed's writes with it, and the contexts of its tasks have ended; what they return is dropped, and none starts any more. It returns how the
+// execution ended, which is another end if that came first, so that a repeat does no harm.
+//
+// fault.NotFound: no such execution; fault.BadRequest: an error over 256 bytes or a cause over 32,768, Step Functions' limits.
+func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Stored, error) {
+	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
+		return Stored{}, fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
+	}
+	for range maxContended {
+		d, err := e.Head(ctx, name)
+		if err != nil || !d.Open {
+			if d.Status == asl.StatusAborted {
+				e.interrupt(name) // here, so that the repeat of a Stop whose reply was lost does it too
+			}
+			return d, err
+		}
+		if err := e.abort(ctx, name, answer{kind: asl.Aborted, name: errorName, cause: cause}); err != nil {
+			if refusal := store.RefusalOf(err); errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table {
+				continue // the execution has moved
+			}
+			return Stored{}, err
+		}
+	}
+	return Stored{}, fault.New(fault.Transient, "flow: %s does not stand still", name)
+}
+
+const maxCauseBytes = 32768 // of a Stop, as on Step Functions
+
+// abort commits an execution's end from beside: on a run of its own, which has nothing in common with the one that is being advanced but the
+// journal. Whoever comes second finds the number of his entry taken.
+func (e *Engine) abort(ctx context.Context, name string, a answer) error {
+	r := run{name: name, answer: &a}
+	// It has no follower: the one that is being advanced tells its own of the end, when it reads its journal.
+	if err := e.replay(ctx, &r, func(asl.Start) func(asl.HistoryEvent) { return nil }); err != nil {
+		return err
+	}
+	if r.x == nil || r.x.Status() != running { // it ended at its start, or is ending: its own end comes
+		return errStale
+	}
+	c := commit{e: e, r: &r, ctx: ctx}
+	if err := e.o.Store.Update(ctx, c.stage); err != nil {
+		return err
+	}
+	c.committed()
+	return nil
+}
+
+// interrupt ends the contexts of a stopped execution's tasks and wakes it if it sleeps, so that it looks at its journal and is gone.
+func (e *Engine) interrupt(name string) {
+	e.mu.Lock()
+	r := e.agenda.runs[name]
+	if r != nil {
+		e.calls.stop(name, e.agenda.runs)
+		for i, sleeper := range e.agenda.asleep {
+			if sleeper == r {
+				r.forget()
+				r.at = time.Time{}
+				heap.Fix(&e.agenda.asleep, i)
+				break
+			}
+		}
+	}
+	kick := e.kick
+	e.mu.Unlock()
+	if kick != nil {
+		select {
+		case kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// calls are the tasks that run, by execution, so that a Stop reaches them.
+type calls struct {
+	mu      sync.Mutex
+	running map[string]map[*context.CancelFunc]struct{}
+	stopped map[string]struct{} // whose runs may not know of it yet: they start nothing more
+}
+
+// pruneStopped is at how many names the stopped ones are looked through for those whose runs are gone.
+const pruneStopped = 1024
+
+// stop ends the contexts of an execution's tasks and lets no more start.
+func (c *calls) stop(name string, runs map[string]*run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped == nil {
+		c.stopped = make(map[string]struct{})
+	}
+	if len(c.stopped) >= pruneStopped {
+		for n := range c.stopped {
+			if runs[n] == nil {
+				delete(c.stopped, n)
+			}
+		}
+	}
+	c.stopped[name] = struct{}{}
+	for cancel := range c.running[name] {
+		(*cancel)()
+	}
+}
+
+// anew forgets that an execution of the name was stopped: a run that is made now reads so in its journal, unless that is another one's.
+func (c *calls) anew(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.stopped, name)
+}
+
+// begin notes a task that starts. ok is false if its execution was stopped.
+func (c *calls) begin(name string, cancel *context.CancelFunc) (ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, stopped := c.stopped[name]; stopped {
+		return false
+	}
+	if c.running == nil {
+		c.running = make(map[string]map[*context.CancelFunc]struct{})
+	}
+	if c.running[name] == nil {
+		c.running[name] = make(map[*context.CancelFunc]struct{}, 1)
+	}
+	c.running[name][cancel] = struct{}{}
+	return true
+}
+
+func (c *calls) end(name string, cancel *context.CancelFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running[name], cancel)
+	if len(c.running[name]) == 0 {
+		delete(c.running, name)
+	}
+}
+
+// stoppable are the tasks with a context that a Stop ends. One that only stages waits for nothing, and needs none.
+func (e *Engine) stoppable(tasks map[string]Task) map[string]Task {
+	out := make(map[string]Task, len(tasks))
+	for resource, task := range tasks {
+		if task == nil {
+			continue
+		}
+		out[resource] = func(ctx context.Context, c Call) (store.Effect, error) {
+			if e.stagedOnly(c) {
+				return task(ctx, c)
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			if !e.calls.begin(c.Execution, &cancel) {
+				return store.Effect{}, fault.New(fault.Transient, "flow: the execution was stopped")
+			}
+			defer e.calls.end(c.Execution, &cancel)
+			return task(ctx, c)
+		}
+	}
+	return out
+}
+
+// List returns up to limit executions of a status, "" for all, beyond the name after, in the order of the names, and where to go on, "" at the
+// end. Open ones have an index. Others are looked for among all heads in d, a dump of the engine's store, so that a page may be short and even
+// empty while there is more.
+func (e *Engine) List(ctx context.Context, d store.Dumper, status asl.Status, after string, limit int) (page []Stored, next string, err error) {
+	if limit <= 0 {
+		return nil, "", fault.New(fault.BadRequest, "a page has at least one execution")
+	}
+	if status == running {
+		return e.listOpen(ctx, after, limit)
+	}
+	from, looked := "", 0
+	if after != "" {
+		from = after + "\x01" // the least partition behind it: names have no such byte
+	}
+	err = d.DumpTable(ctx, Table, from, func(en store.Entry) error {
+		s, ok := Decode(en)
+		if !ok {
+			return nil
+		}
+		if len(page) == limit || looked == maxHeadsRead {
+			return errPageFull
+		}
+		looked, next = looked+1, s.Name
+		if status == "" || s.Status == status {
+			page = append(page, s)
+		}
+		return nil
+	})
+	if errors.Is(err, errPageFull) {
+		return page, next, nil
+	}
+	return page, "", err
+}
+
+var errPageFull = errors.New("the page is full")
+
+func (e *Engine) listOpen(ctx context.Context, after string, limit int) (page []Stored, next string, err error) {
+	names, err := e.Running(ctx, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, name := range names {
+		s, err := e.Head(ctx, name)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return nil, "", err
+		}
+		if s.Open { // else it ended meanwhile
+			page = append(page, s)
+		}
+	}
+	if len(names) == limit {
+		next = names[limit-1]
+	}
+	return page, next, nil
+}
