@@ -32,8 +32,8 @@ func (c *commit) stageLinks(tx *store.Tx) {
 // stageLink stages the next task with its entry, and steps. If it reports false nothing has moved, and what it staged is to be undone.
 func (c *commit) stageLink(tx *store.Tx) bool {
 	e, r := c.e, c.r
-	next, ok := nextOf(c.open, c.at)
-	if !ok || next.Kind != asl.RunTask || e.o.Tasks[next.Resource] == nil {
+	next, ok := c.nextTask()
+	if !ok || e.o.Tasks[next.Resource] == nil {
 		return false
 	}
 	call := callOf(r.name, next)
@@ -58,10 +58,23 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 	if err != nil {
 		return false
 	}
-	c.x, c.seq = x, c.seq+1
-	c.open = answered(c.open, ev.ID, followed)
+	c.x = x
+	c.moved(ev, followed)
 	c.linked = append(c.linked, link{next.State, effect})
 	return true
+}
+
+// nextTask is the first task that nobody runs yet. A timer that is due comes before it.
+func (c *commit) nextTask() (asl.Command, bool) {
+	if timer, ticking := timerOf(c.open); ticking && !timer.At.After(c.at) {
+		return asl.Command{}, false
+	}
+	for _, open := range c.open {
+		if open.Kind == asl.RunTask && c.r.flight[open.ID] == nil {
+			return open, true
+		}
+	}
+	return asl.Command{}, false
 }
 
 func (e *Engine) stagedOnly(c Call) bool { return e.o.StagedOnly != nil && e.o.StagedOnly(c) }
