@@ -17,7 +17,7 @@
 //     started again.
 //   - A task is called at least once for each attempt; its Effect takes place exactly once for each attempt that the journal
 //     calls succeeded: the two are one commit. A task that only stages (Options.StagedOnly) rides in the commit of the
-//     one before it, each with its own entry; any other has one synced commit of its own. The start rides in the caller's
+//     one before it, each with its own entry, unless others run beside it; any other has one synced commit of its own. The start rides in the caller's
 //     commit, the end in that of the last task.
 //   - Persist before act: what follows from an answer (the next task, a timer) begins when the answer is durable. So an attempt's
 //     name, "<execution>/<command>.<n>", is the same when it runs again after a crash.

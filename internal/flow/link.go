@@ -64,17 +64,14 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 	return true
 }
 
-// nextTask is the first task that nobody runs yet. A timer that is due comes before it.
+// nextTask is the task that the execution waits for and nobody runs yet. Where others run beside it nothing rides along: who is first there would
+// depend on what happens to be under way, and be another after a crash. A deadline that is due comes before it, too.
 func (c *commit) nextTask() (asl.Command, bool) {
 	if timer, ticking := timerOf(c.open); ticking && !timer.At.After(c.at) {
 		return asl.Command{}, false
 	}
-	for _, open := range c.open {
-		if open.Kind == asl.RunTask && c.r.flight[open.ID] == nil {
-			return open, true
-		}
-	}
-	return asl.Command{}, false
+	next, ok := soleTask(c.open)
+	return next, ok && c.r.flight[next.ID] == nil
 }
 
 func (e *Engine) stagedOnly(c Call) bool { return e.o.StagedOnly != nil && e.o.StagedOnly(c) }
