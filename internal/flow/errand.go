@@ -29,10 +29,10 @@ type delivery struct {
 }
 
 // errandOf makes an errand of a task. A function sends no heartbeats, so silence is all that it can offer: the shorter limit counts.
-func (e *Engine) errandOf(r *run, c asl.Command) (*errand, error) {
-	t := &errand{id: c.ID, call: callOf(r.name, c), task: e.o.Tasks[c.Resource], limit: c.Timeout}
+func (e *Engine) errandOf(r *run, c asl.Command) (errand, error) {
+	t := errand{id: c.ID, call: callOf(r.name, c), task: e.o.Tasks[c.Resource], limit: c.Timeout}
 	if t.task == nil { // of an older definition: this build is at fault, not the execution
-		return nil, fault.New(fault.Internal, "flow: no task for %s", c.Resource)
+		return errand{}, fault.New(fault.Internal, "flow: no task for %s", c.Resource)
 	}
 	t.late = answer{kind: asl.TaskTimedOut, id: c.ID, state: c.State, attempt: t.call.Attempt}
 	if c.Heartbeat > 0 && (t.limit <= 0 || c.Heartbeat < t.limit) {
@@ -77,10 +77,11 @@ func (e *Engine) send(ctx context.Context, r *run) (until time.Time, err error) 
 		if c.Kind != asl.RunTask || r.flight[c.ID] != nil {
 			continue
 		}
-		t, err := e.errandOf(r, *c)
+		made, err := e.errandOf(r, *c)
 		if err != nil {
 			return time.Time{}, err
 		}
+		t := &made
 		if e.tooManyAreLate(ctx, t) {
 			return e.now().Add(lateBackoff), nil
 		}

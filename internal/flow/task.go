@@ -34,13 +34,12 @@ func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) 
 	if err != nil {
 		return e.tryLater(ctx, r, "run", err)
 	}
-	t.ctx = ctx
-	e.heedDeadline(r, t)
-	if e.tooManyAreLate(ctx, t) {
+	e.heedDeadline(r, &t)
+	if e.tooManyAreLate(ctx, &t) {
 		r.at = e.now().Add(lateBackoff)
 		return asleep
 	}
-	if r.answer = e.call(ctx, w, t); r.answer == nil {
+	if r.answer = e.call(ctx, w, &t); r.answer == nil {
 		return stopped // what it says of its end may be ours; the next start runs this attempt again
 	}
 	return again
