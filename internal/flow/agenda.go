@@ -25,12 +25,20 @@ type run struct {
 	tries  int     // failures in a row that are not the execution's
 	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
 
+	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
+	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
+	todo   []*errand
+	back   []delivery
+	parked bool // it waits for what comes back, and for no time
+	paused bool // it sleeps after a failure that is not its own: what comes back does not wake it
+
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
 	heard    int                // how many events followers of this process were told
 
 	at    time.Time // when it wakes
 	order uint64    // of going to sleep: who wakes first of two with one time
+	place int       // among the sleepers, from 1; 0: it does not sleep
 }
 
 // An answer is what is to be committed next for a run: to a command, or the end of a machine that ended without one.
@@ -59,19 +67,18 @@ func (r *run) command(id int64) (asl.Command, bool) {
 	return asl.Command{}, false
 }
 
-// nextOf is the command to carry out: a timer that is due, else the first task, else the timer that is due first. Branches and iterations
-// have several commands open at a time, and are carried out one after the other.
-func nextOf(open []asl.Command, now time.Time) (asl.Command, bool) {
-	timer, ticking := timerOf(open)
-	if ticking && !timer.At.After(now) {
-		return timer, true
-	}
+// soleTask is the task that the execution waits for, if it waits for nothing else but its own deadline: most machines do at all times.
+func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
 	for _, c := range open {
-		if c.Kind == asl.RunTask {
-			return c, true
+		switch {
+		case c.Kind == asl.StartTimer && c.State == "":
+		case ok || c.Kind != asl.RunTask:
+			return asl.Command{}, false
+		default:
+			sole, ok = c, true
 		}
 	}
-	return timer, ticking
+	return sole, ok
 }
 
 // timerOf is the open timer that is due first.
@@ -116,13 +123,25 @@ func without(open []asl.Command, id int64) []asl.Command {
 	return open
 }
 
+// A turn is what one worker takes from the agenda: a run to be advanced or, if errand is not nil, one of its tasks.
+type turn struct {
+	run    *run
+	errand *errand
+}
+
 // An agenda knows all open executions: those that are ready, in order, and those that sleep. It is not safe for concurrent use.
 type agenda struct {
 	runs   map[string]*run
-	ready  []*run // from first on
+	ready  []place // from first on
 	first  int
 	asleep sleepers
 	slept  uint64
+}
+
+// A place in the queue is a run's, or its tasks': however many there are, they have one.
+type place struct {
+	run   *run
+	tasks bool
 }
 
 func newAgenda() agenda { return agenda{runs: make(map[string]*run)} }
@@ -141,15 +160,38 @@ func (a *agenda) add(name string) bool {
 
 func (a *agenda) remove(r *run) { delete(a.runs, r.name) }
 
-func (a *agenda) push(r *run) { a.ready = append(a.ready, r) }
+func (a *agenda) push(r *run) { a.ready = append(a.ready, place{run: r}) }
 
-// pop takes the first run that is ready, nil if none is.
-func (a *agenda) pop() *run {
+// pop takes what is ready first, a zero turn if nothing is. Who has more tasks then goes to the end of the queue for the next: executions
+// take turns, a task each, and one with ten thousand of them holds up nobody.
+func (a *agenda) pop() turn {
+	for {
+		p := a.popPlace()
+		if !p.tasks {
+			return turn{run: p.run}
+		}
+		r := p.run
+		for len(r.todo) > 0 && r.todo[0].ctx.Err() != nil {
+			r.todo = r.todo[1:] // cancelled before it began
+		}
+		if len(r.todo) == 0 {
+			r.todo = nil
+			continue
+		}
+		t := turn{r, r.todo[0]}
+		if r.todo = r.todo[1:]; len(r.todo) > 0 {
+			a.ready = append(a.ready, p)
+		}
+		return t
+	}
+}
+
+func (a *agenda) popPlace() place {
 	if a.first == len(a.ready) {
-		return nil
+		return place{}
 	}
 	r := a.ready[a.first]
-	a.ready[a.first] = nil
+	a.ready[a.first] = place{}
 	a.first++
 	switch {
 	case a.first == len(a.ready):
@@ -162,6 +204,13 @@ func (a *agenda) pop() *run {
 	return r
 }
 
+// addTask queues a task of the run.
+func (a *agenda) addTask(r *run, t *errand) {
+	if r.todo = append(r.todo, t); len(r.todo) == 1 {
+		a.ready = append(a.ready, place{r, true})
+	}
+}
+
 func (a *agenda) pending() int { return len(a.ready) - a.first }
 
 // sleep lets r sleep until r.at, and reports whether it is now the first to wake.
@@ -170,6 +219,19 @@ func (a *agenda) sleep(r *run) bool {
 	r.order = a.slept
 	heap.Push(&a.asleep, r)
 	return a.asleep[0] == r
+}
+
+// rouse reports whether the run waits for what comes back, and takes it from where it waits.
+func (a *agenda) rouse(r *run) bool {
+	switch {
+	case r.parked:
+		r.parked = false
+	case r.place > 0 && !r.paused:
+		heap.Remove(&a.asleep, r.place-1)
+	default:
+		return false
+	}
+	return true
 }
 
 // wake moves the runs that are due to the ready ones and returns when the next wakes, zero if none sleeps.
@@ -194,11 +256,15 @@ func (s sleepers) Less(i, j int) bool {
 	}
 	return s[i].at.Before(s[j].at)
 }
-func (s sleepers) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+func (s sleepers) Swap(i, j int) {
+	s[i], s[j] = s[j], s[i]
+	s[i].place, s[j].place = i+1, j+1
+}
 
 func (s *sleepers) Push(x any) {
 	if r, ok := x.(*run); ok {
 		*s = append(*s, r)
+		r.place = len(*s)
 	}
 }
 
@@ -207,5 +273,6 @@ func (s *sleepers) Pop() any {
 	r := (*s)[last]
 	(*s)[last] = nil
 	*s = (*s)[:last]
+	r.place = 0
 	return r
 }

@@ -20,17 +20,17 @@ func TestAnAgendaHoldsNoRunThatIsOver(t *testing.T) {
 	}
 	for i := range many {
 		r := a.pop()
-		if r == nil || r.name != fmt.Sprintf("o-%d", i) {
+		if r.run == nil || r.run.name != fmt.Sprintf("o-%d", i) {
 			t.Fatalf("pop %d: %v", i, r)
 		}
-		a.remove(r)
+		a.remove(r.run)
 	}
-	if r := a.pop(); r != nil {
-		t.Errorf("one more: %s", r.name)
+	if r := a.pop(); r.run != nil {
+		t.Errorf("one more: %s", r.run.name)
 	}
 	for _, r := range a.ready[:cap(a.ready)] {
-		if r != nil {
-			t.Fatalf("%s is held", r.name)
+		if r.run != nil {
+			t.Fatalf("%s is held", r.run.name)
 		}
 	}
 }

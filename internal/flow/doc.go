@@ -17,7 +17,7 @@
 //     started again.
 //   - A task is called at least once for each attempt; its Effect takes place exactly once for each attempt that the journal
 //     calls succeeded: the two are one commit. A task that only stages (Options.StagedOnly) rides in the commit of the
-//     one before it, each with its own entry; any other has one synced commit of its own. The start rides in the caller's
+//     one before it, each with its own entry, unless others run beside it; any other has one synced commit of its own. The start rides in the caller's
 //     commit, the end in that of the last task.
 //   - Persist before act: what follows from an answer (the next task, a timer) begins when the answer is durable. So an attempt's
 //     name, "<execution>/<command>.<n>", is the same when it runs again after a crash.
@@ -35,6 +35,20 @@
 // takes the next number in the journal, so that either it or the execution's own answer is refused. Then the contexts of its tasks end, and it is
 // woken if it sleeps. Head, Summary and Describe show one, List and Running many. Check replays all of them on a changed machine and says
 // which would diverge, and where.
+//
+// # Side by side
+//
+// The branches of a Parallel and the iterations of a Map run beside one another: while an execution waits for more than one command its tasks
+// are errands, which any worker carries out, and its timers fire when they are due, whatever runs. Each task has its own attempts, timeout,
+// Retry and Catch. What comes back is committed by one worker, one answer after the other: the journal is one sequence, and it alone says
+// who was first. While an execution waits for a single task its own worker runs it, as that of an order does at all times.
+//
+//   - A task whose command is cancelled (a branch beside it failed, the execution ended) has its context ended. What it returns later is
+//     dropped with all that it staged, as is what an attempt returns after its timeout. It may have called the outside: so may any attempt.
+//   - Fairness: however many tasks an execution has, they have one place in the queue. A worker takes one of them, and the execution goes to the
+//     end for its next. So nobody waits for more than one task of each other execution before it, and a worker that is free.
+//   - A timeout counts from when the function is called, not from when the task was asked for: what waits for a worker does not time out.
+//   - RunOne carries out the tasks one after the other, in the order in which the machine asked for them: a simulation is the same each time.
 //
 // # What it keeps
 //
@@ -57,7 +71,7 @@
 // # What happens on failure
 //
 //   - The process dies: at the next start the index is read, a page at a time, and the journals as workers come to them. A task that was
-//     in flight runs again as the same attempt. A timer that is overdue fires.
+//     in flight runs again as the same attempt, and so does each of several. A timer that is overdue fires.
 //   - A task fails, or its Stage does: its writes are dropped and the failure alone is committed: the error is the fault's
 //     kind, the cause {"errorType", "errorMessage"} as Lambda has it. The text of an internal error stays in the log. Unavailable is
 //     Transient: a machine knows one name for "try again".
@@ -66,7 +80,7 @@
 //     a method SimulatedCrash() is the death of the process and passes through RunOne.)
 //   - A task takes longer than its timeout: it runs in a goroutine of its own, its context ends, its execution goes on with
 //     States.Timeout, and what it returns later is dropped. Functions send no heartbeats, so HeartbeatSeconds is a second timeout. The
-//     machine's own TimeoutSeconds end a running task in the same way.
+//     machine's own TimeoutSeconds end a running task in the same way, and each of several that run side by side.
 //   - The store does not answer, or answers that it does not know (fault.Transient, fault.Unavailable): the answer is kept in memory, the
 //     execution sleeps, from 20 ms doubling to 10 s, half of it by chance, for as long as it takes, and holds no worker. Then the
 //     journal is read: either the answer is in it, or the same effect is staged again. The task is not called again.
@@ -78,7 +92,8 @@
 //
 // # Limits
 //
-//   - 512 executions are advanced at once. A worker is held while a task runs, and the slowest waits 12 s for a payment provider:
+//   - 512 executions are advanced, and tasks run, at once (Workers), of one execution a quarter as many (PerExecution): four that have
+//     thousands of slow tasks each are needed to hold all workers, and then the next one that is free is anybody's. A worker is held while a task runs, and the slowest waits 12 s for a payment provider:
 //     at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take a millisecond and four would do. It also bounds
 //     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
@@ -88,7 +103,9 @@
 //     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
-//   - One command at a time for each execution: tasks of branches and iterations run one after the other, in the order in which the
-//     machine asked for them, and a timer that is due meanwhile fires when the task has returned. The machine here has none.
+//   - Each commit copies the scopes and the open commands of its execution. A Map with 10,000 tasks open is slow for that reason: MaxConcurrency
+//     bounds what is open.
+//   - A task without a timeout that ignores that it was cancelled holds its worker until it returns.
+//   - No task tokens yet: a Task with .waitForTaskToken or .sync is called as any other, and its result is the answer.
 //   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal.
 package flow

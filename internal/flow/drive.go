@@ -91,12 +91,14 @@ func (e *Engine) advance(ctx context.Context) {
 	defer e.active.Done()
 	w := worker{wake: make(chan struct{}, 1)}
 	defer w.rest()
-	for r := e.take(&w, nil, again); r != nil; {
-		out := e.survive(ctx, &w, r)
-		for out == again && (!e.draining.Load() || r.answer != nil) {
-			out = e.survive(ctx, &w, r)
+	for t := e.take(&w, nil, again); t.run != nil; {
+		out := away
+		if t.errand == nil || e.do(ctx, &w, t) {
+			for out = again; out == again; {
+				out = e.survive(ctx, &w, t.run)
+			}
 		}
-		r = e.take(&w, r, out)
+		t = e.take(&w, t.run, out)
 	}
 }
 
@@ -111,16 +113,19 @@ func (e *Engine) survive(ctx context.Context, w *worker, r *run) (out outcome) {
 	return out
 }
 
-// take puts down the run that a worker had, if any, and gives it the next, for which it may have to wait; nil ends the worker.
-func (e *Engine) take(w *worker, had *run, out outcome) *run {
+// take puts down the run that a worker had, if any, and gives it the next turn, for which it may have to wait; a zero one ends the worker.
+func (e *Engine) take(w *worker, had *run, out outcome) turn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if had != nil {
-		e.settle(had, out)
+	if had != nil && e.settle(had, out) {
+		return turn{run: had}
 	}
 	for !e.draining.Load() {
-		if r := e.agenda.pop(); r != nil {
-			return r
+		if t := e.agenda.pop(); t.run != nil {
+			if t.errand != nil {
+				e.spawn() // its execution has gone to the end of the queue for the next
+			}
+			return t
 		}
 		if len(e.idle) >= idleWorkers {
 			break
@@ -131,7 +136,7 @@ func (e *Engine) take(w *worker, had *run, out outcome) *run {
 		e.mu.Lock()
 	}
 	e.workers--
-	return nil
+	return turn{}
 }
 
 // wakeOne wakes the worker that has idled last, whose stack and cache lines are the warmest. The caller holds mu.
@@ -141,19 +146,36 @@ func (e *Engine) wakeOne() {
 	e.idle[last], e.idle = nil, e.idle[:last]
 }
 
-// settle puts a run where its last step left it. The caller holds mu.
-func (e *Engine) settle(r *run, out outcome) {
+// settle puts a run where its last step left it, and reports whether it has to go on at once: a task came back in the meantime.
+// The caller holds mu.
+func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
+	if out == away { // who has the run settles it
+		return false
+	}
+	if len(r.flight) == 0 {
+		r.back = nil // all of it was cancelled
+	}
 	switch out {
+	case away:
 	case again, stopped:
 		e.agenda.push(r)
 	case gone:
+		r.cancelAll()
 		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
 			r.told = false
 			e.agenda.push(r)
-			return
+			break
 		}
 		e.agenda.remove(r)
+	case parked:
+		if len(r.back) > 0 {
+			return true
+		}
+		r.parked = true
 	case asleep:
+		if len(r.back) > 0 && !r.paused {
+			return true
+		}
 		if e.agenda.sleep(r) && e.kick != nil {
 			select {
 			case e.kick <- struct{}{}:
@@ -161,6 +183,7 @@ func (e *Engine) settle(r *run, out outcome) {
 			}
 		}
 	}
+	return false
 }
 
 // keepTimers wakes the runs that sleep, until ctx ends. Executions that wait hold no goroutine: this is the only one.
@@ -251,16 +274,21 @@ func (e *Engine) RunOne(ctx context.Context) (ran bool, wake time.Time, err erro
 	}
 	e.mu.Lock()
 	wake = e.agenda.wake(e.o.Now())
-	r := e.agenda.pop()
+	t := e.agenda.pop()
 	e.mu.Unlock()
-	if r == nil {
+	if t.run == nil {
 		return false, wake, ctx.Err()
 	}
 	var w worker
 	defer w.rest()
-	out := e.step(ctx, &w, r)
+	out := away
+	if t.errand == nil || e.do(ctx, &w, t) {
+		out = e.step(ctx, &w, t.run)
+	}
 	e.mu.Lock()
-	e.settle(r, out)
+	if e.settle(t.run, out) {
+		e.agenda.push(t.run)
+	}
 	e.mu.Unlock()
 	if out == stopped {
 		return false, time.Time{}, ctx.Err()

@@ -54,8 +54,10 @@ type Options struct {
 	Tasks      map[string]Task // by Resource
 	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
 
-	Workers int           // executions being advanced at once; 0 means DefaultWorkers
-	Grace   time.Duration // what tasks in flight get when Run's context ends; 0 means DefaultGrace
+	Workers int // executions being advanced and tasks being run at once; 0 means DefaultWorkers
+	// PerExecution is how many tasks of one execution may run at once; 0 means a quarter of Workers, at least one.
+	PerExecution int
+	Grace        time.Duration // what tasks in flight get when Run's context ends; 0 means DefaultGrace
 
 	Now  func() time.Time // time.Now if nil; timers are waited for on the runtime's clock
 	Seed func() uint64    // chance; safe for concurrent use; math/rand/v2 if nil
@@ -131,6 +133,9 @@ func New(o Options) (*Engine, error) {
 	}
 	if o.Workers <= 0 {
 		o.Workers = DefaultWorkers
+	}
+	if o.PerExecution <= 0 {
+		o.PerExecution = max(o.Workers/4, 1)
 	}
 	if o.Grace <= 0 {
 		o.Grace = DefaultGrace

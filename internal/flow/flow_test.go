@@ -107,7 +107,7 @@ func TestRetryWaitsAsTheMachineSays(t *testing.T) {
 	})
 }
 
-func TestBranchesAreCarriedOutOneAfterTheOther(t *testing.T) {
+func TestASimulationCarriesOutBranchesOneAfterTheOther(t *testing.T) {
 	branches := func(members string) []byte {
 		return fmt.Appendf(nil, `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
 			{"StartAt":"Slow","States":{"Slow":{"Type":"Task","Resource":%q,"ResultPath":null,"TimeoutSeconds":60,"End":true}}},

@@ -32,8 +32,8 @@ func (c *commit) stageLinks(tx *store.Tx) {
 // stageLink stages the next task with its entry, and steps. If it reports false nothing has moved, and what it staged is to be undone.
 func (c *commit) stageLink(tx *store.Tx) bool {
 	e, r := c.e, c.r
-	next, ok := nextOf(c.open, c.at)
-	if !ok || next.Kind != asl.RunTask || e.o.Tasks[next.Resource] == nil {
+	next, ok := c.nextTask()
+	if !ok || e.o.Tasks[next.Resource] == nil {
 		return false
 	}
 	call := callOf(r.name, next)
@@ -58,10 +58,20 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 	if err != nil {
 		return false
 	}
-	c.x, c.seq = x, c.seq+1
-	c.open = answered(c.open, ev.ID, followed)
+	c.x = x
+	c.moved(ev, followed)
 	c.linked = append(c.linked, link{next.State, effect})
 	return true
+}
+
+// nextTask is the task that the execution waits for and nobody runs yet. Where others run beside it nothing rides along: who is first there would
+// depend on what happens to be under way, and be another after a crash. A deadline that is due comes before it, too.
+func (c *commit) nextTask() (asl.Command, bool) {
+	if timer, ticking := timerOf(c.open); ticking && !timer.At.After(c.at) {
+		return asl.Command{}, false
+	}
+	next, ok := soleTask(c.open)
+	return next, ok && c.r.flight[next.ID] == nil
 }
 
 func (e *Engine) stagedOnly(c Call) bool { return e.o.StagedOnly != nil && e.o.StagedOnly(c) }

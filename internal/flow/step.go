@@ -17,9 +17,11 @@ type outcome uint8
 
 const (
 	again   outcome = iota // there is more to do now
-	asleep                 // until r.at
+	asleep                 // until r.at, or until a task comes back
+	parked                 // until a task comes back
 	gone                   // ended, or never there
 	stopped                // the engine is stopping: the next start goes on
+	away                   // it is somebody else's: the worker had one of its tasks
 )
 
 const (
@@ -34,6 +36,7 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 	if crash := e.crashed.Load(); crash != nil {
 		panic(*crash)
 	}
+	r.paused = false
 	if r.x == nil {
 		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
 			return e.tryLater(ctx, r, "read", err)
@@ -42,9 +45,13 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		if r.x == nil || r.head.Str("status") != string(running) {
 			return gone
 		}
+		r.recall()
 		if r.answer != nil && !r.expects(r.answer) {
 			r.answer = nil // it was committed after all, or another engine's was
 		}
+	}
+	if r.answer == nil && len(r.flight) > 0 {
+		e.collect(r)
 	}
 	if r.answer == nil {
 		if out := e.carryOut(ctx, w, r); r.answer == nil {
@@ -72,23 +79,34 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		r.answer = &answer{endedAtStart: true}
 		return again
 	}
-	now := e.now()
-	c, ok := nextOf(r.open, now)
-	if !ok {
-		return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
+	if e.draining.Load() {
+		return parked
 	}
-	if c.Kind != asl.RunTask {
-		if c.At.After(now) {
-			r.at = c.At
-			if c.At.Sub(now) > shortSleep {
-				r.forget()
-			}
-			return asleep
-		}
-		r.answer = &answer{kind: asl.TimerFired, id: c.ID, state: c.State}
+	now := e.now()
+	timer, ticking := timerOf(r.open)
+	if ticking && !timer.At.After(now) {
+		r.answer = &answer{kind: asl.TimerFired, id: timer.ID, state: timer.State}
 		return again
 	}
-	return e.runTask(r.context(ctx), w, r, c)
+	if c, ok := soleTask(r.open); ok && len(r.flight) == 0 {
+		return e.runTask(r.context(ctx), w, r, c)
+	}
+	if until, err := e.send(ctx, r); err != nil {
+		return e.tryLater(ctx, r, "run", err)
+	} else if !until.IsZero() && (!ticking || until.Before(timer.At)) {
+		r.at = until
+		return asleep
+	}
+	switch {
+	case ticking:
+		if r.at = timer.At; r.at.Sub(now) > shortSleep && len(r.flight) == 0 {
+			r.forget()
+		}
+		return asleep
+	case len(r.flight) > 0:
+		return parked
+	}
+	return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
 }
 
 // A commit is one attempt to commit a run's answer, and with it the tasks that may follow in the same commit. Its fields are of the latest
@@ -105,6 +123,7 @@ type commit struct {
 	taskErr error // of the task's Stage: nothing was committed
 	hookErr error
 	taskOps []store.Op // of the answer's task
+	void    []int64    // commands that are cancelled
 	linked  []link     // the tasks that follow
 }
 
@@ -150,6 +169,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
+	c.void = c.void[:0]
 	r.noted = r.noted[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
@@ -192,9 +212,19 @@ func (c *commit) step(ev asl.Event) error {
 	case err != nil:
 		return fault.Wrap(fault.Internal, err, "flow: step")
 	}
+	c.moved(ev, followed)
+	return nil
+}
+
+// moved notes what followed from the event.
+func (c *commit) moved(ev asl.Event, followed []asl.Command) {
 	c.seq++
 	c.open = answered(c.open, ev.ID, followed)
-	return nil
+	for i := range followed {
+		if followed[i].Kind == asl.Cancel {
+			c.void = append(c.void, followed[i].ID)
+		}
+	}
 }
 
 func (c *commit) stageEnd(tx *store.Tx) error {
@@ -247,6 +277,9 @@ func (c *commit) committed() outcome {
 		return gone
 	}
 	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
+	for _, id := range c.void {
+		r.cancel(id)
+	}
 	return again
 }
 
@@ -274,7 +307,7 @@ func (e *Engine) tryLater(ctx context.Context, r *run, what string, err error) o
 	if r.tries++; r.tries == 1 || !fault.Retryable(err) {
 		e.o.Log.LogAttrs(ctx, levelOf(err), "flow: an execution waits", attrs(r.name, what, delay, err)...)
 	}
-	r.at = e.now().Add(delay)
+	r.at, r.paused = e.now().Add(delay), true
 	return asleep
 }
 

@@ -28,63 +28,50 @@ const heedTime = time.Millisecond
 
 var errTooLarge = errors.New("the task's result is over 256 KiB")
 
-// runTask calls the task's function and leaves its answer in r.
+// runTask calls the function of the only task and leaves its answer in r.
 func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) outcome {
-	task := e.o.Tasks[c.Resource]
-	if task == nil { // of an older definition: this build is at fault, not the execution
-		return e.tryLater(ctx, r, "run", fault.New(fault.Internal, "flow: no task for %s", c.Resource))
+	t, err := e.errandOf(r, c)
+	if err != nil {
+		return e.tryLater(ctx, r, "run", err)
 	}
-	call := callOf(r.name, c)
-	a := answer{kind: asl.TaskSucceeded, id: c.ID, state: c.State, attempt: call.Attempt}
-	limit, late := e.limit(r, c, a)
-	var err error
-	if limit <= 0 || e.stagedOnly(call) {
-		a.effect, err = invoke(ctx, task, call)
-	} else {
-		if n := e.late.Load(); n >= int64(e.o.Workers) {
-			e.o.Log.LogAttrs(ctx, slog.LevelError, "flow: no task starts, too many outlived their timeout",
-				slog.Int64("late", n), slog.String("execution", r.name))
-			r.at = e.now().Add(lateBackoff)
-			return asleep
-		}
-		var timedOut bool
-		if a.effect, timedOut, err = e.invokeWithin(ctx, w, limit, task, call); timedOut {
-			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: a task timed out", slog.String("execution", r.name),
-				slog.String("state", c.State), slog.String("attempt", call.Attempt), slog.Duration("after", limit))
-			a = late
-		}
+	e.heedDeadline(r, &t)
+	if e.tooManyAreLate(ctx, &t) {
+		r.at = e.now().Add(lateBackoff)
+		return asleep
 	}
-	switch {
-	case ctx.Err() != nil:
+	if r.answer = e.call(ctx, w, &t); r.answer == nil {
 		return stopped // what it says of its end may be ours; the next start runs this attempt again
-	case err != nil:
-		r.answer = e.failure(ctx, r.name, a, err)
-	case a.effect.After != nil:
-		r.answer = e.failure(ctx, r.name, a, fault.New(fault.Internal, "an effect with After: here a send is staged"))
-	default:
-		r.answer = &a
 	}
 	return again
 }
 
-func callOf(execution string, c asl.Command) Call {
-	return Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
-}
-
-// limit is how long the task may take, 0 for ever, and the answer if it takes longer. A function sends no heartbeats, so
-// silence is all that it can offer; and the execution's own deadline does not wait for a task. The timers of other branches do.
-func (e *Engine) limit(r *run, c asl.Command, a answer) (time.Duration, answer) {
-	limit := c.Timeout
-	a.kind = asl.TaskTimedOut
-	if c.Heartbeat > 0 && (limit <= 0 || c.Heartbeat < limit) {
-		limit, a.name = c.Heartbeat, heartbeatTimeout
-	}
-	if timer, ok := deadlineOf(r.open); ok {
-		if left := max(timer.At.Sub(e.now()), time.Millisecond); limit <= 0 || left < limit {
-			limit, a = left, answer{kind: asl.TimerFired, id: timer.ID, state: c.State}
+// call calls the task's function, within its time if it has one. There is no answer if its context has ended.
+func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
+	a := answer{kind: asl.TaskSucceeded, id: t.id, state: t.call.State, attempt: t.call.Attempt}
+	var err error
+	if t.limit <= 0 {
+		a.effect, err = invoke(ctx, t.task, t.call)
+	} else {
+		var timedOut bool
+		if a.effect, timedOut, err = e.invokeWithin(ctx, w, t.limit, t.task, t.call); timedOut {
+			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: a task timed out", slog.String("execution", t.call.Execution),
+				slog.String("state", t.call.State), slog.String("attempt", t.call.Attempt), slog.Duration("after", t.limit))
+			a = t.late
 		}
 	}
-	return limit, a
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return e.failure(ctx, t.call.Execution, a, err)
+	case a.effect.After != nil:
+		return e.failure(ctx, t.call.Execution, a, fault.New(fault.Internal, "an effect with After: here a send is staged"))
+	}
+	return &a
+}
+
+func callOf(execution string, c asl.Command) Call {
+	return Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
 }
 
 // invoke calls the task. A panic of it is Transient: whatever broke, the attempt's outcome is unknown.

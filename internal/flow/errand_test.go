@@ -1,0 +1,313 @@
+package flow_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// parallel is a machine of a Parallel state with a branch of one task for each name, and more members of that state.
+func parallel(members string, names ...string) []byte {
+	branches := make([]string, len(names))
+	for i, n := range names {
+		branches[i] = fmt.Sprintf(`{"StartAt":%q,"States":{%q:{"Type":"Task","Resource":%q,"ResultPath":null,"End":true}}}`, n, n, arn(n))
+	}
+	return fmt.Appendf(nil, `{"StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[%s],"Next":"Done"%s},"Done":{"Type":"Succeed"}}}`,
+		strings.Join(branches, ","), members)
+}
+
+// mapped is a machine of a Map state with a task "each" for each of the input's items.
+func mapped(members string) []byte {
+	return fmt.Appendf(nil, `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","ResultPath":null,"End":true,
+		"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Each","States":{"Each":{"Type":"Task","Resource":%q,"End":true}}}%s}}}`,
+		arn("each"), members)
+}
+
+func items(n int) map[string]any {
+	list := make([]any, n)
+	for i := range list {
+		list[i] = i
+	}
+	return map[string]any{"items": list}
+}
+
+// slowly is a task that takes its time, heeding its context, and counts.
+func slowly(d time.Duration) flow.Task {
+	return func(ctx context.Context, c flow.Call) (store.Effect, error) {
+		select {
+		case <-time.After(d):
+			return counted(ctx, c)
+		case <-ctx.Done():
+			return store.Effect{}, ctx.Err()
+		}
+	}
+}
+
+// ended waits until nothing is open, a second at a time, and returns how long that took.
+func ended(t *testing.T, e *flow.Engine) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for range 10_000 {
+		if synctest.Wait(); e.Open() == 0 {
+			return time.Since(begin)
+		}
+		<-time.After(time.Second)
+	}
+	t.Fatal("the executions do not end")
+	return 0
+}
+
+func TestTasksOfBranchesRunBesideOneAnother(t *testing.T) {
+	t.Run("three tasks take as long as the longest", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			e := engine(t, flow.Options{Store: s, Definition: parallel("", "a", "b", "c"), Tasks: map[string]flow.Task{
+				arn("a"): slowly(5 * time.Second), arn("b"): slowly(3 * time.Second), arn("c"): slowly(4 * time.Second)}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", 7)
+			if took := ended(t, e); took != 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			want := []any{json.Number("7"), json.Number("7"), json.Number("7")}
+			if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" || !reflect.DeepEqual(d.Output, want) {
+				t.Errorf("%s %v", d.Status, d.Output)
+			}
+			for _, state := range []string{"a", "b", "c"} {
+				if n := effects(t, s, "o-1", state); n != 1 {
+					t.Errorf("%s took effect %d times", state, n)
+				}
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("a timer does not wait for the task of another branch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, begin := newStore(), time.Now()
+			var at time.Duration
+			definition := fmt.Appendf(nil, `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
+				{"StartAt":"Slow","States":{"Slow":{"Type":"Task","Resource":%q,"End":true}}},
+				{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Seconds":1,"Next":"Then"},"Then":{"Type":"Task","Resource":%q,"End":true}}}]}}}`,
+				arn("slow"), arn("then"))
+			e := engine(t, flow.Options{Store: s, Definition: definition, Tasks: map[string]flow.Task{arn("slow"): slowly(5 * time.Second),
+				arn("then"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+					at = time.Since(begin)
+					return counted(ctx, c)
+				}}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", nil)
+			if took := ended(t, e); took != 5*time.Second || at.Round(time.Second) != time.Second {
+				t.Errorf("took %v, the other branch went on after %v", took, at)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("each has its own attempts and its own timeout", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			var mu sync.Mutex
+			attempts := map[string]int{}
+			definition := strings.ReplaceAll(string(parallel("", "a", "b")), `"ResultPath":null`,
+				`"ResultPath":null,"TimeoutSeconds":2,"Retry":[{"ErrorEquals":["States.Timeout"],"IntervalSeconds":1,"MaxAttempts":3}]`)
+			task := func(ctx context.Context, c flow.Call) (store.Effect, error) {
+				mu.Lock()
+				n := attempts[c.State]
+				attempts[c.State]++
+				mu.Unlock()
+				if n < 1 || c.State == "b" && n < 2 {
+					return slowly(4*time.Second)(ctx, c)
+				}
+				return counted(ctx, c)
+			}
+			e := engine(t, flow.Options{Store: s, Definition: []byte(definition), Tasks: map[string]flow.Task{arn("a"): task, arn("b"): task}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", nil)
+			ended(t, e)
+			if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" || attempts["a"] != 2 || attempts["b"] != 3 {
+				t.Errorf("%s, attempts %v", d.Status, attempts)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestATaskThatIsCancelledIsNotCommitted(t *testing.T) {
+	for rule, slow := range map[string]flow.Task{
+		"one that heeds its context": slowly(time.Minute),
+		"one that succeeds all the same": func(ctx context.Context, c flow.Call) (store.Effect, error) {
+			<-ctx.Done()
+			return counted(ctx, c)
+		},
+		"one that does not heed it": func(ctx context.Context, c flow.Call) (store.Effect, error) {
+			<-time.After(10 * time.Second)
+			if ctx.Err() == nil {
+				return store.Effect{}, fault.New(fault.Internal, "the context goes on")
+			}
+			return counted(ctx, c)
+		},
+	} {
+		for _, limit := range []string{``, `"TimeoutSeconds":600,`} {
+			t.Run(rule+limit, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStore()
+					definition := strings.ReplaceAll(string(parallel(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":null,"Next":"Rest"}]`, "fails", "slow")),
+						`"Done":`, `"Rest":{"Type":"Wait","Seconds":30,"Next":"Done"},"Done":`)
+					definition = strings.ReplaceAll(definition, `"ResultPath":null,"End"`, limit+`"ResultPath":null,"End"`)
+					e := engine(t, flow.Options{Store: s, Definition: []byte(definition), Tasks: map[string]flow.Task{arn("slow"): slow,
+						arn("fails"): func(context.Context, flow.Call) (store.Effect, error) {
+							<-time.After(time.Second)
+							return store.Effect{}, fault.New(fault.OrderState, "no")
+						}}})
+					stop := running(t, e)
+					start(t, e, s, "o-1", nil)
+					if took := ended(t, e); took != 31*time.Second {
+						t.Errorf("took %v", took)
+					}
+					if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
+						t.Errorf("%s %s %s", d.Status, d.Error, d.Cause)
+					}
+					if n := effects(t, s, "o-1", "slow"); n != 0 {
+						t.Errorf("took effect %d times", n)
+					}
+					if err := stop(); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestOneExecutionOfManyTasksHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		var now, most, all, mostOfAll atomic.Int64
+		e := engine(t, flow.Options{Store: s, Definition: mapped(""), Workers: 16, Tasks: map[string]flow.Task{
+			arn("each"): func(_ context.Context, c flow.Call) (store.Effect, error) {
+				mostOfAll.Store(max(mostOfAll.Load(), all.Add(1)))
+				defer all.Add(-1)
+				if strings.HasPrefix(c.Execution, "many") {
+					most.Store(max(most.Load(), now.Add(1)))
+					defer now.Add(-1)
+				}
+				<-time.After(time.Second)
+				return store.Effect{}, nil
+			}}})
+		stop := running(t, e)
+		start(t, e, s, "many", items(400))
+		<-time.After(time.Second / 2)
+		for i := range 6 {
+			start(t, e, s, fmt.Sprintf("few-%d", i), items(2))
+		}
+		begin := time.Now()
+		for e.Open() > 1 {
+			<-time.After(time.Second / 4)
+			synctest.Wait()
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("the others took %v", took)
+		}
+		if took := ended(t, e); took < 90*time.Second || took > 102*time.Second {
+			t.Errorf("400 tasks of a second, four at a time, took %v", took)
+		}
+		if most.Load() != 4 || mostOfAll.Load() > 16 {
+			t.Errorf("at most %d of one execution and %d of all ran at once, want 4 and 16", most.Load(), mostOfAll.Load())
+		}
+		for _, name := range []string{"many", "few-0", "few-5"} {
+			if d := describe(t, e, name); d.Status != "SUCCEEDED" {
+				t.Errorf("%s is %s %s", name, d.Status, d.Cause)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTasksBesideOneAnotherAreDrained(t *testing.T) {
+	for rule, c := range map[string]struct {
+		takes   time.Duration
+		effects int64
+	}{
+		"what returns in time is committed":            {5 * time.Second, 1},
+		"what takes longer runs again after the start": {time.Minute, 0},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, names := newStore(), []string{"a", "b", "c"}
+				tasks, again := map[string]flow.Task{}, map[string]flow.Task{}
+				for i, n := range names {
+					tasks[arn(n)], again[arn(n)] = slowly(c.takes+time.Duration(i)), counted
+				}
+				e := engine(t, flow.Options{Store: s, Definition: parallel("", names...), Tasks: tasks})
+				stop := running(t, e)
+				start(t, e, s, "o-1", nil)
+				<-time.After(time.Second)
+				if err := stop(); err != nil {
+					t.Errorf("Run: %v", err)
+				}
+				for _, n := range names {
+					if got := effects(t, s, "o-1", n); got != c.effects {
+						t.Errorf("%s took effect %d times, want %d", n, got, c.effects)
+					}
+				}
+				e = engine(t, flow.Options{Store: s, Definition: parallel("", names...), Tasks: again})
+				settle(t, e)
+				for _, n := range names {
+					if got := effects(t, s, "o-1", n); got != 1 {
+						t.Errorf("after the next start %s took effect %d times", n, got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A store that loses replies makes the run read its journal while its other tasks are on their way.
+func TestTasksBesideOneAnotherSurviveLostReplies(t *testing.T) {
+	for _, f := range []fate{replyLost, notSent, storeAway} {
+		t.Run(f.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &unreliable{Store: newStore(), fate: func(n int64) fate {
+					if n > 2 && n%2 == 1 {
+						return f
+					}
+					return commits
+				}}
+				e := engine(t, flow.Options{Store: s, Definition: mapped(`,"MaxConcurrency":20`), Tasks: map[string]flow.Task{
+					arn("each"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+						<-time.After(time.Second)
+						return store.Effect{Stage: func(tx *store.Tx) (any, error) {
+							tx.Add(effectKey(c.Execution, c.State), []store.Delta{store.Inc("n", 1)})
+							return nil, nil
+						}}, nil
+					}}})
+				stop := running(t, e)
+				start(t, e, s, "o-1", items(50))
+				ended(t, e)
+				if n := effects(t, s, "o-1", "Each"); n != 50 {
+					t.Errorf("50 tasks took effect %d times", n)
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

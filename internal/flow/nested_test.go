@@ -1,0 +1,173 @@
+package flow_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/store"
+	"pgregory.net/rapid"
+)
+
+// nestedMachine draws a machine of Parallel and Map states, of tasks and waits, with retries, catches, variables and tolerated failures.
+type nestedMachine struct {
+	t *rapid.T
+	n int // states so far: names are unique in the whole machine
+}
+
+func (m *nestedMachine) flow(depth int) string {
+	names := make([]string, rapid.IntRange(1, 3).Draw(m.t, "states"))
+	for i := range names {
+		m.n++
+		names[i] = fmt.Sprintf("s%d", m.n)
+	}
+	states := make([]string, len(names))
+	for i, name := range names {
+		next := `"End":true`
+		if i+1 < len(names) {
+			next = fmt.Sprintf(`"Next":%q`, names[i+1])
+		}
+		states[i] = fmt.Sprintf("%q:{%s,%s}", name, m.state(depth, name, names[len(names)-1], i+1 == len(names)), next)
+	}
+	return fmt.Sprintf(`"StartAt":%q,"States":{%s}`, names[0], strings.Join(states, ","))
+}
+
+func (m *nestedMachine) state(depth int, name, last string, isLast bool) string {
+	common := fmt.Sprintf(`,"ResultPath":"$.%s"`, name)
+	if rapid.Bool().Draw(m.t, "assign") {
+		common += fmt.Sprintf(`,"Assign":{"v%s.$":"$"}`, name)
+	}
+	if rapid.Bool().Draw(m.t, "retry") {
+		common += `,"Retry":[{"ErrorEquals":["Transient"],"IntervalSeconds":1,"MaxAttempts":1,"JitterStrategy":"FULL"}]`
+	}
+	if !isLast && rapid.Bool().Draw(m.t, "catch") {
+		common += fmt.Sprintf(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.e","Next":%q}]`, last)
+	}
+	kinds := []string{"task", "task", "wait"}
+	if depth > 0 {
+		kinds = append(kinds, "parallel", "map", "distributed")
+	}
+	switch rapid.SampledFrom(kinds).Draw(m.t, "kind") {
+	case "wait":
+		return `"Type":"Wait","Seconds":2`
+	case "parallel":
+		branches := make([]string, rapid.IntRange(1, 3).Draw(m.t, "branches"))
+		for i := range branches {
+			branches[i] = "{" + m.flow(depth-1) + "}"
+		}
+		return fmt.Sprintf(`"Type":"Parallel","Branches":[%s]`, strings.Join(branches, ",")) + common
+	case "map":
+		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items","i.$":"$$.Map.Item.Index"},"MaxConcurrency":%d,"ItemProcessor":{%s}`,
+			rapid.IntRange(0, 2).Draw(m.t, "concurrency"), m.flow(depth-1)) + common
+	case "distributed":
+		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items","i.$":"$$.Map.Item.Index"},"ToleratedFailureCount":%d,
+			"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},%s}`, rapid.IntRange(0, 2).Draw(m.t, "tolerated"), m.flow(depth-1)) + common
+	}
+	return `"Type":"Task","Resource":"r"` + common
+}
+
+// A nestedLife plays an execution of a drawn machine. What a task answers depends on its state, its input and its retries alone.
+type nestedLife struct {
+	definition string
+	salt       uint32
+	s          *unreliable
+}
+
+func (l *nestedLife) task(_ context.Context, c flow.Call) (store.Effect, error) {
+	h := fnv.New32a()
+	in, err := json.Marshal(c.Input)
+	if err != nil {
+		return store.Effect{}, err
+	}
+	fmt.Fprint(h, l.salt, c.State, c.Retry, string(in))
+	switch n := h.Sum32() % 10; n {
+	case 0:
+		return store.Effect{}, fault.New(fault.Transient, "not now")
+	case 1:
+		return store.Effect{}, fault.New(fault.OrderState, "no")
+	default:
+		return store.Effect{Stage: func(tx *store.Tx) (any, error) {
+			tx.Add(effectKey(c.Execution, c.Attempt), []store.Delta{store.Inc("n", 1)})
+			return n, nil
+		}}, nil
+	}
+}
+
+// play runs the execution to its end; the n-th Update has the fate. It returns how it ended and how many effects took place how often.
+func (l *nestedLife) play(t *testing.T, n int64, f fate, staged bool) (d flow.Execution, took map[string]int64) {
+	synctest.Test(t, func(t *testing.T) {
+		l.s = &unreliable{Store: newStore(), fate: func(i int64) fate {
+			if i == n {
+				return f
+			}
+			return commits
+		}}
+		o := flow.Options{Store: l.s, Definition: []byte(l.definition), Tasks: map[string]flow.Task{"r": l.task}, Seed: func() uint64 { return 7 },
+			StagedOnly: func(flow.Call) bool { return staged }}
+		e := engine(t, o)
+		if err := l.s.Store.Update(t.Context(), func(tx *store.Tx) error { return e.Stage(tx, "o-1", items(3)) }); err != nil {
+			t.Fatal(err)
+		}
+		for !survives(func() { settle(t, e) }) {
+			e = engine(t, o)
+		}
+		d, took = describe(t, e, "o-1"), map[string]int64{}
+		page, err := l.s.Range(t.Context(), store.Query{Table: "effects", PK: "o-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, en := range page {
+			took[en.Key.SK] = en.Item.Int("n")
+		}
+	})
+	return d, took
+}
+
+// statesOf are the entries and exits of the history, with what went in and out.
+func statesOf(d flow.Execution) []string {
+	var out []string
+	for _, h := range d.History {
+		out = append(out, fmt.Sprint(h.ID, h.PreviousID, h.Type, h.State, h.Index, h.Attempt, h.Error, h.Input, h.Output))
+	}
+	return out
+}
+
+// TestARandomMachineIsTheSameWhateverDies draws machines and lets the process die before and after each journal write, one life for each place: the
+// history, the output and what took effect are those of the life in which nothing dies, each effect once.
+func TestARandomMachineIsTheSameWhateverDies(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		l := &nestedLife{definition: "{" + (&nestedMachine{t: rt}).flow(rapid.IntRange(1, 2).Draw(rt, "depth")) + "}", salt: rapid.Uint32().Draw(rt, "salt")}
+		staged := rapid.IntRange(0, 3).Draw(rt, "staged only") == 0
+		want, effects := l.play(t, 0, commits, staged)
+		writes := l.s.updates.Load()
+		if want.Status == "RUNNING" {
+			rt.Fatalf("%s: it does not end", l.definition)
+		}
+		for _, f := range []fate{crashBefore, crashAfter} {
+			for n := int64(1); n <= min(writes, 40); n++ {
+				got, took := l.play(t, n, f, staged)
+				if got.Status != want.Status || got.Error != want.Error || !reflect.DeepEqual(got.Output, want.Output) {
+					rt.Fatalf("%s\n%s %d: ended %s %v %v, want %s %v %v", l.definition, f, n, got.Status, got.Error, got.Output, want.Status, want.Error, want.Output)
+				}
+				if a, b := statesOf(got), statesOf(want); !reflect.DeepEqual(a, b) {
+					rt.Fatalf("%s\n%s %d: the history is\n%s\nwant\n%s", l.definition, f, n, strings.Join(a, "\n"), strings.Join(b, "\n"))
+				}
+				if !reflect.DeepEqual(took, effects) {
+					rt.Fatalf("%s\n%s %d: took effect %v, want %v", l.definition, f, n, took, effects)
+				}
+			}
+		}
+		for attempt, n := range effects {
+			if n != 1 {
+				rt.Fatalf("%s took effect %d times", attempt, n)
+			}
+		}
+	})
+}
