@@ -63,8 +63,11 @@ func (c *call) eval(e *env) (any, int, *failure) {
 	if !c.of.takes(args) {
 		return nil, 0, k.invalid()
 	}
+	if !e.spend(1 + min(k.bound, maxPayload)/64) { // what it looks at counts, however small the value that it gives
+		return nil, 0, tooMuchWork()
+	}
 	v, bound, f := c.of.run(k)
-	if f == nil && !e.spend(1+min(bound, maxPayload)/64) {
+	if f == nil && !e.spend(0) { // what it has made
 		f = tooMuchWork()
 	}
 	if f != nil {

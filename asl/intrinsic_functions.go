@@ -346,9 +346,12 @@ func uuid(k *calling) (any, int, *failure) {
 
 // stringSplit splits at each character of the second string, and leaves the empty parts out.
 func stringSplit(k *calling) (any, int, *failure) {
-	at := k.args[1].(string)
+	at := make(map[rune]bool) // a set: to look through a long text of separators for each character would take hours
+	for _, r := range k.args[1].(string) {
+		at[r] = true
+	}
 	parts := []any{}
-	for part := range strings.FieldsFuncSeq(k.args[0].(string), func(r rune) bool { return strings.ContainsRune(at, r) }) {
+	for part := range strings.FieldsFuncSeq(k.args[0].(string), func(r rune) bool { return at[r] }) {
 		parts = append(parts, part)
 	}
 	return k.made(parts)

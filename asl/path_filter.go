@@ -42,10 +42,8 @@ func (p negation) accepts(s *search, at any) bool { return !p.of.accepts(s, at) 
 func (p exists) accepts(s *search, at any) bool { return p.path.inFilter(s, at) != undefined{} }
 
 func (p *relation) accepts(s *search, at any) bool {
-	if !s.env.spend(1) {
-		return false
-	}
-	return p.holds(s, p.left.value(s, at), p.right.value(s, at))
+	left, right := p.left.value(s, at), p.right.value(s, at)
+	return s.compares(left, right) && p.holds(s, left, right)
 }
 
 func (p bothOf) String() string   { return "(" + p.left.String() + " && " + p.right.String() + ")" }
@@ -56,13 +54,26 @@ func (p *relation) String() string {
 	return p.left.String() + " " + p.name + " " + p.right.String()
 }
 
+// compares takes from the evaluation's work what comparing two values costs at most: a long text has more than one step.
+func (s *search) compares(a, b any) bool { return s.env.spend(1 + (textLen(a)+textLen(b))/8) }
+
+func textLen(v any) int {
+	switch v := v.(type) {
+	case string:
+		return len(v)
+	case json.Number:
+		return len(v)
+	}
+	return 0
+}
+
 // undefined is the value of a path that leads nowhere. It equals nothing, not even itself.
 type undefined struct{}
 
 // operandNode is one side of a relation: a path, a pattern or a literal.
 type operandNode struct {
 	path    *path
-	literal any // a JSON value or a *regexp.Regexp
+	literal any // a JSON value or a *filterPattern
 	text    string
 }
 
@@ -146,7 +157,11 @@ var relations = map[string]func(s *search, left, right any) bool{
 func sizeIn(v any) int {
 	switch v := v.(type) {
 	case string:
-		return len(utf16.Encode([]rune(v)))
+		n := 0
+		for _, r := range v {
+			n += utf16.RuneLen(r)
+		}
+		return n
 	case []any:
 		return len(v)
 	}
@@ -157,7 +172,7 @@ func sameType(a, b any) bool { return typeName(a) == typeName(b) }
 
 // looselyEqual is Jayway's ==: a string equals a number whose text it is, and a number a string that reads as it.
 func looselyEqual(s *search, a, b any) bool {
-	if !s.env.spend(1) {
+	if !s.compares(a, b) {
 		return false
 	}
 	switch a := a.(type) {
@@ -188,7 +203,7 @@ func looselyEqual(s *search, a, b any) bool {
 
 // deepEqual compares two JSON values, numbers by value. Its work is counted: a filter compares once for each element.
 func deepEqual(s *search, a, b any) bool {
-	if !s.env.spend(1) {
+	if !s.compares(a, b) {
 		return false
 	}
 	switch a := a.(type) {
@@ -223,7 +238,7 @@ func deepEqual(s *search, a, b any) bool {
 
 // ordered compares two numbers as numbers; a string with a string or a number as texts, as Jayway does.
 func ordered(holds func(c int) bool) func(s *search, left, right any) bool {
-	return func(s *search, left, right any) bool {
+	return func(_ *search, left, right any) bool {
 		l, leftNumber := left.(json.Number)
 		r, rightNumber := right.(json.Number)
 		if leftNumber && rightNumber {
@@ -237,15 +252,21 @@ func ordered(holds func(c int) bool) func(s *search, left, right any) bool {
 		if rightNumber {
 			b = string(r)
 		}
-		return (leftText || leftNumber) && (rightText || rightNumber) && s.env.spend(min(len(a), len(b))) && holds(strings.Compare(a, b))
+		return (leftText || leftNumber) && (rightText || rightNumber) && holds(strings.Compare(a, b))
 	}
+}
+
+// filterPattern is a regular expression.
+type filterPattern struct {
+	expression   *regexp.Regexp
+	instructions int
 }
 
 // matches is =~: a pattern on one side matches the whole of a text on the other, or of one element of an array.
 func matches(s *search, left, right any) bool {
-	pattern, ok := right.(*regexp.Regexp)
+	pattern, ok := right.(*filterPattern)
 	if !ok {
-		if pattern, ok = left.(*regexp.Regexp); !ok {
+		if pattern, ok = left.(*filterPattern); !ok {
 			return false
 		}
 		left = right
@@ -261,8 +282,9 @@ func matches(s *search, left, right any) bool {
 	return matchesOne(s, pattern, left)
 }
 
-// matchesOne counts the text's length: Go's patterns run in time linear to it. What is no scalar is the empty text.
-func matchesOne(s *search, pattern *regexp.Regexp, v any) bool {
+// matchesOne counts the text's length, for a large pattern many times: Go's patterns run in time linear to the product of
+// both. What is no scalar is the empty text.
+func matchesOne(s *search, pattern *filterPattern, v any) bool {
 	text := ""
 	switch v := v.(type) {
 	case string:
@@ -272,7 +294,7 @@ func matchesOne(s *search, pattern *regexp.Regexp, v any) bool {
 	case bool:
 		text = strconv.FormatBool(v)
 	}
-	return s.env.spend(len(text)) && pattern.MatchString(text)
+	return s.env.spend(len(text)*(1+pattern.instructions/16)) && pattern.expression.MatchString(text)
 }
 
 func contains(s *search, list, v any) bool {
@@ -409,7 +431,7 @@ func (p *pathParser) operand() (operandNode, error) {
 		return operandNode{path: inner}, err
 	case '\'', '"':
 		text, err := p.literalText()
-		return operandNode{literal: text, text: "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"}, err
+		return operandNode{literal: text, text: quoteName(text)}, err
 	case '/':
 		return p.pattern()
 	case '[':
@@ -516,5 +538,5 @@ func (p *pathParser) pattern() (operandNode, error) {
 	if err != nil {
 		return operandNode{}, fmt.Errorf("the pattern /%s/ is not valid", body)
 	}
-	return operandNode{literal: re, text: p.s[start:p.i]}, nil
+	return operandNode{literal: &filterPattern{re, len(program.Inst)}, text: p.s[start:p.i]}, nil
 }

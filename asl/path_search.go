@@ -3,8 +3,8 @@ package asl
 import "fmt"
 
 // maxWork bounds what one evaluation (of a payload template, or of a Choice state's rules) may do: in nodes that paths
-// visit, values that filters compare, and of intrinsic functions the fourth part of the bytes that they write and the
-// 64th part of those that they look at. A payload has at most 131,072 nodes, so looking at each of them some thirty times
+// visit, values that filters compare (a text by its length), and of intrinsic functions the fourth part of the bytes that
+// they write and the 64th part of those that they look at. A payload has at most 131,072 nodes, so looking at each of them some thirty times
 // passes, and writing sixty payloads; "$..*..*..*" would run for hours.
 const maxWork = 1 << 22
 

@@ -247,6 +247,23 @@ func TestAPathThatWouldRunForHoursFails(t *testing.T) {
 	}
 }
 
+func TestAFilterPaysForLongTextsAndLargePatterns(t *testing.T) {
+	items := make([]any, 10_000)
+	for i := range items {
+		items[i] = map[string]any{"x": "q"}
+	}
+	root := map[string]any{"items": items, "text": strings.Repeat("a", 120_000)}
+	start := time.Now()
+	for _, filter := range []string{"$.text size 3", "$.text contains @.x", "$.text == $.text", "[1] contains $.text", "$.text =~ /(" + strings.Repeat("a?", 900) + "){100}b/"} {
+		if got := evaluate(t, "$.items[?("+filter+")]", root); !strings.Contains(got, "takes more than") {
+			t.Errorf("%s is found: %d bytes", filter, len(got))
+		}
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Error(d)
+	}
+}
+
 func TestResultPathCopiesOnlyWhatItChanges(t *testing.T) {
 	root := mustDecode(t, `{"a":{"b":1},"big":{"x":[1,2,3]}}`)
 	p, err := compilePath("$.a.c.d", new(int))
