@@ -109,11 +109,20 @@ func (x *Execution) evaluateAssign(way *leaving, e *env) (map[string]any, *failu
 		return nil, f
 	}
 	assigned, _ := v.(map[string]any)
-	if bound > maxPayload && sizeOf(v, maxPayload) > maxPayload || e.scope.around().held()+e.scope.growth(assigned) > maxVariables {
-		f = engineFailure(errDataLimit, "The state/task '"+e.scope.state.name+"' assigned variables with a size exceeding the maximum number of bytes service limit.")
+	if bound > maxPayload && sizeOf(v, maxPayload) > maxPayload || !e.scope.holds(assigned) {
+		f = tooLarge("The state/task '" + e.scope.state.name + "' assigned variables")
 		f.terminal, f.located = true, true
 	}
 	return assigned, f
+}
+
+// holds reports whether the variables of the scope's execution stay within the limit when the assigned ones are set.
+func (sc *scope) holds(assigned map[string]any) bool {
+	whole, more := sc.around(), sc.growth(assigned)
+	if whole.heldAtMost+more > maxVariables {
+		whole.heldAtMost = whole.held() // some have vanished with their scopes
+	}
+	return whole.heldAtMost+more <= maxVariables
 }
 
 // around is the scope of the whole execution: a distributed Map's iteration is one of its own.
@@ -141,10 +150,7 @@ func (sc *scope) held() int {
 // growth is by how much the scope's variables grow when the assigned ones are set.
 func (sc *scope) growth(assigned map[string]any) (size int) {
 	for name, v := range assigned {
-		if old, there := sc.vars[name]; there {
-			size -= sizeOf(old, maxPayload)
-		}
-		size += sizeOf(v, maxPayload)
+		size += sizeOf(v, maxPayload) - sc.vars[name].size
 	}
 	return size
 }
@@ -154,9 +160,13 @@ func (sc *scope) set(assigned map[string]any) {
 	if len(assigned) == 0 {
 		return
 	}
-	vars := make(map[string]any, len(sc.vars)+len(assigned))
+	vars, before := make(map[string]variable, len(sc.vars)+len(assigned)), sc.varsSize
 	maps.Copy(vars, sc.vars)
-	maps.Copy(vars, assigned)
-	sc.varsSize += sc.growth(assigned)
+	for name, v := range assigned {
+		size := sizeOf(v, maxPayload)
+		sc.varsSize += size - vars[name].size
+		vars[name] = variable{v, size}
+	}
 	sc.vars = vars
+	sc.around().heldAtMost += sc.varsSize - before
 }

@@ -120,7 +120,8 @@ func (e *env) variable(name string) (any, bool) {
 	if name == reservedVariable {
 		return e.states(), true
 	}
-	return e.scope.variable(name)
+	v, ok := e.scope.variable(name)
+	return v.value, ok
 }
 
 // states is $states. Its input is the state's own, whatever a field makes of it.

@@ -196,4 +196,14 @@ func TestVariablesHaveLimits(t *testing.T) {
 	if state, _ := x.Current(); x.Status() != StatusFailed || state != "S79" {
 		t.Errorf("%s in %s: 80 variables of 128 KiB and more are over 10 MiB", x.Status(), state)
 	}
+
+	m, err = Parse([]byte(`{"StartAt":"M","States":{"M":{"Type":"Map","MaxConcurrency":1,"ItemProcessor":{"StartAt":"A","States":{
+		"A":{"Type":"Pass","Assign":{"v.$":"$$.Execution.Input.text"},"Result":1,"End":true}}},"ItemsPath":"$.items","ResultPath":null,"End":true}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ = m.Start(Start{Input: map[string]any{"items": make([]any, 100), "text": half}})
+	if _, cause := x.Failure(); x.Status() != StatusSucceeded {
+		t.Errorf("%s: the variables of an iteration vanish with it", cause)
+	}
 }

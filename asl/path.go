@@ -74,7 +74,7 @@ func (e *env) root(p *path) (v any, bound int, f *failure) {
 		if !ok {
 			return nil, 0, undefinedVariable(p.variable)
 		}
-		return v, sizeOf(v, maxPayload), nil
+		return v.value, v.size, nil
 	}
 	return e.input, e.bound, nil
 }

@@ -25,8 +25,10 @@ type scope struct {
 	item *mapItem // of the innermost iteration around
 	// vars are the variables assigned in this scope. Never changed in place, for clones share them: who assigns makes a new map. They vanish
 	// with the scope, as AWS has it.
-	vars     map[string]any
+	vars     map[string]variable
 	varsSize int // of their values
+	// heldAtMost bounds what held would find, so that held need not walk all scopes for each Assign. It is kept in the scope that around gives.
+	heldAtMost int
 
 	state     *state
 	input     any
@@ -41,14 +43,20 @@ type scope struct {
 	twin      *scope // its copy in the latest clone, for the time of the cloning
 }
 
+// variable is the value of a variable. Its size is kept with it, for a path into it asks for that each time.
+type variable struct {
+	value any
+	size  int
+}
+
 // variable is a variable as the scope sees it: its own, or that of a scope around it. A distributed Map's iteration sees none from outside.
-func (sc *scope) variable(name string) (v any, ok bool) {
+func (sc *scope) variable(name string) (v variable, ok bool) {
 	for ; sc != nil; sc = sc.parent {
 		if v, ok = sc.vars[name]; ok || sc.home == sc {
 			return v, ok
 		}
 	}
-	return nil, false
+	return variable{}, false
 }
 
 // path is the indexes of the branches and iterations around the scope, and its own, outermost first.

@@ -124,8 +124,8 @@ func TestAFailingBranchDoesNotWakeAClosedOne(t *testing.T) {
 }
 
 func TestAScopeSeesTheVariablesAroundIt(t *testing.T) {
-	root := &scope{vars: map[string]any{"a": "root", "b": "root"}}
-	branch := &scope{parent: root, vars: map[string]any{"b": "branch"}}
+	root := &scope{vars: map[string]variable{"a": {value: "root"}, "b": {value: "root"}}}
+	branch := &scope{parent: root, vars: map[string]variable{"b": {value: "branch"}}}
 	inner := &scope{parent: branch}
 	child := &scope{parent: branch}
 	child.home = child
@@ -137,7 +137,7 @@ func TestAScopeSeesTheVariablesAroundIt(t *testing.T) {
 		{root, "a", "root"}, {inner, "a", "root"}, {inner, "b", "branch"}, {root, "b", "root"}, {inner, "c", ""}, {child, "a", ""}, {within, "b", ""},
 	} {
 		v, ok := c.sc.variable(c.name)
-		if got, _ := v.(string); got != c.want || ok != (c.want != "") {
+		if got, _ := v.value.(string); got != c.want || ok != (c.want != "") {
 			t.Errorf("%s is %q, want %q", c.name, got, c.want)
 		}
 	}

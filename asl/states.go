@@ -233,6 +233,11 @@ func place(p placement, raw any, rawSize int, result any, size int) (any, int, *
 	return out, rawSize + size + p.path.names, nil
 }
 
+// tooLarge is the failure over what is larger than a payload may be.
+func tooLarge(what string) *failure {
+	return engineFailure(errDataLimit, what+" with a size exceeding the maximum number of bytes service limit.")
+}
+
 // payloadSize makes of a bound a size that is within the limit. It walks the value only when the bound is over it.
 func (x *Execution) payloadSize(sc *scope, v any, bound int) (int, *failure) {
 	if bound <= maxPayload {
@@ -241,7 +246,7 @@ func (x *Execution) payloadSize(sc *scope, v any, bound int) (int, *failure) {
 	if bound = sizeOf(v, maxPayload); bound <= maxPayload {
 		return bound, nil
 	}
-	f := engineFailure(errDataLimit, "The state/task '"+sc.state.name+"' returned a result with a size exceeding the maximum number of bytes service limit.")
+	f := tooLarge("The state/task '" + sc.state.name + "' returned a result")
 	f.terminal, f.located = true, true
 	return 0, f
 }

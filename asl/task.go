@@ -112,7 +112,7 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
 	size := sizeOf(came, maxPayload)
 	if size > maxPayload {
-		f := engineFailure(errDataLimit, "The state/task '"+sc.state.task.short+"' returned a result with a size exceeding the maximum number of bytes service limit.")
+		f := tooLarge("The state/task '" + sc.state.task.short + "' returned a result")
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
 		return fails(f)
 	}
