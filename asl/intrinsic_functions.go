@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"strconv"
@@ -73,19 +74,11 @@ func whole(v any) (int64, bool) {
 	return int64(x), math.Abs(x) < 1<<62
 }
 
-// asText is a value as Java's toString of a JSON node has it: a string without quotes, everything else as JSON.
-func asText(v any) string {
-	if s, ok := v.(string); ok {
-		return s
-	}
-	return string(AppendJSON(nil, v))
-}
-
 // arrayContains compares texts, as AWS does: true is "true", and 1 is no 1.0.
 func arrayContains(k *calling) (any, int, *failure) {
-	want := asText(k.args[1])
+	want := plain(k.args[1])
 	for _, v := range k.args[0].([]any) {
-		if asText(v) == want {
+		if plain(v) == want {
 			return k.made(true)
 		}
 	}
@@ -188,7 +181,7 @@ func format(k *calling) (any, int, *failure) {
 	}
 	b := []byte(texts[0])
 	for i, text := range texts[1:] {
-		b = append(appendJava(b, k.args[i+1], true), text...)
+		b = append(appendJava(b, k.args[i+1]), text...)
 		if len(b) > maxPayload { // the rest would not make it smaller
 			break
 		}
@@ -218,38 +211,9 @@ func templateTexts(raw string) (texts []string, wrong string) {
 	return append(texts, string(text)), ""
 }
 
-// appendJava appends a value as Java's toString writes a map or a list: {a=1, b=[x, null]}. That is what AWS fills in.
-func appendJava(b []byte, v any, first bool) []byte {
-	separate := func() {
-		if !first {
-			b = append(b, ", "...)
-		}
-		first = false
-	}
-	switch v := v.(type) {
-	case string:
-		return append(b, v...)
-	case []any:
-		b, first = append(b, '['), true
-		for _, each := range v {
-			separate()
-			b = appendJava(b, each, true)
-		}
-		return append(b, ']')
-	case map[string]any:
-		b, first = append(b, '{'), true
-		for _, name := range sortedNames(v) {
-			separate()
-			b = appendJava(append(append(b, name...), '='), v[name], true)
-		}
-		return append(b, '}')
-	}
-	return AppendJSON(b, v)
-}
-
 // hash is the digest of a string, or of the text of another value: AWS takes any.
 func hash(k *calling) (any, int, *failure) {
-	text := asText(k.args[0])
+	text := plain(k.args[0])
 	if tooLong(text) {
 		return nil, 0, k.invalid()
 	}
@@ -333,14 +297,7 @@ func uuid(k *calling) (any, int, *failure) {
 	a, b := k.e.x.chance(), k.e.x.chance()
 	a = a&^0xf000 | 0x4000
 	b = b&^(3<<62) | 2<<62
-	digits := make([]byte, 0, 32)
-	for shift := 60; shift >= 0; shift -= 4 {
-		digits = append(digits, hexDigits[a>>shift&15])
-	}
-	for shift := 60; shift >= 0; shift -= 4 {
-		digits = append(digits, hexDigits[b>>shift&15])
-	}
-	d := string(digits)
+	d := fmt.Sprintf("%016x%016x", a, b)
 	return k.made(d[:8] + "-" + d[8:12] + "-" + d[12:16] + "-" + d[16:20] + "-" + d[20:])
 }
 

@@ -10,7 +10,7 @@ import (
 	"unicode/utf16"
 )
 
-// Here stands what of Java can be seen through AWS: the order of a HashSet, and the numbers of a Random.
+// Here stands what of Java can be seen through AWS: the order of a HashSet, the text of a Map, and the numbers of a Random.
 
 // hashOrder is the array without repeated values, in the order in which a Java HashSet of them lists them: by its hash in
 // the set's table, then as they came. ArrayUnique gives [true,false] as [false,true].
@@ -104,6 +104,33 @@ func javaHash(v any) int32 {
 		return h
 	}
 	return 0
+}
+
+// appendJava appends a value as Java's toString writes a map or a list: {a=1, b=[x, null]}. That is what AWS fills in.
+func appendJava(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return append(b, v...)
+	case []any:
+		b = append(b, '[')
+		for i, each := range v {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = appendJava(b, each)
+		}
+		return append(b, ']')
+	case map[string]any:
+		b = append(b, '{')
+		for i, name := range sortedNames(v) {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = appendJava(append(append(b, name...), '='), v[name])
+		}
+		return append(b, '}')
+	}
+	return AppendJSON(b, v)
 }
 
 // javaRandom is new Random(seed).nextInt(span), for a span of up to 2^32-1: beyond 2^31-1 nextLong gives the number.

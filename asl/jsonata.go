@@ -53,7 +53,7 @@ func isDigits(s string) bool {
 }
 
 func (q *query) fails(e *env, how string) *failure {
-	return e.evaluationFailed(q.field, "The JSONata expression '"+q.text+"' specified for the field '"+q.field+"' "+how)
+	return e.x.evaluationFailed(e.scope, q.field, "The JSONata expression '"+q.text+"' specified for the field '"+q.field+"' "+how)
 }
 
 // as is the expression's value, which has to be of the type.
@@ -101,17 +101,24 @@ func (q *query) timestamp(e *env) (time.Time, *failure) {
 	s, _ := v.(string)
 	t, ok := parseTimestamp(s)
 	if !ok {
-		return t, e.evaluationFailed(q.field, "The "+q.field+" field cannot be parsed as an ISO-8601 extended offset date-time format string: "+s)
+		return t, e.x.evaluationFailed(e.scope, q.field, "The "+q.field+" field cannot be parsed as an ISO-8601 extended offset date-time format string: "+s)
 	}
 	return t, nil
 }
 
+// unfit is the failure over a field whose value does not do, in the state's query language.
+func (x *Execution) unfit(sc *scope, field, cause string) *failure {
+	if sc.state.jsonata {
+		return x.evaluationFailed(sc, field, cause)
+	}
+	return runtimeFailure(cause)
+}
+
 // evaluationFailed is States.QueryEvaluationError, with its event in the history. Other than with States.Runtime the cause that a Catch sees is
 // the located one, and Retry and Catch take it.
-func (e *env) evaluationFailed(field, cause string) *failure {
-	sc := e.scope
+func (x *Execution) evaluationFailed(sc *scope, field, cause string) *failure {
 	f := engineFailure(errQuery, fmt.Sprintf(locatedCause, sc.state.name, sc.entered, cause))
-	e.x.event(sc, HistoryEvent{Type: "EvaluationFailed", State: sc.state.name, Location: field, Error: f.err.s, Cause: f.cause.s})
+	x.event(sc, HistoryEvent{Type: "EvaluationFailed", State: sc.state.name, Location: field, Error: f.err.s, Cause: f.cause.s})
 	return f
 }
 

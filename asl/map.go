@@ -156,7 +156,7 @@ func (m *mapping) notAnArray(e *env, v any) *failure {
 		return q.mistyped(e, "array", v)
 	}
 	if e.scope.state.jsonata {
-		return e.evaluationFailed("", fmt.Sprintf("Map state input must be an array but was: %s", AppendJSON(nil, v)))
+		return e.x.evaluationFailed(e.scope, "", fmt.Sprintf("Map state input must be an array but was: %s", AppendJSON(nil, v)))
 	}
 	text := "$"
 	if m.items.path != nil {
@@ -175,20 +175,20 @@ func (x *Execution) settings(sc *scope, run *mapRun) (f *failure) {
 		return f
 	}
 	if run.count < 0 {
-		return m.count.fails(x, sc, "ToleratedFailureCount cannot be negative.")
+		return x.unfit(sc, m.count.name, "ToleratedFailureCount cannot be negative.")
 	}
 	if run.percent, f = x.quantity(sc, &m.percentage, run); f != nil {
 		return f
 	}
 	if run.percent < 0 || run.percent > 100 {
-		return m.percentage.fails(x, sc, "ToleratedFailurePercentage must be between 0 and 100.")
+		return x.unfit(sc, m.percentage.name, "ToleratedFailurePercentage must be between 0 and 100.")
 	}
 	limit, f := x.quantity(sc, &m.concurrency, run)
 	if f != nil {
 		return f
 	}
 	if limit < 0 {
-		return m.concurrency.fails(x, sc, fmt.Sprintf("Expected non-negative integer for MaxConcurrency, got '%.0f' instead.", limit))
+		return x.unfit(sc, m.concurrency.name, fmt.Sprintf("Expected non-negative integer for MaxConcurrency, got '%.0f' instead.", limit))
 	}
 	most := maxInlineConcurrency
 	if m.distributed {
@@ -199,14 +199,6 @@ func (x *Execution) settings(sc *scope, run *mapRun) (f *failure) {
 		run.limit = int(limit)
 	}
 	return nil
-}
-
-// fails is the failure over a number that does not fit.
-func (q *quantity) fails(x *Execution, sc *scope, cause string) *failure {
-	if q.query != nil {
-		return (&env{x: x, scope: sc}).evaluationFailed(q.name, cause)
-	}
-	return runtimeFailure(cause)
 }
 
 func (x *Execution) quantity(sc *scope, q *quantity, run *mapRun) (float64, *failure) {
@@ -333,8 +325,9 @@ func (x *Execution) batches(sc *scope, run *mapRun) *failure {
 		batches, run.batches = append(batches, whole), append(run.batches, len(batch))
 		batch, size = nil, empty
 	}
+	single := &mapRun{input: run.input, inputSize: run.inputSize, items: run.items}
 	for i := range run.items {
-		v, _, _, f := x.iterationInput(sc, &mapRun{input: run.input, inputSize: run.inputSize, items: run.items}, i)
+		v, _, _, f := x.iterationInput(sc, single, i)
 		if f != nil {
 			return f
 		}
@@ -347,9 +340,6 @@ func (x *Execution) batches(sc *scope, run *mapRun) *failure {
 	if len(batch) > 0 {
 		flush()
 	}
-	if run.batches == nil {
-		run.batches = []int{}
-	}
 	run.items = batches
 	return nil
 }
@@ -357,9 +347,12 @@ func (x *Execution) batches(sc *scope, run *mapRun) *failure {
 // positive is a quantity of a batcher: 0 if it is not given.
 func (x *Execution) positive(sc *scope, q *quantity, run *mapRun) (int, *failure) {
 	n, f := x.quantity(sc, q, run)
-	if outOfRange := n < 1 || q.name == "MaxInputBytesPerBatch" && n > maxPayload; f == nil && q.query != nil && outOfRange {
-		f = q.fails(x, sc, fmt.Sprintf("The %s field has the value \"%.0f\" which is not a valid size", q.name, n))
-	} else if f == nil && q.path != nil && outOfRange {
+	outOfRange := n < 1 || q.name == "MaxInputBytesPerBatch" && n > maxPayload
+	switch {
+	case f != nil || !outOfRange:
+	case q.query != nil:
+		f = x.evaluationFailed(sc, q.name, fmt.Sprintf("The %s field has the value \"%.0f\" which is not a valid size", q.name, n))
+	case q.path != nil:
 		f = runtimeFailure(fmt.Sprintf("The %sPath field refers to value \"%.0f\" which is not a valid size: %s", q.name, n, q.path.text))
 	}
 	return int(n), f
@@ -383,7 +376,6 @@ func (x *Execution) childFailed(sc *scope, f *failure) {
 	if run.exceeds() {
 		f := engineFailure(errThreshold, "The specified tolerated failure threshold was exceeded")
 		x.event(p, HistoryEvent{Type: "MapRunFailed", State: p.state.name, Error: f.err.s, Cause: f.cause.s})
-		p.fork.run = nil // it has ended: nothing aborts it
 		x.collapse(p, f)
 		return
 	}

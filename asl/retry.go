@@ -47,7 +47,7 @@ func (f *failure) at(sc *scope) *failure {
 	}
 	out := *f
 	out.located = false
-	out.cause.s = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", sc.state.name, sc.entered, f.cause.s)
+	out.cause.s = fmt.Sprintf(locatedCause, sc.state.name, sc.entered, f.cause.s)
 	return &out
 }
 

@@ -53,10 +53,8 @@ func (x *Execution) role(sc *scope) (string, *failure) {
 		return "", nil
 	}
 	role, ok := m["RoleArn"].(string)
-	if cause := fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])); !ok && sc.state.jsonata {
-		return "", (&env{x: x, scope: sc}).evaluationFailed("Credentials/RoleArn", cause)
-	} else if !ok {
-		return "", runtimeFailure(cause)
+	if !ok {
+		return "", x.unfit(sc, "Credentials/RoleArn", fmt.Sprintf("The field 'RoleArn' must be a STRING but was: %s", AppendJSON(nil, m["RoleArn"])))
 	}
 	return role, nil
 }

@@ -71,7 +71,7 @@ func (x *Execution) waited(sc *scope) outcome {
 	return outcome{failure: f, output: in, size: size, next: sc.state.next}
 }
 
-// plain is a value as AWS shows it in a message: a string without its quotes.
+// plain is a value as Java's toString of a JSON node has it, and with it AWS's messages: a string without quotes, all else as JSON.
 func plain(v any) string {
 	if s, ok := v.(string); ok {
 		return s
