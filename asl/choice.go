@@ -244,20 +244,15 @@ func (p *path) chosen(e *env) (any, *failure) {
 	return v, f
 }
 
-// rule compiles a condition. Only a top rule has a Next; nil is a rule with a problem.
+// rule compiles a condition. Only a top rule has Next and Assign; nil is a rule with a problem.
 func (c *compiler) rule(o *fields, top bool) rule {
 	defer o.done()
-	if top {
-		o.target("Next", true)
-	}
 	o.text("Comment")
 	operators := slices.DeleteFunc(sortedNames(o.m), func(name string) bool {
 		switch name {
-		case "Next":
-			return top
 		case "Variable", "Comment":
 			return true
-		case "Assign":
+		case "Next", "Assign":
 			return top
 		}
 		return false

@@ -12,7 +12,7 @@ import (
 const (
 	maxDefinition = 1 << 20  // bytes of a definition
 	maxName       = 80       // characters of a state's name
-	maxSeconds    = 99999999 // of an interval, a timeout, a wait, and the most attempts
+	maxSeconds    = 99999999 // of an interval, a timeout, a wait, and the most attempts, iterations and items that a field may say
 	maxDelay      = 31622399 // seconds of MaxDelaySeconds
 	maxProblems   = 100      // that are reported: a definition made to hurt has one at each byte
 )
@@ -107,7 +107,7 @@ func (c *compiler) flow(o *fields) *flow {
 	}()
 	startAt := o.target("StartAt", true)
 	if !o.has("States") {
-		o.problem("States", "The field 'States' is required but was missing")
+		o.missing("States")
 		return f
 	}
 	states := o.object("States")
@@ -185,7 +185,7 @@ func (c *compiler) state(s *state, o *fields) {
 	s.kind = kind(o.requiredText("Type"))
 	s.jsonata = language == languageJSONata
 	defer func(jsonata, hasResult bool) { c.jsonata, c.hasResult = jsonata, hasResult }(c.jsonata, c.hasResult)
-	c.jsonata, c.hasResult = s.jsonata, s.kind == kindTask || s.kind == "Parallel" || s.kind == "Map"
+	c.jsonata, c.hasResult = s.jsonata, s.hasResult()
 	c.speak(o)
 	o.text("Comment")
 	if s.kind != kindFail {
@@ -202,7 +202,7 @@ func (c *compiler) state(s *state, o *fields) {
 	case kindWait:
 		c.wait(s, o)
 	case kindSucceed:
-		s.leaving.output = c.output(o, "")
+		s.leaving.output = c.value(o, "Output", "")
 	case kindFail:
 		c.fail(s, o)
 	case kindParallel:
@@ -267,7 +267,7 @@ func (c *compiler) placement(o *fields) placement {
 	return placement{path: p}
 }
 
-// payload compiles Parameters or ResultSelector.
+// payload compiles a field that is a payload template.
 func (c *compiler) payload(o *fields, name string) expr {
 	v := o.value(name)
 	if !o.has(name) {
@@ -290,14 +290,13 @@ func (c *compiler) choice(s *state, o *fields) {
 	for i, each := range o.objects("Choices", true) {
 		at := fmt.Sprintf("Choices[%d]/", i)
 		c.speak(each)
-		r := topRule{leaving: c.leaving(each, at)}
+		r := topRule{leaving: c.leaving(each, at), next: c.states[each.target("Next", true)]}
 		if c.jsonata {
 			r.rule = c.condition(each, at)
 			each.done()
 		} else {
 			r.rule = c.rule(each, true)
 		}
-		r.next = c.states[each.text("Next")]
 		s.choice.rules = append(s.choice.rules, r)
 	}
 	s.choice.fallback = c.states[o.target("Default", false)]
@@ -318,7 +317,7 @@ func (c *compiler) wait(s *state, o *fields) {
 	if o.has("Timestamp") && s.wait.timeQuery == nil {
 		t, ok := parseTimestamp(o.text("Timestamp"))
 		if !ok {
-			o.problem("Timestamp", "String does not match RFC3339 timestamp")
+			o.problem("Timestamp", timestampOperand.want())
 		}
 		s.wait.timestamp = &t
 	}

@@ -2,7 +2,6 @@ package asl
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -64,17 +63,9 @@ func (c *compiler) speak(o *fields) {
 	}
 }
 
-// leaving compiles what a way out says: Assign, and Output in JSONata. at is where o stands in its state.
+// leaving compiles what a way out says: Assign, and Output, which only JSONata has. at is where o stands in its state.
 func (c *compiler) leaving(o *fields, at string) leaving {
-	return leaving{assign: c.assignment(o, at), output: c.output(o, at)}
-}
-
-func (c *compiler) output(o *fields, at string) expr {
-	const name = "Output"
-	if !o.has(name) {
-		return nil
-	}
-	return c.queryTemplate(o.at(name), at+name, o.value(name))
+	return leaving{assign: c.assignment(o, at), output: c.value(o, "Output", at)}
 }
 
 // arguments compiles the field whose value a task or the branches get.
@@ -140,7 +131,7 @@ func (c *compiler) queryMembers(ptr *pointer, field string, m map[string]any) *o
 	return t
 }
 
-// query compiles an expression. An expression with a problem is nil, which no machine keeps.
+// query compiles an expression. One with a problem has no Expression, and no machine keeps it.
 func (c *compiler) query(ptr *pointer, field, text string) *query {
 	q := &query{text: strings.TrimSpace(text[2 : len(text)-2]), field: field}
 	var err error
@@ -249,7 +240,6 @@ func (c *compiler) seconds(o *fields, name string) seconds {
 // condition compiles a Choice rule that speaks JSONata.
 func (c *compiler) condition(o *fields, at string) rule {
 	const name = "Condition"
-	o.target("Next", true)
 	o.text("Comment")
 	switch v := o.value(name).(type) {
 	case bool:
@@ -260,7 +250,7 @@ func (c *compiler) condition(o *fields, at string) rule {
 		}
 	}
 	if !o.has(name) {
-		o.problem(name, "The field 'Condition' is required but was missing")
+		o.missing(name)
 	} else {
 		o.problem(name, "a JSONata expression is expected")
 	}
@@ -279,13 +269,10 @@ func (c *compiler) credentials(o *fields, resource string) expr {
 		o.problem(name, "an object is expected, not "+typeName(v))
 		return nil
 	}
-	if len(m) == 0 {
-		o.problem(name, "The field 'RoleArn' is required but was missing")
-	}
 	_, given := m["RoleArn"]
 	_, byPath := m["RoleArn.$"]
-	service := strings.HasPrefix(resource, "arn:") && slices.ContainsFunc([]string{":states:", ":lambda:"}, func(s string) bool { return strings.Contains(resource, s) })
-	if len(m) > 0 && service && !given && (c.jsonata || !byPath) {
+	onAWS := strings.HasPrefix(resource, "arn:") && (strings.Contains(resource, ":states:") || strings.Contains(resource, ":lambda:"))
+	if len(m) == 0 || onAWS && !given && (c.jsonata || !byPath) {
 		o.problem(name, "The field 'RoleArn' is required but was missing")
 	}
 	if c.jsonata {

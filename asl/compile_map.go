@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,7 +60,7 @@ func (c *compiler) processor(m *mapping, o *fields) {
 	name := "ItemProcessor"
 	switch o.atMostOne("ItemProcessor", "Iterator") {
 	case 0:
-		o.problem(name, "The field 'ItemProcessor' is required but was missing")
+		o.missing(name)
 	case 2:
 		o.ignore("Iterator")
 	default:
@@ -89,21 +90,6 @@ func (c *compiler) processor(m *mapping, o *fields) {
 	p.done()
 }
 
-// choice reads a text that is one of some.
-func (o *fields) choice(name string, texts ...string) string {
-	s := o.text(name)
-	if !o.has(name) {
-		return ""
-	}
-	for _, t := range texts {
-		if s == t {
-			return s
-		}
-	}
-	o.problem(name, strings.Join(texts, " or ")+" is expected")
-	return ""
-}
-
 // quantity compiles a number from low to high and its Path form.
 func (c *compiler) quantity(o *fields, name string, low, high float64, whole bool) quantity {
 	q := quantity{name: name, whole: whole, query: c.queryOf(o, name)}
@@ -128,7 +114,7 @@ func (c *compiler) label(o *fields) {
 	switch {
 	case !o.has(name):
 	case label == "" || utf8.RuneCountInString(label) > maxLabel:
-		o.problem(name, "a Label has from 1 to 40 characters")
+		o.problem(name, fmt.Sprintf("a Label has from 1 to %d characters", maxLabel))
 	case strings.ContainsAny(label, "?*<>{}[]:;,\\|^~$#%&`\""), strings.ContainsFunc(label, unicode.IsSpace), strings.ContainsFunc(label, unicode.IsControl):
 		o.problem(name, "a Label has none of the characters ? * < > { } [ ] : ; , \\ | ^ ~ $ # % & ` \" and no space")
 	}
@@ -152,7 +138,7 @@ func (c *compiler) reader(m *mapping, o *fields) {
 		if config := r.object("ReaderConfig"); config != nil {
 			c.speak(config)
 			config.atMostOne("MaxItems", "MaxItemsPath")
-			config.path("MaxItemsPath", false)
+			config.reference("MaxItemsPath", false)
 			config.choice("InputType", "CSV", "JSON", "JSONL", "PARQUET", "MANIFEST")
 			config.choice("CSVHeaderLocation", "FIRST_ROW", "GIVEN")
 			config.ignore("CSVHeaders", "CSVDelimiter", "MaxItems", "ManifestType", "ItemsPointer", "Transformation")

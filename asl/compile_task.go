@@ -96,15 +96,7 @@ func (c *compiler) retriers(o *fields) []retrier {
 		if r.maxDelay > 0 && r.maxDelay <= r.interval {
 			each.problem("MaxDelaySeconds", "MaxDelaySeconds must be greater than IntervalSeconds")
 		}
-		switch strategy := each.text("JitterStrategy"); strategy {
-		case "FULL":
-			r.fullJitter = true
-		case "NONE":
-		default:
-			if each.has("JitterStrategy") {
-				each.problem("JitterStrategy", "FULL or NONE is expected")
-			}
-		}
+		r.fullJitter = each.choice("JitterStrategy", "FULL", "NONE") == "FULL"
 		each.text("Comment")
 		each.done()
 		list = append(list, r)
@@ -134,7 +126,7 @@ func (c *compiler) errorNames(o *fields, last bool) names {
 	a, ok := v.([]any)
 	switch {
 	case !o.has(name):
-		o.problem(name, "The field 'ErrorEquals' is required but was missing")
+		o.missing(name)
 	case !ok:
 		o.problem(name, "an array of strings is expected, not "+typeName(v))
 	case len(a) == 0:

@@ -26,7 +26,7 @@ func (x *Execution) context(sc *scope) (any, int) {
 	}
 	if sc.context == nil {
 		s := map[string]any{"Name": sc.state.name, "EnteredTime": formatTimestamp(sc.enteredAt)}
-		if sc.state.kind == kindTask || sc.state.forks() {
+		if sc.state.hasResult() {
 			s["RetryCount"] = json.Number(strconv.Itoa(sc.attempt))
 		}
 		sc.context = maps.Clone(x.outer)

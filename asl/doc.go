@@ -59,8 +59,8 @@
 //
 // A machine speaks JSONPath or JSONata (QueryLanguage), and a state of a JSONPath machine may speak JSONata; the states
 // inside of a Parallel or a Map speak the machine's language, not that of the state around them. Each field of the other
-// language is refused. JSONata comes from outside, as an Evaluator (asl/jsonata has one), for this package imports nothing:
-// Parse(definition, WithEvaluator(e)). Expressions are compiled by Parse, and evaluated with the step's time and a seed
+// language is refused. JSONata comes from outside, as an Evaluator (asl/jsonata has one), for this package imports
+// the standard library alone: Parse(definition, WithEvaluator(e)). Expressions are compiled by Parse, and evaluated with the step's time and a seed
 // drawn from the event's, so that $now, $random and $uuid are the same on a replay.
 //
 // A state's fields see the variables as they were when it was entered: what its Assign sets, or that of a Choice rule or a

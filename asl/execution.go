@@ -139,7 +139,7 @@ func (m *Machine) Start(s Start) (*Execution, []Command) {
 	size := sizeOf(s.Input, maxPayload)
 	if size > maxPayload {
 		x.root.state, x.root.input = m.flow.start, s.Input
-		x.end(StatusFailed, failure{err: text{errDataLimit, true}, cause: text{"The execution's input is larger than the limit of 262144 bytes.", true}})
+		x.end(StatusFailed, failure{err: text{errDataLimit, true}, cause: text{fmt.Sprintf("The execution's input is larger than the limit of %d bytes.", maxPayload), true}})
 		return x, nil
 	}
 	if m.timeout > 0 {

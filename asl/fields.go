@@ -57,6 +57,10 @@ func escapePointer(name string) string {
 
 func (o *fields) problem(name, message string) { o.c.problem(o.at(name), message) }
 
+func (o *fields) missing(name string) {
+	o.problem(name, "The field '"+name+"' is required but was missing")
+}
+
 func (o *fields) has(name string) bool {
 	_, ok := o.m[name]
 	return ok
@@ -116,7 +120,7 @@ func (o *fields) text(name string) string {
 func (o *fields) requiredText(name string) string {
 	if !o.has(name) {
 		o.seen[name] = true
-		o.problem(name, "The field '"+name+"' is required but was missing")
+		o.missing(name)
 		return ""
 	}
 	s := o.text(name)
@@ -124,6 +128,16 @@ func (o *fields) requiredText(name string) string {
 		o.problem(name, "the value cannot be empty")
 	}
 	return s
+}
+
+// choice reads a text that is one of some.
+func (o *fields) choice(name string, texts ...string) string {
+	s := o.text(name)
+	if !o.has(name) || slices.Contains(texts, s) {
+		return s
+	}
+	o.problem(name, strings.Join(texts, " or ")+" is expected")
+	return ""
 }
 
 func (o *fields) boolean(name string) bool {
@@ -170,7 +184,7 @@ func (o *fields) path(name string, required bool) *path {
 	v := o.value(name)
 	if !o.has(name) {
 		if required {
-			o.problem(name, "The field '"+name+"' is required but was missing")
+			o.missing(name)
 		}
 		return nil
 	}
@@ -215,7 +229,7 @@ func (o *fields) dynamic(name string) dynamic {
 		return dynamic{}
 	}
 	text, _ := v.(string)
-	d := dynamic{name, text, o.c.reference(o.at(name), name, v)}
+	d := dynamic{name, text, o.c.pathOrCall(o.at(name), name, v)}
 	if x, ok := d.expr.(*intrinsicExpr); ok && !x.call.of.text {
 		o.problem(name, "States."+x.call.of.name+" does not give a string")
 	}
@@ -243,7 +257,7 @@ func (o *fields) objects(name string, filled bool) []*fields {
 	v := o.value(name)
 	if !o.has(name) {
 		if filled {
-			o.problem(name, "The field '"+name+"' is required but was missing")
+			o.missing(name)
 		}
 		return nil
 	}

@@ -3,6 +3,9 @@ package asl
 // forks reports whether the state is made of other states.
 func (s *state) forks() bool { return s.kind == kindParallel || s.kind == kindMap }
 
+// hasResult reports whether there is a $states.result, which is not the state's output, and a $$.State.RetryCount.
+func (s *state) hasResult() bool { return s.kind == kindTask || s.forks() }
+
 // enterParallel starts all branches, at the state's entry and at each retry. Each begins with the same input.
 func (x *Execution) enterParallel(sc *scope) outcome {
 	in, size, f := x.effective(sc)

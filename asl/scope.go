@@ -2,6 +2,7 @@ package asl
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -117,7 +118,7 @@ func (x *Execution) crowded(more int) bool {
 	if x.scopes+more <= maxScopes {
 		return false
 	}
-	x.end(StatusFailed, *engineFailure(errRuntime, "The execution has more than 100000 branches and iterations at a time."))
+	x.end(StatusFailed, *engineFailure(errRuntime, fmt.Sprintf("The execution has more than %d branches and iterations at a time.", maxScopes)))
 	return true
 }
 

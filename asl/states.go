@@ -49,9 +49,9 @@ func (x *Execution) exhausted(sc *scope) bool {
 	}
 	switch {
 	case x.childEvents >= maxChildEvents:
-		x.end(StatusFailed, *engineFailure(errRuntime, "The iterations of distributed Map states reached the maximum number of history events (500000)."))
+		x.end(StatusFailed, *engineFailure(errRuntime, fmt.Sprintf("The iterations of distributed Map states reached the maximum number of history events (%d).", maxChildEvents)))
 	case events >= maxEvents-1: // the last event is the execution's end
-		f := engineFailure(errRuntime, "The execution reached the maximum number of history events (25000).")
+		f := engineFailure(errRuntime, fmt.Sprintf("The execution reached the maximum number of history events (%d).", maxEvents))
 		f.terminal = true
 		x.fail(sc, f)
 	default:
@@ -129,7 +129,7 @@ func (x *Execution) leaveBy(way *leaving, sc *scope, o *outcome) {
 	switch {
 	case o.caught:
 		e.ended = &ending{"errorOutput", e.input}
-	case o.result != nil && sc.state.kind != kindPass:
+	case o.result != nil && sc.state.hasResult():
 		e.ended = &ending{"result", e.input}
 	}
 	if o.assigned, o.failure = x.evaluateAssign(way, e); o.failure == nil && way.output != nil {

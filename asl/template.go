@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// expr is what a definition says about a value: compiled once, evaluated at each entry. A payload template is one; the
-// expressions of another query language would be others.
+// expr is what a definition says about a value: compiled once, evaluated at each entry. A payload template is one, and so
+// is an expression of JSONata.
 type expr interface {
 	// eval is the value, and a bound of its size as JSON in bytes: never less than the size.
 	eval(e *env) (v any, bound int, f *failure)
@@ -37,13 +37,13 @@ type constant struct {
 
 func (c *constant) eval(*env) (any, int, *failure) { return c.value, c.size, nil }
 
-// reference is a template's member whose name ends in ".$", when its value is a path.
-type reference struct {
+// memberPath is a template's member whose name ends in ".$", when its value is a path.
+type memberPath struct {
 	field string // with its ".$", as AWS's error names it
 	path  *path
 }
 
-func (r *reference) eval(e *env) (any, int, *failure) {
+func (r *memberPath) eval(e *env) (any, int, *failure) {
 	v, bound, found, f := r.path.find(e)
 	if f != nil || found {
 		return v, bound, f
@@ -93,7 +93,7 @@ func (t arrayTemplate) eval(e *env) (any, int, *failure) {
 	return a, bound, nil
 }
 
-// template compiles a payload template: Parameters or ResultSelector.
+// template compiles a payload template, such as Parameters.
 func (c *compiler) template(ptr *pointer, v any) expr {
 	switch v := v.(type) {
 	case map[string]any:
@@ -132,7 +132,7 @@ func (c *compiler) memberTemplates(ptr *pointer, m map[string]any) *objectTempla
 		if _, twice := m[bare]; twice {
 			c.problem(at, "the field '"+bare+"' is given twice: with and without '.$'")
 		}
-		if value := c.reference(at, name, m[name]); value != nil {
+		if value := c.pathOrCall(at, name, m[name]); value != nil {
 			t.add(bare, value)
 		}
 	}
@@ -152,7 +152,8 @@ func (t *objectTemplate) static() bool {
 	})
 }
 
-func (c *compiler) reference(ptr *pointer, field string, v any) expr {
+// pathOrCall compiles the value of a field that ends in ".$" or in "Path": a path of any kind, or a call of an intrinsic function.
+func (c *compiler) pathOrCall(ptr *pointer, field string, v any) expr {
 	text, ok := v.(string)
 	if !ok {
 		c.problem(ptr, "The value for the field '"+field+"' must be a STRING that contains a JSONPath but was "+typeName(v))
@@ -173,7 +174,7 @@ func (c *compiler) reference(ptr *pointer, field string, v any) expr {
 	if err != nil {
 		return invalid(err)
 	}
-	return &reference{field, p}
+	return &memberPath{field, p}
 }
 
 func sortedNames(m map[string]any) []string {
