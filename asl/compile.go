@@ -327,11 +327,10 @@ func (c *compiler) wait(s *state, o *fields) {
 }
 
 func (c *compiler) fail(s *state, o *fields) {
-	o.atMostOne("Error", "ErrorPath")
-	o.atMostOne("Cause", "CausePath")
-	s.fail = &fail{
-		errorQuery: c.queryOf(o, "Error"), causeQuery: c.queryOf(o, "Cause"),
-		err: text{o.text("Error"), o.has("Error")}, cause: text{o.text("Cause"), o.has("Cause")},
-		errorAt: o.dynamic("ErrorPath"), causeAt: o.dynamic("CausePath"),
-	}
+	s.fail = &fail{err: c.failText(o, "Error"), cause: c.failText(o, "Cause")}
+}
+
+func (c *compiler) failText(o *fields, name string) failText {
+	o.atMostOne(name, name+"Path")
+	return failText{fixed: text{o.text(name), o.has(name)}, query: c.queryOf(o, name), at: o.dynamic(name + "Path")}
 }

@@ -109,11 +109,13 @@ type wait struct {
 	secondsQuery, timeQuery *query
 }
 
-type fail struct {
-	err, cause       text
-	errorAt, causeAt dynamic
+type fail struct{ err, cause failText }
 
-	errorQuery, causeQuery *query
+// failText is Error or Cause: a constant, a JSONata expression, or what ErrorPath or CausePath says.
+type failText struct {
+	fixed text
+	query *query
+	at    dynamic
 }
 
 // text is a string that may be absent: the history of AWS tells the two apart.

@@ -41,7 +41,7 @@ type scope struct {
 	token     string // of this attempt, if the task has one: its $$.Task.Token, which it keeps when the task has answered
 	context   map[string]any
 	fork      *fork  // of a Parallel or a Map state in progress
-	twin      *scope // its copy in the latest clone, for the time of the cloning
+	twin      *scope // its copy, while a clone is made; only of one that may have a command
 }
 
 // variable is the value of a variable. Its size is kept with it, for a path into it asks for that each time.
@@ -201,22 +201,22 @@ func (x *Execution) left(sc *scope) {
 // join is the outcome of a Parallel or a Map state of which everything has succeeded or was tolerated.
 func (x *Execution) join(p *scope) {
 	results, size := p.fork.results(), p.fork.size+len("[]")
-	if m := p.state.mapping; m != nil && m.flatten {
+	m := p.state.mapping
+	if m != nil && m.flatten {
 		results = flattened(results)
 	}
 	var result any = results
+	p.fork = nil
 	size, f := x.payloadSize(p, result, size)
-	if f == nil {
-		if m := p.state.mapping; m != nil && m.distributed {
-			x.sideEvent(p, HistoryEvent{Type: "MapRunSucceeded"})
-		}
-		x.sideEvent(p, HistoryEvent{Type: string(p.state.kind) + "StateSucceeded"})
-		p.fork = nil
-		x.settle(p, x.resulted(p, result, size))
+	if f != nil {
+		x.settle(p, fails(f))
 		return
 	}
-	p.fork = nil
-	x.settle(p, fails(f))
+	if m != nil && m.distributed {
+		x.sideEvent(p, HistoryEvent{Type: "MapRunSucceeded"})
+	}
+	x.sideEvent(p, HistoryEvent{Type: string(p.state.kind) + "StateSucceeded"})
+	x.settle(p, x.resulted(p, result, size))
 }
 
 // fail fails a scope with a failure that none of its states took: the state around it sees it next. What is terminal ends the execution in
@@ -311,17 +311,17 @@ func (x *Execution) Clone() *Execution {
 	slab := make([]scope, 0, x.scopes) // one piece of memory for all scopes below the root
 	c.root = x.root.clone(&scope{}, nil, &slab)
 	for i := range c.open {
-		if c.open[i].scope != nil {
-			c.open[i].scope = c.open[i].scope.twin
+		if sc := c.open[i].scope; sc != nil {
+			c.open[i].scope, sc.twin = sc.twin, nil // else x would keep the clone's memory
 		}
 	}
+	x.root.twin = nil // an execution that ended has no command
 	return &c
 }
 
-// clone copies the tree below sc into c, and leaves with each scope its copy.
+// clone copies the tree below sc into c, and leaves with each scope that has a command its copy.
 func (sc *scope) clone(c, parent *scope, slab *[]scope) *scope {
 	*c = *sc
-	sc.twin, c.twin = c, nil
 	c.parent = parent
 	if sc.retries != nil {
 		c.retries = slices.Clone(sc.retries)
@@ -332,7 +332,8 @@ func (sc *scope) clone(c, parent *scope, slab *[]scope) *scope {
 	case sc.home != nil:
 		c.home = parent.home
 	}
-	if sc.fork == nil {
+	if sc.fork == nil { // it waits for the answer to a command, and has one: those of a fork are its branches' and iterations'
+		sc.twin = c
 		return c
 	}
 	f := *sc.fork

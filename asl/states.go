@@ -294,43 +294,34 @@ func (x *Execution) choose(sc *scope) outcome {
 }
 
 func (x *Execution) failState(sc *scope) *failure {
-	s := sc.state.fail
-	f := &failure{err: s.err, cause: s.cause}
-	e := &env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}
-	for _, each := range []struct {
-		query *query
-		to    *text
-	}{{s.errorQuery, &f.err}, {s.causeQuery, &f.cause}} {
-		if each.query == nil {
-			continue
-		}
-		v, bad := each.query.as(e, "string")
-		if bad != nil {
-			return bad
-		}
-		each.to.s, _ = v.(string)
-	}
-	if bad := x.failText(sc, &f.err, s.errorAt); bad != nil {
+	f := &failure{}
+	var bad *failure
+	if f.err, bad = x.failText(sc, &sc.state.fail.err); bad != nil {
 		return bad
 	}
-	if bad := x.failText(sc, &f.cause, s.causeAt); bad != nil {
+	if f.cause, bad = x.failText(sc, &sc.state.fail.cause); bad != nil {
 		return bad
 	}
 	return f
 }
 
-func (x *Execution) failText(sc *scope, to *text, at dynamic) *failure {
-	if at.expr == nil {
-		return nil
+func (x *Execution) failText(sc *scope, t *failText) (text, *failure) {
+	var v any
+	var f *failure
+	switch {
+	case t.query != nil:
+		v, f = t.query.as(&env{x: x, scope: sc, input: sc.input, bound: sc.inputSize}, "string")
+	case t.at.expr != nil:
+		v, _, f = x.evaluated(sc, t.at.expr, sc.input, sc.inputSize)
+	default:
+		return t.fixed, nil
 	}
-	v, _, f := x.evaluated(sc, at.expr, sc.input, sc.inputSize)
 	if f != nil {
-		return f
+		return text{}, f
 	}
 	s, ok := v.(string)
 	if !ok {
-		return runtimeFailure(fmt.Sprintf("The %s parameter does not reference a string: %s == %s", at.field, at.text, AppendJSON(nil, v)))
+		return text{}, runtimeFailure(fmt.Sprintf("The %s parameter does not reference a string: %s == %s", t.at.field, t.at.text, AppendJSON(nil, v)))
 	}
-	*to = text{s, true}
-	return nil
+	return text{s, true}, nil
 }
