@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -196,7 +197,7 @@ func (e *evaluation) apply(n *node, input any, env *frame) any {
 	}}
 }
 
-// transformer makes the function of |pattern|update, delete|: it changes a copy of its argument.
+// transformer makes the function of |pattern|update, delete|: it changes what the pattern finds in a copy of its argument.
 func (e *evaluation) transformer(n *node, env *frame) any {
 	return &builtin{name: "", arity: 1, signature: transformSignature, apply: func(c *call, args []any) any {
 		if isUndefined(args[0]) {
@@ -206,14 +207,20 @@ func (e *evaluation) transformer(n *node, env *frame) any {
 		if !isFunction(clone) {
 			fail("T2013", n.pos, details{})
 		}
-		result := e.invoke(clone, args[:1], &call{evaluation: e, name: "clone", position: n.pos})
+		from := args[0]
+		if clone != any(builtins["clone"]) { // the user's own may hand out what it was given: what it gives is copied, too
+			from = e.invoke(clone, args[:1], &call{evaluation: e, name: "clone", position: n.pos})
+		}
+		copies := &cloner{evaluation: e, position: n.pos, objects: map[uintptr]bool{}}
+		result := copies.clone(from, 0)
 		matches := e.eval(n.lhs, result, env)
 		if isUndefined(matches) {
 			return result
 		}
 		for _, found := range listOf(matches) {
-			e.update(n, found, env)
-			e.delete(n, found, env)
+			ours := copies.made(found) // a pattern may also lead to a variable, and so to what the state machine holds
+			e.update(n, found, ours, env)
+			e.delete(n, found, ours, env)
 		}
 		return result
 	}}
@@ -221,7 +228,7 @@ func (e *evaluation) transformer(n *node, env *frame) any {
 
 var transformSignature = parseSignature("<(oa):o>", 0)
 
-func (e *evaluation) update(n *node, found any, env *frame) {
+func (e *evaluation) update(n *node, found any, ours bool, env *frame) {
 	update := e.eval(n.rhs, found, env)
 	if isUndefined(update) {
 		return
@@ -230,17 +237,13 @@ func (e *evaluation) update(n *node, found any, env *frame) {
 	if !ok {
 		fail("T2011", n.rhs.pos, details{value: update})
 	}
-	object, ok := found.(map[string]any)
-	if !ok {
-		return
-	}
-	e.meter.spend(len(members))
-	for name, v := range members {
-		object[name] = v
+	if ours {
+		e.meter.spend(len(members))
+		maps.Copy(found.(map[string]any), members)
 	}
 }
 
-func (e *evaluation) delete(n *node, found any, env *frame) {
+func (e *evaluation) delete(n *node, found any, ours bool, env *frame) {
 	if n.third == nil {
 		return
 	}
@@ -252,9 +255,9 @@ func (e *evaluation) delete(n *node, found any, env *frame) {
 	if !allStrings(list) {
 		fail("T2012", n.third.pos, details{value: names})
 	}
-	if object, ok := found.(map[string]any); ok {
+	if ours {
 		for _, name := range list {
-			delete(object, name.(string))
+			delete(found.(map[string]any), name.(string))
 		}
 	}
 }

@@ -170,5 +170,6 @@ func cloneFunction(c *call, args []any) any {
 	if isUndefined(args[0]) {
 		return undefined
 	}
-	return c.clone(args[0], c.position, 0)
+	copies := cloner{evaluation: c.evaluation, position: c.position, objects: map[uintptr]bool{}}
+	return copies.clone(args[0], 0)
 }

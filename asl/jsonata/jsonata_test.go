@@ -274,13 +274,22 @@ func TestTheSameScopeGivesTheSame(t *testing.T) {
 }
 
 func TestATransformationChangesACopy(t *testing.T) {
-	s := scopeOf(t, `{"order":{"lines":[{"qty":1}]}}`)
-	if _, _, err := mustCompile(t, `$order ~> |lines|{"qty": 2}, "x"|`).Eval(s); err != nil {
-		t.Fatal(err)
-	}
-	v, _ := s.Variable("order")
-	if got := string(asl.AppendJSON(nil, v)); got != `{"lines":[{"qty":1}]}` {
-		t.Error(got)
+	for _, c := range []struct{ expression, want string }{
+		{`$order ~> |lines|{"qty": 2}, "x"|`, `{"lines":[{"qty":2}]}`},
+		{`{"a": 1} ~> |$order.lines|{"qty": 2}, "qty"|`, `{"a":1}`}, // a pattern that leads out of the copy
+		{`($clone := function($v){$v}; $order ~> |lines|{"qty": 2}|)`, `{"lines":[{"qty":2}]}`},
+	} {
+		t.Run(c.expression, func(t *testing.T) {
+			s := scopeOf(t, `{"order":{"lines":[{"qty":1}]}}`)
+			got, _, err := mustCompile(t, c.expression).Eval(s)
+			if shown(got, err) != c.want {
+				t.Errorf("got %s, want %s", shown(got, err), c.want)
+			}
+			v, _ := s.Variable("order")
+			if left := shown(v, nil); left != `{"lines":[{"qty":1}]}` {
+				t.Error("the variable became", left)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 )
 
@@ -557,18 +558,31 @@ func (e *evaluation) sorted(list []any, after func(a, b any) bool) []any {
 	return append(append(merged, left...), right...)
 }
 
-// clone copies objects and arrays, so that a transformation changes nothing of anybody else's.
-func (e *evaluation) clone(v any, position, depth int) any {
+// cloner copies objects and arrays, and remembers which objects it made.
+type cloner struct {
+	*evaluation
+	position int
+	objects  map[uintptr]bool
+}
+
+// made reports whether v is an object that this cloner made.
+func (c *cloner) made(v any) bool {
+	m, ok := v.(map[string]any)
+	return ok && c.objects[reflect.ValueOf(m).Pointer()]
+}
+
+func (c *cloner) clone(v any, depth int) any {
 	if depth > maxNesting {
-		fail(codeNesting, position, details{})
+		fail(codeNesting, c.position, details{})
 	}
-	e.meter.spend(1)
+	c.meter.spend(1)
 	switch v := v.(type) {
 	case map[string]any:
 		m := make(map[string]any, len(v))
+		c.objects[reflect.ValueOf(m).Pointer()] = true
 		for _, name := range sortedNames(v) {
 			if !isUndefined(v[name]) {
-				m[name] = e.clone(v[name], position, depth+1)
+				m[name] = c.clone(v[name], depth+1)
 			}
 		}
 		return m
@@ -576,11 +590,11 @@ func (e *evaluation) clone(v any, position, depth int) any {
 		list := listOf(v)
 		copied := make([]any, len(list))
 		for i, element := range list {
-			copied[i] = e.clone(element, position, depth+1)
+			copied[i] = c.clone(element, depth+1)
 		}
 		return copied
 	case json.Number, float64:
-		return e.finite(v, position)
+		return c.finite(v, c.position)
 	case *lambda, *builtin, *matcher:
 		return ""
 	}
