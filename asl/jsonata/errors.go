@@ -77,9 +77,12 @@ func message(code string, d details) string {
 	}
 }
 
-// quoted is a detail as JSON, cut where it is long: a cause on AWS has 32,768 characters at most, and a value may have more.
+// maxShown bounds a detail in a message: a cause on AWS has 32,768 characters at most. A value may have more, and be shared so often within itself that
+// nothing could write it down.
+const maxShown = 1024
+
+// quoted is a detail as JSON, cut where it is long.
 func quoted(v any) string {
-	const most = 1024
 	text := "undefined"
 	switch v := v.(type) {
 	case undefinedValue, *lambda, *builtin, *matcher:
@@ -88,8 +91,8 @@ func quoted(v any) string {
 	default:
 		text = string(appendValue(nil, v, printer{lenient: true}))
 	}
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "..."
 	}
 	return text
 }

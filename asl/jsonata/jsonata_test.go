@@ -226,6 +226,12 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a message shows the start of a value that has more parts than can be written", func(t *testing.T) {
+		got := evalWith(t, `-$reduce([1..100], function($a, $i){{"x": $a, "y": $a}}, 1)`, `{}`)
+		if !strings.HasPrefix(got, `! D1002: Cannot negate a non-numeric value: {"x":{"x":`) || !strings.HasSuffix(got, "...") || len(got) > 1100 {
+			t.Error(got)
+		}
+	})
 	t.Run("a thousand calls deep in the tail is no depth", func(t *testing.T) {
 		if got := evalWith(t, `($f := function($n, $sum){$n = 0 ? $sum : $f($n - 1, $sum + $n)}; $f(100000, 0))`, `{}`); got != "5000050000" {
 			t.Error(got)
