@@ -97,12 +97,15 @@ func (e *evaluation) procedure(n *node, input any, env *frame, code string) any 
 	return f
 }
 
-// invoke applies a function. What a function ends with is called in this loop, and not in one that is nested in it.
+// invoke applies a function. What a function ends with is called in this loop, and not in one that is nested in it. It counts by itself, since what ~>
+// joins is called without a node that is evaluated.
 func (e *evaluation) invoke(f any, args []any, c *call) any {
+	e.enter(c.position)
 	for {
 		v := e.invokeOnce(f, args, c)
 		next, ok := v.(*tailCall)
 		if !ok {
+			e.calls--
 			return v
 		}
 		e.meter.position = next.node.pos

@@ -11,7 +11,7 @@ import (
 type evaluation struct {
 	scope  asl.ExpressionScope
 	meter  meter
-	calls  int // how deep evaluations are nested
+	calls  int // how deep evaluations and calls are nested
 	chance *rand.Rand
 }
 
@@ -52,13 +52,18 @@ func (e *evaluation) lookup(f *frame, name string) any {
 	return undefined
 }
 
+// enter pays for an evaluation or a call that is nested in the one at hand. Whoever is done with it takes one off calls.
+func (e *evaluation) enter(position int) {
+	if e.calls++; e.calls > maxCalls {
+		fail(codeStack, position, details{})
+	}
+	e.meter.position = position
+	e.meter.spend(1)
+}
+
 // eval evaluates a node with input as the context.
 func (e *evaluation) eval(n *node, input any, env *frame) any {
-	if e.calls++; e.calls > maxCalls {
-		fail(codeStack, n.pos, details{})
-	}
-	e.meter.position = n.pos
-	e.meter.spend(1)
+	e.enter(n.pos)
 	v := e.evalKind(n, input, env)
 	for _, p := range n.predicates {
 		v = e.filter(p, v, env)

@@ -207,16 +207,18 @@ func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct{ expression, code string }{
 		"a function that calls itself without end, not as its last act": {`($f := function($n){1 + $f($n)}; $f(1))`, codeStack},
 		"a function that ends with a call of itself, without end":       {`($f := function($n){$f($n)}; $f(1))`, codeWork},
-		"a string that doubles":                                {`$reduce([1..100], function($s, $i){$s & $s}, "0123456789012345678901234567890123456789")`, codeWork},
-		"an array that doubles":                                {`$reduce([1..100], function($a, $i){$append($a, $a)}, [1, 2])`, codeWork},
-		"a range of ranges":                                    {`[1..1000].[1..1000000]`, codeWork},
-		"a range over a million":                               {`[1..1000001]`, "D2014"},
-		"a pad of gigabytes":                                   {`$pad("", 1e9)`, codeWork},
-		"a comparison of each with each":                       {`$distinct([1..100000].{"a": $})`, codeWork},
-		"a result that is nested too deep":                     {`$reduce([1..1000], function($a, $i){[[$a]]}, 0)`, codeNesting},
-		"an object that holds itself":                          {`{"a": 1} ~> |$|{"b": $}|`, codeNesting},
-		"a regular expression on a text that each match reads": {`$count($match($join([1..20000].("a")), /a(.*b)?/))`, codeWork},
-		"one million letters of a date":                        {`$fromMillis(0, $pad("[Y]", 1000))`, codeArgument},
+		"functions joined to one, twice in each of the next":            {`($f := function($g, $n){$n = 0 ? $g : $f($g ~> $g, $n - 1)}; $h := $f($not, 60); $h(true))`, codeWork},
+		"functions joined to one, on and on":                            {`($f := function($g, $n){$n = 0 ? $g : $f($g ~> $not, $n - 1)}; $h := $f($not, 10000); $h(true))`, codeStack},
+		"a string that doubles":                                         {`$reduce([1..100], function($s, $i){$s & $s}, "0123456789012345678901234567890123456789")`, codeWork},
+		"an array that doubles":                                         {`$reduce([1..100], function($a, $i){$append($a, $a)}, [1, 2])`, codeWork},
+		"a range of ranges":                                             {`[1..1000].[1..1000000]`, codeWork},
+		"a range over a million":                                        {`[1..1000001]`, "D2014"},
+		"a pad of gigabytes":                                            {`$pad("", 1e9)`, codeWork},
+		"a comparison of each with each":                                {`$distinct([1..100000].{"a": $})`, codeWork},
+		"a result that is nested too deep":                              {`$reduce([1..1000], function($a, $i){[[$a]]}, 0)`, codeNesting},
+		"an object that holds itself":                                   {`{"a": 1} ~> |$|{"b": $}|`, codeNesting},
+		"a regular expression on a text that each match reads":          {`$count($match($join([1..20000].("a")), /a(.*b)?/))`, codeWork},
+		"one million letters of a date":                                 {`$fromMillis(0, $pad("[Y]", 1000))`, codeArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := mustCompile(t, c.expression).Eval(scopeOf(t, `{}`))

@@ -15,11 +15,11 @@ const (
 	// maxParents bounds how often % stands in an expression: each is carried up the tree.
 	maxParents = 100
 
-	// maxCalls bounds the nesting of evaluations: a function that calls itself, but not as the last thing it does. A user's call takes about six, so
-	// some 800 calls fit, and take some 10 MB of stack.
+	// maxCalls bounds the nesting of evaluations and calls: a function that calls itself, but not as the last thing it does. A user's call takes about
+	// seven, so some 700 calls fit, and take some 10 MB of stack.
 	maxCalls = 5000
 
-	// maxWork bounds the steps of an evaluation: each node that is evaluated, each item that is put into an array, each 32 bytes of a string that is
+	// maxWork bounds the steps of an evaluation: each node that is evaluated, each call, each item that is put into an array, each 32 bytes of a string that is
 	// made, each character that a regular expression reads. A payload of 256 KiB has 131,000 items at most; thirty steps for each of them fit. It
 	// takes a second or two, and bounds what an evaluation holds in memory to some 200 MB, if nothing of it becomes garbage.
 	maxWork = 4_000_000
