@@ -23,6 +23,17 @@ type builtin struct {
 	apply     func(c *call, args []any) any
 }
 
+// call applies the function. It pays for the strings among the arguments, whatever the function does with them; the function pays for what it makes.
+func (b *builtin) call(c *call, args []any) any {
+	args = b.signature.validate(c, args)
+	for _, arg := range args {
+		if s, ok := arg.(string); ok {
+			c.meter.spendBytes(len(s))
+		}
+	}
+	return b.apply(c, args)
+}
+
 // matcher is a regular expression, which is a function from a string to its first match.
 type matcher struct {
 	regex *regex
@@ -132,7 +143,7 @@ func (e *evaluation) invokeOnce(f any, args []any, c *call) any {
 		}
 		return e.eval(f.body, f.input, inner)
 	case *builtin:
-		return f.apply(c, f.signature.validate(c, args))
+		return f.call(c, args)
 	case *matcher:
 		return c.matchObject(f, argument(args, 0), 0)
 	}
@@ -146,7 +157,7 @@ func (e *evaluation) invokePartial(f *lambda, env *frame, c *call) any {
 	for i := range args {
 		args[i] = e.lookup(env, partialParam(i))
 	}
-	return f.builtin.apply(c, f.builtin.signature.validate(c, args))
+	return f.builtin.call(c, args)
 }
 
 // partialParam names the parameters of a builtin, which have no names, as no variable can be named.

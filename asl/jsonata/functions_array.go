@@ -136,7 +136,7 @@ func sortFunction(c *call, args []any) any {
 	case allNumeric(list, c.position):
 		return &array{items: c.sorted(list, func(a, b any) bool { c.meter.spend(1); return compareNumbers(a, b) > 0 })}
 	case allStrings(list):
-		return &array{items: c.sorted(list, func(a, b any) bool { c.meter.spend(1); return compareStrings(a.(string), b.(string)) > 0 })}
+		return &array{items: c.sorted(list, func(a, b any) bool { return c.compareStrings(a.(string), b.(string)) > 0 })}
 	}
 	c.fail("D3070", details{})
 	return nil
@@ -165,7 +165,7 @@ func distinct(c *call, args []any) any {
 	seen := map[string]bool{} // of strings: the common case need not compare each with each
 	for _, v := range list {
 		if s, ok := v.(string); ok {
-			c.meter.spend(1)
+			c.meter.spendBytes(len(s))
 			if !seen[s] {
 				seen[s] = true
 				result.items = append(result.items, v)

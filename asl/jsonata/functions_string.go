@@ -42,9 +42,7 @@ func substring(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
-	c.meter.spendBytes(len(s))
-	runes := []rune(s)
-	start, size := whole(args[1]), len(runes)
+	start, size := whole(args[1]), utf8.RuneCountInString(s)
 	if size+start < 0 {
 		start = 0
 	}
@@ -61,7 +59,19 @@ func substring(c *call, args []any) any {
 	if start = min(start, size); end <= start {
 		return ""
 	}
-	return string(runes[start:end])
+	s = s[runeOffset(s, start):]
+	return s[:runeOffset(s, end-start)]
+}
+
+// runeOffset is the position of the n-th character in bytes.
+func runeOffset(s string, n int) int {
+	for i := range s {
+		if n == 0 {
+			return i
+		}
+		n--
+	}
+	return len(s)
 }
 
 func substringBefore(c *call, args []any) any {
@@ -91,7 +101,6 @@ func lowercase(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
-	c.meter.spendBytes(len(s))
 	return strings.ToLower(s)
 }
 
@@ -100,7 +109,6 @@ func uppercase(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
-	c.meter.spendBytes(len(s))
 	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS")) // the one letter in use whose capital is two letters
 }
 
@@ -109,7 +117,6 @@ func length(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
-	c.meter.spendBytes(len(s))
 	return float64(utf8.RuneCountInString(s))
 }
 
@@ -119,8 +126,14 @@ func trim(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
-	c.meter.spendBytes(len(s))
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }), " ")
+	var out strings.Builder
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }) {
+		if out.Len() > 0 {
+			out.WriteByte(' ')
+		}
+		out.WriteString(word)
+	}
+	return out.String()
 }
 
 func pad(c *call, args []any) any {
@@ -186,7 +199,6 @@ func contains(c *call, args []any) any {
 		return undefined
 	}
 	if part, ok := text(args[1]); ok {
-		c.meter.spendBytes(len(s))
 		return strings.Contains(s, part)
 	}
 	if !isFunction(args[1]) {
@@ -203,8 +215,7 @@ func split(c *call, args []any) any {
 	limit := c.limitOf(args[2], "D3020")
 	parts := []any{}
 	if separator, ok := text(args[1]); ok {
-		c.meter.spendBytes(len(s))
-		for _, part := range strings.Split(s, separator) {
+		for part := range strings.SplitSeq(s, separator) {
 			if float64(len(parts)) >= math.Trunc(limit) {
 				break
 			}
@@ -262,8 +273,10 @@ func replace(c *call, args []any) any {
 	position, count := 0, 0.0
 	for m := c.firstMatch(args[1], s); m != nil && count < limit; m = m.next() {
 		replacement := c.replacement(args[2], m, s)
-		c.meter.spendBytes(m.start - position + len(replacement))
-		out.WriteString(s[min(position, m.start):m.start] + replacement)
+		between := s[min(position, m.start):m.start]
+		c.meter.spendBytes(len(between) + len(replacement))
+		out.WriteString(between)
+		out.WriteString(replacement)
 		position = m.end
 		count++
 	}
@@ -275,17 +288,17 @@ func (c *call) replaceText(s, pattern string, by any, limit float64) string {
 	if !ok {
 		c.fail("D3012", details{value: by})
 	}
-	n := -1
-	if limit < float64(len(s)) {
+	n := strings.Count(s, pattern)
+	if limit < float64(n) {
 		n = int(math.Ceil(limit))
 	}
-	c.meter.spendBytes(len(s) + strings.Count(s, pattern)*len(replacement))
+	c.meter.spendBytes(len(s) + n*len(replacement))
 	return strings.Replace(s, pattern, replacement, n)
 }
 
 func (c *call) replacement(by any, m *found, s string) string {
 	if template, ok := text(by); ok {
-		return expand(template, s[m.start:m.end], m.groups)
+		return c.expand(template, s[m.start:m.end], m.groups)
 	}
 	result := c.invoke(by, []any{c.objectOf(m, s)}, c.inner())
 	replacement, ok := text(result)
@@ -297,11 +310,15 @@ func (c *call) replacement(by any, m *found, s string) string {
 
 // expand puts the groups in place of $1, $2 and so on, the whole match for $0, and a dollar for $$. Of the digits behind a dollar as many count as name
 // a group that there is.
-func expand(template, whole string, groups []any) string {
+func (c *call) expand(template, whole string, groups []any) string {
 	var out strings.Builder
+	write := func(s string) {
+		c.meter.spendBytes(len(s))
+		out.WriteString(s)
+	}
 	for {
 		before, after, found := strings.Cut(template, "$")
-		out.WriteString(before)
+		write(before)
 		if !found {
 			return out.String()
 		}
@@ -311,7 +328,7 @@ func expand(template, whole string, groups []any) string {
 			out.WriteByte('$')
 			template = after[1:]
 		case strings.HasPrefix(after, "0"):
-			out.WriteString(whole)
+			write(whole)
 			template = after[1:]
 		default:
 			index, size := groupNumber(after, len(groups))
@@ -321,7 +338,7 @@ func expand(template, whole string, groups []any) string {
 			}
 			if index >= 1 && index <= len(groups) {
 				group, _ := text(groups[index-1])
-				out.WriteString(group)
+				write(group)
 			}
 			template = after[size:]
 		}
@@ -423,7 +440,6 @@ func decodeURL(kept string) func(c *call, args []any) any {
 		if !ok {
 			return undefined
 		}
-		c.meter.spendBytes(len(s))
 		var out []byte
 		for i := 0; i < len(s); i++ {
 			if s[i] != '%' {

@@ -20,7 +20,7 @@ const (
 	maxCalls = 5000
 
 	// maxWork bounds the steps of an evaluation: each node that is evaluated, each call, each item that is put into an array, each 32 bytes of a string that is
-	// made, each character that a regular expression reads. A payload of 256 KiB has 131,000 items at most; thirty steps for each of them fit. It
+	// made, compared or given to a function, each character that a regular expression reads. A payload of 256 KiB has 131,000 items at most; thirty steps for each of them fit. It
 	// takes a second or two, and bounds what an evaluation holds in memory to some 200 MB, if nothing of it becomes garbage.
 	maxWork = 4_000_000
 

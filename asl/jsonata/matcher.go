@@ -61,7 +61,7 @@ func (c *call) foundBy(v any, s string) *found {
 	if !ok || !hasText || !isNumber(object["start"]) || !isNumber(object["end"]) || !hasGroups || !isFunction(object["next"]) {
 		c.fail("T1010", details{})
 	}
-	start := byteOffset(s, int(float(object["start"])))
+	start := byteOffset(s, whole(object["start"]))
 	f := &found{start: start, end: min(start+len(text), len(s)), groups: groups}
 	f.next = func() *found { return c.foundBy(c.invoke(object["next"], nil, c.inner()), s) }
 	return f

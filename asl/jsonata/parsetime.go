@@ -16,11 +16,12 @@ type timeReader struct {
 
 // parseTime reads a timestamp by a picture. What does not fit has no value.
 func (c *call) parseTime(s, picture string) any {
-	c.meter.spend(len(s) + 50*len(picture))
 	var readers []timeReader
 	var pattern strings.Builder
 	pattern.WriteString("(?i)^")
-	for _, part := range c.timePicture(picture) {
+	parts := c.timePicture(picture)
+	c.meter.spend(50*len(picture) + len(parts)*len(s))
+	for _, part := range parts {
 		r := c.timeReader(part)
 		readers = append(readers, r)
 		pattern.WriteString("(" + r.pattern + ")")

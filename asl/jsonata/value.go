@@ -152,7 +152,8 @@ func compareNumbers(a, b any) int {
 }
 
 // compareStrings orders as JavaScript does, by UTF-16 units: beyond U+FFFF that is not the order of the code points.
-func compareStrings(a, b string) int {
+func (e *evaluation) compareStrings(a, b string) int {
+	e.meter.spendBytes(min(len(a), len(b)))
 	for i := 0; i < len(a) && i < len(b); i++ {
 		if a[i] == b[i] {
 			continue
