@@ -145,7 +145,7 @@ func (e *evaluation) invokeOnce(f any, args []any, c *call) any {
 	case *builtin:
 		return f.call(c, args)
 	case *matcher:
-		return c.matchObject(f, argument(args, 0), 0)
+		return c.matchObject(f, argument(args, 0))
 	}
 	c.fail("T1006", details{})
 	return nil

@@ -183,11 +183,10 @@ func matches(c *call, args []any) any {
 	if limit <= 0 {
 		return result
 	}
-	position := units{s: s}
 	for m := c.firstMatch(args[1], s); m != nil && float64(len(result.items)) < limit; m = m.next() {
 		c.meter.spend(costOfObject + len(m.groups))
 		result.items = append(result.items, map[string]any{
-			"match": s[m.start:m.end], "index": float64(position.at(m.start)), "groups": &array{items: m.groups},
+			"match": s[m.start:m.end], "index": float64(m.index), "groups": &array{items: m.groups},
 		})
 	}
 	return result
