@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -109,7 +110,6 @@ var templates = map[string]string{
 	"S0202": "Expected {{value}}, got {{token}}",
 	"S0203": "Expected {{value}} before end of expression",
 	"S0204": "Unknown operator: {{token}}",
-	"S0206": "Unknown expression type: {{token}}",
 	"S0207": "Unexpected end of expression",
 	"S0208": "Parameter {{value}} of function definition must be a variable name (start with $)",
 	"S0209": "A predicate cannot follow a grouping expression in a step",
@@ -192,11 +192,11 @@ var templates = map[string]string{
 	"D3141": "{{{message}}}",
 
 	codeRegexp:    "Regular expression not supported: {{{message}}}",
-	codeDeep:      "The expression is nested deeper than 250 levels",
-	codeLong:      "The expression is longer than 262144 bytes",
+	codeDeep:      fmt.Sprintf("The expression is nested deeper than %d levels, or has more than %d operators in a row or %d parents", maxLevels, maxOperands, maxParents),
+	codeLong:      fmt.Sprintf("The expression is longer than %d bytes", maxExpression),
 	codeStack:     "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive",
 	codeWork:      "Expression evaluation limit: Check for infinite loop, or work on less data",
-	codeNesting:   "The value is nested deeper than 512 levels",
+	codeNesting:   fmt.Sprintf("The value is nested deeper than %d levels", maxNesting),
 	codeArgument:  "The {{{message}}} argument of function {{token}} is not valid: {{value}}",
 	codeSignature: "Function signature not understood: {{value}}",
 }

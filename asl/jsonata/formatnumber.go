@@ -169,9 +169,6 @@ func regularGroups(positions []int) int {
 	return factor
 }
 
-// maxPicture bounds a picture: its digits are digits of the result.
-const maxPicture = 300
-
 func formatNumber(c *call, args []any) any {
 	if !isNumber(args[0]) {
 		return undefined

@@ -27,11 +27,17 @@ const (
 	// costOfObject is what an object costs that is made: its map takes as much memory as eight items and more.
 	costOfObject = 8
 
+	// maxNesting bounds how deep a value may be nested where it is walked, and so the recursion. It is what asl.DecodeJSON accepts.
+	maxNesting = 512
+
+	// maxPicture bounds a picture of a number or a date: its digits are digits of the result.
+	maxPicture = 300
+
 	// maxRange bounds a range such as [1..n]. The reference allows ten million (and says one million), which no payload can hold.
 	maxRange = 1_000_000
 )
 
-// meter counts the work. A nil meter counts nothing.
+// meter counts the work. A nil meter counts nothing: a message is written without one.
 type meter struct {
 	spent    int
 	position int // of the node that is evaluated, for the error

@@ -15,9 +15,6 @@ type printer struct {
 	meter    *meter
 }
 
-// maxNesting bounds how deep a value may be nested where it is walked, and so the recursion. It is what asl.DecodeJSON accepts.
-const maxNesting = 512
-
 func appendValue(dst []byte, v any, p printer) []byte { return p.append(dst, v, 0) }
 
 func (p printer) append(dst []byte, v any, depth int) []byte {
