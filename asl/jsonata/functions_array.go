@@ -101,10 +101,15 @@ func zip(c *call, args []any) any {
 }
 
 func appendFunction(c *call, args []any) any {
-	if !isUndefined(args[0]) && !isUndefined(args[1]) {
-		c.meter.spend(len(listOf(args[0])) + len(listOf(args[1])))
+	switch {
+	case isUndefined(args[0]):
+		return args[1]
+	case isUndefined(args[1]):
+		return args[0]
 	}
-	return appended(args[0], args[1])
+	a, b := listOf(args[0]), listOf(args[1])
+	c.meter.spend(len(a) + len(b))
+	return &array{items: slices.Concat(a, b)}
 }
 
 func reverse(c *call, args []any) any {

@@ -176,17 +176,6 @@ func sortedNames(m map[string]any) []string {
 	return slices.Sorted(maps.Keys(m))
 }
 
-// appended is $append: arrays joined, of which undefined is the empty one.
-func appended(a, b any) any {
-	if isUndefined(a) {
-		return b
-	}
-	if isUndefined(b) {
-		return a
-	}
-	return &array{items: slices.Concat(listOf(a), listOf(b))}
-}
-
 // formatFloat writes as JavaScript's Number.prototype.toString does.
 func formatFloat(f float64) string {
 	switch {
