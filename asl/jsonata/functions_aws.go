@@ -54,7 +54,8 @@ func rangeFunction(c *call, args []any) any {
 	result := sequenceOf()
 	c.meter.spend(max(int(size), 0))
 	for i := 0; i < int(size); i++ {
-		result.items = append(result.items, first+float64(i)*step)
+		// The conversion keeps the two operations apart: some processors would do them as one, and round otherwise.
+		result.items = append(result.items, first+float64(float64(i)*step))
 	}
 	return result
 }
@@ -116,7 +117,7 @@ func parseFunction(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
-	c.meter.spend(len(s)/4 + 1) // of four characters a value can be made
+	c.meter.spend(len(s)) // {"":0} is an object with a member: its seven characters, with the comma, take as much memory as its cost says
 	v, err := asl.DecodeJSON([]byte(s))
 	if err != nil {
 		c.refuse("first", s)

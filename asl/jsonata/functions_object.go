@@ -1,5 +1,7 @@
 package jsonata
 
+import "maps"
+
 func boolean(c *call, args []any) any {
 	if isUndefined(args[0]) {
 		return undefined
@@ -129,13 +131,12 @@ func merge(c *call, args []any) any {
 	if !ok {
 		return undefined
 	}
+	c.meter.spend(costOfObject)
 	result := map[string]any{}
 	for _, v := range list {
 		m, _ := v.(map[string]any)
 		c.meter.spend(1 + len(m))
-		for name, member := range m {
-			result[name] = member
-		}
+		maps.Copy(result, m)
 	}
 	return result
 }
@@ -154,6 +155,7 @@ func each(c *call, args []any) any {
 
 func sift(c *call, args []any) any {
 	m, _ := args[0].(map[string]any)
+	c.meter.spend(costOfObject)
 	result := map[string]any{}
 	for _, name := range sortedNames(m) {
 		if c.truth(c.callEach(args[1], m[name], name, args[0]), c.position) {

@@ -221,6 +221,8 @@ func TestLimits(t *testing.T) {
 		"a result that is nested too deep":                              {`$reduce([1..1000], function($a, $i){[[$a]]}, 0)`, codeNesting},
 		"an object that holds itself":                                   {`{"a": 1} ~> |$|{"b": $}|`, codeNesting},
 		"a regular expression on a text that each match reads":          {`$count($match($join([1..20000].("a")), /a(.*b)?/))`, codeWork},
+		"a regular expression with a thousand groups":                   {`$match($pad("", 20000, "a"), /` + strings.Repeat("(a)?", 1000) + `/)`, codeWork},
+		"a copy of objects again and again":                             {`($o := [1..1000].{"a": $}; [1..1000].$clone($o))`, codeWork},
 		"one million letters of a date":                                 {`$fromMillis(0, $pad("[Y]", 1000))`, codeArgument},
 	} {
 		t.Run(name, func(t *testing.T) {

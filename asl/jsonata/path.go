@@ -569,6 +569,7 @@ func (c *cloner) clone(v any, depth int) any {
 	c.meter.spend(1)
 	switch v := v.(type) {
 	case map[string]any:
+		c.meter.spend(costOfObject)
 		m := make(map[string]any, len(v))
 		c.objects[reflect.ValueOf(m).Pointer()] = true
 		for _, name := range sortedNames(v) {
