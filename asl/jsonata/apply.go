@@ -20,7 +20,7 @@ type builtin struct {
 	name      string
 	arity     int
 	signature *signature
-	apply     func(c *call, args []any) any
+	apply     function
 }
 
 // call applies the function. It pays for the strings among the arguments, whatever the function does with them; the function pays for what it makes.

@@ -170,9 +170,6 @@ func regularGroups(positions []int) int {
 }
 
 func formatNumber(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	f := newNumberFormat(args[2])
 	picture, _ := text(args[1])
 	if len(picture) > maxPicture {

@@ -15,11 +15,7 @@ func (c *call) callEach(f any, args ...any) any {
 	return c.invoke(f, args[:min(max(arity(f), 1), len(args))], c.inner())
 }
 
-func mapFunction(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func mapFunction(c *call, list, args []any) any {
 	result := sequenceOf()
 	for i, v := range list {
 		if mapped := c.callEach(args[1], v, float64(i), args[0]); !isUndefined(mapped) {
@@ -30,11 +26,7 @@ func mapFunction(c *call, args []any) any {
 	return result
 }
 
-func filterFunction(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func filterFunction(c *call, list, args []any) any {
 	result := sequenceOf()
 	for i, v := range list {
 		if c.truth(c.callEach(args[1], v, float64(i), args[0]), c.position) {
@@ -44,11 +36,7 @@ func filterFunction(c *call, args []any) any {
 	return result
 }
 
-func single(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func single(c *call, list, args []any) any {
 	result := undefined
 	n := 0
 	for i, v := range list {
@@ -65,11 +53,7 @@ func single(c *call, args []any) any {
 	return result
 }
 
-func reduce(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func reduce(c *call, list, args []any) any {
 	if arity(args[1]) < 2 {
 		c.fail("D3050", details{})
 	}
@@ -112,11 +96,7 @@ func appendFunction(c *call, args []any) any {
 	return &array{items: slices.Concat(a, b)}
 }
 
-func reverse(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func reverse(c *call, list, args []any) any {
 	if len(list) <= 1 {
 		return args[0]
 	}
@@ -126,11 +106,7 @@ func reverse(c *call, args []any) any {
 	return &array{items: list}
 }
 
-func sortFunction(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func sortFunction(c *call, list, args []any) any {
 	if len(list) <= 1 {
 		return args[0]
 	}
@@ -147,11 +123,7 @@ func sortFunction(c *call, args []any) any {
 	return nil
 }
 
-func shuffle(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func shuffle(c *call, list, args []any) any {
 	if len(list) <= 1 {
 		return args[0]
 	}

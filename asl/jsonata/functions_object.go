@@ -3,16 +3,10 @@ package jsonata
 import "maps"
 
 func boolean(c *call, args []any) any {
-	if isUndefined(args[0]) {
-		return undefined
-	}
 	return c.truth(args[0], c.position)
 }
 
 func not(c *call, args []any) any {
-	if isUndefined(args[0]) {
-		return undefined
-	}
 	return !c.truth(args[0], c.position)
 }
 
@@ -126,11 +120,7 @@ func (c *call) spreadInto(into *array, v any, depth int) {
 	}
 }
 
-func merge(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func merge(c *call, list, args []any) any {
 	c.meter.spend(costOfObject)
 	result := map[string]any{}
 	for _, v := range list {
@@ -169,9 +159,6 @@ func sift(c *call, args []any) any {
 }
 
 func cloneFunction(c *call, args []any) any {
-	if isUndefined(args[0]) {
-		return undefined
-	}
 	copies := cloner{evaluation: c.evaluation, position: c.position, objects: map[uintptr]bool{}}
 	return copies.clone(args[0], 0)
 }

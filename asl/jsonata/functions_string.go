@@ -22,7 +22,7 @@ func toString(c *call, args []any) any {
 	}
 }
 
-// text is the string that a function works on. Without one it gives undefined.
+// text is an argument, if it is a string: one that may be missing is undefined.
 func text(v any) (string, bool) {
 	s, ok := v.(string)
 	return s, ok
@@ -37,11 +37,7 @@ func whole(v any) int {
 	return int(max(min(math.Trunc(f), math.MaxInt32), math.MinInt32))
 }
 
-func substring(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func substring(c *call, s string, args []any) any {
 	start, size := whole(args[1]), utf8.RuneCountInString(s)
 	if size+start < 0 {
 		start = 0
@@ -74,21 +70,13 @@ func runeOffset(s string, n int) int {
 	return len(s)
 }
 
-func substringBefore(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func substringBefore(c *call, s string, args []any) any {
 	separator, _ := text(args[1])
 	before, _, _ := strings.Cut(s, separator)
 	return before
 }
 
-func substringAfter(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func substringAfter(c *call, s string, args []any) any {
 	separator, _ := text(args[1])
 	if _, after, has := strings.Cut(s, separator); has {
 		return after
@@ -96,36 +84,20 @@ func substringAfter(c *call, args []any) any {
 	return s
 }
 
-func lowercase(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func lowercase(c *call, s string, args []any) any {
 	return strings.ToLower(s)
 }
 
-func uppercase(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func uppercase(c *call, s string, args []any) any {
 	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS")) // the one letter in use whose capital is two letters
 }
 
-func length(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func length(c *call, s string, args []any) any {
 	return float64(utf8.RuneCountInString(s))
 }
 
 // trim makes one space of many, and takes off the first and the last.
-func trim(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func trim(c *call, s string, args []any) any {
 	var out strings.Builder
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }) {
 		if out.Len() > 0 {
@@ -136,11 +108,7 @@ func trim(c *call, args []any) any {
 	return out.String()
 }
 
-func pad(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func pad(c *call, s string, args []any) any {
 	filler, _ := text(args[2])
 	if filler == "" {
 		filler = " "
@@ -173,11 +141,7 @@ func (c *call) limitOf(v any, code string) float64 {
 	return float(v)
 }
 
-func matches(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func matches(c *call, s string, args []any) any {
 	limit := c.limitOf(args[2], "D3040")
 	result := sequenceOf()
 	if limit <= 0 {
@@ -192,11 +156,7 @@ func matches(c *call, args []any) any {
 	return result
 }
 
-func contains(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func contains(c *call, s string, args []any) any {
 	if part, ok := text(args[1]); ok {
 		return strings.Contains(s, part)
 	}
@@ -206,11 +166,7 @@ func contains(c *call, args []any) any {
 	return c.firstMatch(args[1], s) != nil
 }
 
-func split(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func split(c *call, s string, args []any) any {
 	limit := c.limitOf(args[2], "D3020")
 	parts := []any{}
 	if separator, ok := text(args[1]); ok {
@@ -238,11 +194,7 @@ func split(c *call, args []any) any {
 	return &array{items: parts}
 }
 
-func join(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func join(c *call, list, args []any) any {
 	separator, _ := text(args[1])
 	parts := make([]string, len(list))
 	for i, v := range list {
@@ -252,11 +204,7 @@ func join(c *call, args []any) any {
 	return strings.Join(parts, separator)
 }
 
-func replace(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func replace(c *call, s string, args []any) any {
 	pattern, isText := text(args[1])
 	if isText && pattern == "" {
 		c.fail("D3010", details{value: pattern})
@@ -361,11 +309,7 @@ func groupNumber(s string, groups int) (number, size int) {
 }
 
 // base64encode takes each character for a byte, as the documentation says; of one beyond U+00FF the low byte is left, as with the reference in Node.js.
-func base64encode(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func base64encode(c *call, s string, args []any) any {
 	c.meter.spendBytes(2 * len(s))
 	latin := make([]byte, 0, len(s))
 	for _, r := range s {
@@ -375,11 +319,7 @@ func base64encode(c *call, args []any) any {
 }
 
 // base64decode is as lenient as Node.js: other characters are passed over, URL-safe ones are understood, and padding may be missing.
-func base64decode(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func base64decode(c *call, s string, args []any) any {
 	c.meter.spendBytes(2 * len(s))
 	s, _, _ = strings.Cut(s, "=")
 	s = strings.Map(func(r rune) rune {
@@ -409,12 +349,8 @@ const (
 	reserved   = ";/?:@&=+$,#"
 )
 
-func encodeURL(kept string) func(c *call, args []any) any {
-	return func(c *call, args []any) any {
-		s, ok := text(args[0])
-		if !ok {
-			return undefined
-		}
+func encodeURL(kept string) function {
+	return onString(func(c *call, s string, _ []any) any {
 		if strings.ContainsRune(s, utf8.RuneError) { // it stands for a lone surrogate, which has no encoding
 			c.fail("D3140", details{value: s, function: c.name})
 		}
@@ -429,16 +365,12 @@ func encodeURL(kept string) func(c *call, args []any) any {
 			}
 		}
 		return out.String()
-	}
+	})
 }
 
 // decodeURL leaves the escapes of the kept characters as they are.
-func decodeURL(kept string) func(c *call, args []any) any {
-	return func(c *call, args []any) any {
-		s, ok := text(args[0])
-		if !ok {
-			return undefined
-		}
+func decodeURL(kept string) function {
+	return onString(func(c *call, s string, _ []any) any {
 		var out []byte
 		for i := 0; i < len(s); i++ {
 			if s[i] != '%' {
@@ -460,5 +392,5 @@ func decodeURL(kept string) func(c *call, args []any) any {
 			c.fail("D3140", details{value: s, function: c.name})
 		}
 		return string(out)
-	}
+	})
 }
