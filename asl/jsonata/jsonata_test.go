@@ -223,6 +223,8 @@ func TestLimits(t *testing.T) {
 		"a regular expression on a text that each match reads":          {`$count($match($join([1..20000].("a")), /a(.*b)?/))`, codeWork},
 		"a regular expression with a thousand groups":                   {`$match($pad("", 20000, "a"), /` + strings.Repeat("(a)?", 1000) + `/)`, codeWork},
 		"a copy of objects again and again":                             {`($o := [1..1000].{"a": $}; [1..1000].$clone($o))`, codeWork},
+		"a year that no date has":                                       {`$toMillis("99999999999999999999", "[Y]")`, codeArgument},
+		"a year in the far future":                                      {`$toMillis("999999999", "[Y]")`, codeArgument},
 		"one million letters of a date":                                 {`$fromMillis(0, $pad("[Y]", 1000))`, codeArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
