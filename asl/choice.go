@@ -160,7 +160,7 @@ func (k operandType) compare(a, b operand) int {
 	case k == stringOperand:
 		return strings.Compare(a.text, b.text)
 	case k == numericOperand:
-		return compareNumbers(json.Number(a.text), json.Number(b.text))
+		return CompareNumbers(json.Number(a.text), json.Number(b.text))
 	case k == timestampOperand:
 		return a.time.Compare(b.time)
 	case a.bool == b.bool:

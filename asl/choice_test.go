@@ -101,7 +101,7 @@ func TestNumbersAreOrderedAsNumbers(t *testing.T) {
 	ordered := strings.Fields("-1e400 -100000000000000000001 -100000000000000000000 -12 -2 -1.5 0 0.5 1 2 12 9007199254740992 9007199254740993 1e300 1e400")
 	for i, a := range ordered {
 		for j, b := range ordered {
-			if got := compareNumbers(json.Number(a), json.Number(b)); got != compareInts(i, j) {
+			if got := CompareNumbers(json.Number(a), json.Number(b)); got != compareInts(i, j) {
 				t.Errorf("compare %s with %s is %d", a, b, got)
 			}
 		}

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// compareNumbers compares two JSON numbers. Integers are compared exactly, whatever their length: an identifier beyond
+// CompareNumbers compares two JSON numbers. Integers are compared exactly, whatever their length: an identifier beyond
 // 2^53 must not equal its neighbour. With a fraction or an exponent on either side both are compared as float64.
-func compareNumbers(a, b json.Number) int {
+func CompareNumbers(a, b json.Number) int {
 	if isInteger(string(a)) && isInteger(string(b)) {
 		return compareIntegers(string(a), string(b))
 	}

@@ -141,7 +141,7 @@ var relations = map[string]func(s *search, left, right any) bool{
 	"size": func(_ *search, l, r any) bool {
 		n, ok := r.(json.Number)
 		size := sizeIn(l)
-		return ok && size >= 0 && compareNumbers(n, json.Number(strconv.Itoa(size))) == 0
+		return ok && size >= 0 && CompareNumbers(n, json.Number(strconv.Itoa(size))) == 0
 	},
 	"empty": func(_ *search, l, r any) bool {
 		want, ok := r.(bool)
@@ -190,9 +190,9 @@ func looselyEqual(s *search, a, b any) bool {
 		switch b := b.(type) {
 		case string:
 			_, err := strconv.ParseFloat(b, 64)
-			return err == nil && compareNumbers(a, json.Number(b)) == 0
+			return err == nil && CompareNumbers(a, json.Number(b)) == 0
 		case json.Number:
-			return compareNumbers(a, b) == 0
+			return CompareNumbers(a, b) == 0
 		}
 		return false
 	case bool, nil:
@@ -231,7 +231,7 @@ func deepEqual(s *search, a, b any) bool {
 		return true
 	case json.Number:
 		n, ok := b.(json.Number)
-		return ok && compareNumbers(a, n) == 0
+		return ok && CompareNumbers(a, n) == 0
 	}
 	return !isComposite(b) && a == b
 }
@@ -242,7 +242,7 @@ func ordered(holds func(c int) bool) func(s *search, left, right any) bool {
 		l, leftNumber := left.(json.Number)
 		r, rightNumber := right.(json.Number)
 		if leftNumber && rightNumber {
-			return holds(compareNumbers(l, r))
+			return holds(CompareNumbers(l, r))
 		}
 		a, leftText := left.(string)
 		b, rightText := right.(string)

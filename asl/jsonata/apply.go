@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -19,7 +20,18 @@ type builtin struct {
 	name      string
 	arity     int
 	signature *signature
-	apply     func(c *call, args []any) any
+	apply     function
+}
+
+// call applies the function. It pays for the strings among the arguments, whatever the function does with them; the function pays for what it makes.
+func (b *builtin) call(c *call, args []any) any {
+	args = b.signature.validate(c, args)
+	for _, arg := range args {
+		if s, ok := arg.(string); ok {
+			c.meter.spendBytes(len(s))
+		}
+	}
+	return b.apply(c, args)
 }
 
 // matcher is a regular expression, which is a function from a string to its first match.
@@ -96,12 +108,15 @@ func (e *evaluation) procedure(n *node, input any, env *frame, code string) any 
 	return f
 }
 
-// invoke applies a function. What a function ends with is called in this loop, and not in one that is nested in it.
+// invoke applies a function. What a function ends with is called in this loop, and not in one that is nested in it. It counts by itself, since what ~>
+// joins is called without a node that is evaluated.
 func (e *evaluation) invoke(f any, args []any, c *call) any {
+	e.enter(c.position)
 	for {
 		v := e.invokeOnce(f, args, c)
 		next, ok := v.(*tailCall)
 		if !ok {
+			e.calls--
 			return v
 		}
 		e.meter.position = next.node.pos
@@ -128,9 +143,9 @@ func (e *evaluation) invokeOnce(f any, args []any, c *call) any {
 		}
 		return e.eval(f.body, f.input, inner)
 	case *builtin:
-		return f.apply(c, f.signature.validate(c, args))
+		return f.call(c, args)
 	case *matcher:
-		return c.matchObject(f, argument(args, 0), 0)
+		return c.matchObject(f, argument(args, 0))
 	}
 	c.fail("T1006", details{})
 	return nil
@@ -142,7 +157,7 @@ func (e *evaluation) invokePartial(f *lambda, env *frame, c *call) any {
 	for i := range args {
 		args[i] = e.lookup(env, partialParam(i))
 	}
-	return f.builtin.apply(c, f.builtin.signature.validate(c, args))
+	return f.builtin.call(c, args)
 }
 
 // partialParam names the parameters of a builtin, which have no names, as no variable can be named.
@@ -196,7 +211,7 @@ func (e *evaluation) apply(n *node, input any, env *frame) any {
 	}}
 }
 
-// transformer makes the function of |pattern|update, delete|: it changes a copy of its argument.
+// transformer makes the function of |pattern|update, delete|: it changes what the pattern finds in a copy of its argument.
 func (e *evaluation) transformer(n *node, env *frame) any {
 	return &builtin{name: "", arity: 1, signature: transformSignature, apply: func(c *call, args []any) any {
 		if isUndefined(args[0]) {
@@ -206,14 +221,20 @@ func (e *evaluation) transformer(n *node, env *frame) any {
 		if !isFunction(clone) {
 			fail("T2013", n.pos, details{})
 		}
-		result := e.invoke(clone, args[:1], &call{evaluation: e, name: "clone", position: n.pos})
+		from := args[0]
+		if clone != any(builtins["clone"]) { // the user's own may hand out what it was given: what it gives is copied, too
+			from = e.invoke(clone, args[:1], &call{evaluation: e, name: "clone", position: n.pos})
+		}
+		copies := &cloner{evaluation: e, position: n.pos, objects: map[uintptr]bool{}}
+		result := copies.clone(from, 0)
 		matches := e.eval(n.lhs, result, env)
 		if isUndefined(matches) {
 			return result
 		}
 		for _, found := range listOf(matches) {
-			e.update(n, found, env)
-			e.delete(n, found, env)
+			ours := copies.made(found) // a pattern may also lead to a variable, and so to what the state machine holds
+			e.update(n, found, ours, env)
+			e.delete(n, found, ours, env)
 		}
 		return result
 	}}
@@ -221,7 +242,7 @@ func (e *evaluation) transformer(n *node, env *frame) any {
 
 var transformSignature = parseSignature("<(oa):o>", 0)
 
-func (e *evaluation) update(n *node, found any, env *frame) {
+func (e *evaluation) update(n *node, found any, ours bool, env *frame) {
 	update := e.eval(n.rhs, found, env)
 	if isUndefined(update) {
 		return
@@ -230,17 +251,13 @@ func (e *evaluation) update(n *node, found any, env *frame) {
 	if !ok {
 		fail("T2011", n.rhs.pos, details{value: update})
 	}
-	object, ok := found.(map[string]any)
-	if !ok {
-		return
-	}
-	e.meter.spend(len(members))
-	for name, v := range members {
-		object[name] = v
+	if ours {
+		e.meter.spend(len(members))
+		maps.Copy(found.(map[string]any), members)
 	}
 }
 
-func (e *evaluation) delete(n *node, found any, env *frame) {
+func (e *evaluation) delete(n *node, found any, ours bool, env *frame) {
 	if n.third == nil {
 		return
 	}
@@ -252,9 +269,9 @@ func (e *evaluation) delete(n *node, found any, env *frame) {
 	if !allStrings(list) {
 		fail("T2012", n.third.pos, details{value: names})
 	}
-	if object, ok := found.(map[string]any); ok {
+	if ours {
 		for _, name := range list {
-			delete(object, name.(string))
+			delete(found.(map[string]any), name.(string))
 		}
 	}
 }

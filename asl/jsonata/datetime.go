@@ -15,9 +15,6 @@ func now(c *call, args []any) any {
 func millis(c *call, args []any) any { return float64(c.scope.Now.UnixMilli()) }
 
 func fromMillis(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	return c.formatTime(float(args[0]), args[1], args[2])
 }
 
@@ -286,11 +283,7 @@ func thursday(t time.Time) time.Time {
 
 var isoTime = regexp.MustCompile(`^(\d{4})(?:-([01]\d))?(?:-([0-3]\d))?(?:T([0-2]\d):([0-5]\d):([0-5]\d))?(?:\.(\d+))?(Z|[+-][0-2]\d:?[0-5]\d)?$`)
 
-func toMillis(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func toMillis(c *call, s string, args []any) any {
 	if picture, ok := text(args[1]); ok {
 		return c.parseTime(s, picture)
 	}

@@ -26,6 +26,7 @@
 //   - Integers beyond 2^53 compare exactly and keep their digits in $string; JavaScript rounds both.
 //   - A timestamp's negative offset with minutes is read right (-0530), and $formatNumber puts no grouping separators before the first digit.
 //   - Pictures of numbers and dates have 300 bytes at most.
+//   - A transformation changes what its pattern finds in the copy of its argument. What the pattern finds elsewhere, as in a variable, stays as it is.
 //   - A message's position is that of the innermost call, and not of the outermost.
 //   - Codes that start with U are this package's: limits, regular expressions that are refused, arguments for which the reference has no code.
 //

@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -77,9 +78,12 @@ func message(code string, d details) string {
 	}
 }
 
-// quoted is a detail as JSON, cut where it is long: a cause on AWS has 32,768 characters at most, and a value may have more.
+// maxShown bounds a detail in a message: a cause on AWS has 32,768 characters at most. A value may have more, and be shared so often within itself that
+// nothing could write it down.
+const maxShown = 1024
+
+// quoted is a detail as JSON, cut where it is long.
 func quoted(v any) string {
-	const most = 1024
 	text := "undefined"
 	switch v := v.(type) {
 	case undefinedValue, *lambda, *builtin, *matcher:
@@ -88,8 +92,8 @@ func quoted(v any) string {
 	default:
 		text = string(appendValue(nil, v, printer{lenient: true}))
 	}
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "..."
 	}
 	return text
 }
@@ -106,7 +110,6 @@ var templates = map[string]string{
 	"S0202": "Expected {{value}}, got {{token}}",
 	"S0203": "Expected {{value}} before end of expression",
 	"S0204": "Unknown operator: {{token}}",
-	"S0206": "Unknown expression type: {{token}}",
 	"S0207": "Unexpected end of expression",
 	"S0208": "Parameter {{value}} of function definition must be a variable name (start with $)",
 	"S0209": "A predicate cannot follow a grouping expression in a step",
@@ -189,11 +192,11 @@ var templates = map[string]string{
 	"D3141": "{{{message}}}",
 
 	codeRegexp:    "Regular expression not supported: {{{message}}}",
-	codeDeep:      "The expression is nested deeper than 250 levels",
-	codeLong:      "The expression is longer than 262144 bytes",
+	codeDeep:      fmt.Sprintf("The expression is nested deeper than %d levels, or has more than %d operators in a row or %d parents", maxLevels, maxOperands, maxParents),
+	codeLong:      fmt.Sprintf("The expression is longer than %d bytes", maxExpression),
 	codeStack:     "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive",
 	codeWork:      "Expression evaluation limit: Check for infinite loop, or work on less data",
-	codeNesting:   "The value is nested deeper than 512 levels",
+	codeNesting:   fmt.Sprintf("The value is nested deeper than %d levels", maxNesting),
 	codeArgument:  "The {{{message}}} argument of function {{token}} is not valid: {{value}}",
 	codeSignature: "Function signature not understood: {{value}}",
 }

@@ -11,7 +11,7 @@ import (
 type evaluation struct {
 	scope  asl.ExpressionScope
 	meter  meter
-	calls  int // how deep evaluations are nested
+	calls  int // how deep evaluations and calls are nested
 	chance *rand.Rand
 }
 
@@ -52,13 +52,18 @@ func (e *evaluation) lookup(f *frame, name string) any {
 	return undefined
 }
 
+// enter pays for an evaluation or a call that is nested in the one at hand. Whoever is done with it takes one off calls.
+func (e *evaluation) enter(position int) {
+	if e.calls++; e.calls > maxCalls {
+		fail(codeStack, position, details{})
+	}
+	e.meter.position = position
+	e.meter.spend(1)
+}
+
 // eval evaluates a node with input as the context.
 func (e *evaluation) eval(n *node, input any, env *frame) any {
-	if e.calls++; e.calls > maxCalls {
-		fail(codeStack, n.pos, details{})
-	}
-	e.meter.position = n.pos
-	e.meter.spend(1)
+	e.enter(n.pos)
 	v := e.evalKind(n, input, env)
 	for _, p := range n.predicates {
 		v = e.filter(p, v, env)
@@ -239,7 +244,7 @@ func (e *evaluation) binary(n *node, input any, env *frame) any {
 		}
 		return e.equal(l, r, n.pos) == (n.text == "=")
 	case "<", "<=", ">", ">=":
-		return compare(n, l, r)
+		return e.compare(n, l, r)
 	case "&":
 		s, t := e.text(l, n.pos), e.text(r, n.pos)
 		e.meter.spendBytes(len(s) + len(t))
@@ -276,7 +281,7 @@ func arithmetic(n *node, l, r any) any {
 	return math.Mod(a, b)
 }
 
-func compare(n *node, l, r any) any {
+func (e *evaluation) compare(n *node, l, r any) any {
 	comparable := func(v any) bool {
 		_, isString := v.(string)
 		return isString || isNumber(v)
@@ -299,7 +304,7 @@ func compare(n *node, l, r any) any {
 		}
 		order = compareNumbers(l, r)
 	} else {
-		order = compareStrings(l.(string), r.(string))
+		order = e.compareStrings(l.(string), r.(string))
 	}
 	switch n.text {
 	case "<":
@@ -382,7 +387,11 @@ func (e *evaluation) equalSimple(a, b any) (equal, simple bool) {
 		return ok && a == t, true
 	case string:
 		t, ok := b.(string)
-		return ok && a == t, true
+		if !ok || len(a) != len(t) {
+			return false, true
+		}
+		e.meter.spendBytes(len(a))
+		return a == t, true
 	case *lambda, *builtin, *matcher:
 		return a == b, true
 	}
@@ -419,6 +428,7 @@ func (e *evaluation) deepEqual(a, b any, position, depth int) bool {
 	if !ok || !otherOK || len(m) != len(other) {
 		return false
 	}
+	e.meter.spend(len(m))
 	for _, name := range sortedNames(m) { // in order, since where it ends is counted
 		w, has := other[name]
 		if !has || !e.deepEqual(m[name], w, position, depth+1) {

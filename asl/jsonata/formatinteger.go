@@ -106,9 +106,6 @@ func (c *call) decimalPicture(f *integerFormat, primary string) {
 }
 
 func formatIntegerFunction(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	picture, _ := text(args[1])
 	return c.formatInteger(math.Floor(float(args[0])), c.integerPicture(picture))
 }
@@ -317,11 +314,7 @@ func numberOfWords(s string) (float64, bool) {
 	return total, true
 }
 
-func parseIntegerFunction(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func parseIntegerFunction(c *call, s string, args []any) any {
 	c.meter.spend(len(s) + 1)
 	picture, _ := text(args[1])
 	value, ok := c.parseInteger(s, c.integerPicture(picture))

@@ -169,13 +169,7 @@ func regularGroups(positions []int) int {
 	return factor
 }
 
-// maxPicture bounds a picture: its digits are digits of the result.
-const maxPicture = 300
-
 func formatNumber(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	f := newNumberFormat(args[2])
 	picture, _ := text(args[1])
 	if len(picture) > maxPicture {

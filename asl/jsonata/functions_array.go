@@ -15,11 +15,7 @@ func (c *call) callEach(f any, args ...any) any {
 	return c.invoke(f, args[:min(max(arity(f), 1), len(args))], c.inner())
 }
 
-func mapFunction(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func mapFunction(c *call, list, args []any) any {
 	result := sequenceOf()
 	for i, v := range list {
 		if mapped := c.callEach(args[1], v, float64(i), args[0]); !isUndefined(mapped) {
@@ -30,11 +26,7 @@ func mapFunction(c *call, args []any) any {
 	return result
 }
 
-func filterFunction(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func filterFunction(c *call, list, args []any) any {
 	result := sequenceOf()
 	for i, v := range list {
 		if c.truth(c.callEach(args[1], v, float64(i), args[0]), c.position) {
@@ -44,11 +36,7 @@ func filterFunction(c *call, args []any) any {
 	return result
 }
 
-func single(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func single(c *call, list, args []any) any {
 	result := undefined
 	n := 0
 	for i, v := range list {
@@ -65,11 +53,7 @@ func single(c *call, args []any) any {
 	return result
 }
 
-func reduce(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func reduce(c *call, list, args []any) any {
 	if arity(args[1]) < 2 {
 		c.fail("D3050", details{})
 	}
@@ -101,17 +85,18 @@ func zip(c *call, args []any) any {
 }
 
 func appendFunction(c *call, args []any) any {
-	if !isUndefined(args[0]) && !isUndefined(args[1]) {
-		c.meter.spend(len(listOf(args[0])) + len(listOf(args[1])))
+	switch {
+	case isUndefined(args[0]):
+		return args[1]
+	case isUndefined(args[1]):
+		return args[0]
 	}
-	return appended(args[0], args[1])
+	a, b := listOf(args[0]), listOf(args[1])
+	c.meter.spend(len(a) + len(b))
+	return &array{items: slices.Concat(a, b)}
 }
 
-func reverse(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func reverse(c *call, list, args []any) any {
 	if len(list) <= 1 {
 		return args[0]
 	}
@@ -121,11 +106,7 @@ func reverse(c *call, args []any) any {
 	return &array{items: list}
 }
 
-func sortFunction(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func sortFunction(c *call, list, args []any) any {
 	if len(list) <= 1 {
 		return args[0]
 	}
@@ -136,17 +117,13 @@ func sortFunction(c *call, args []any) any {
 	case allNumeric(list, c.position):
 		return &array{items: c.sorted(list, func(a, b any) bool { c.meter.spend(1); return compareNumbers(a, b) > 0 })}
 	case allStrings(list):
-		return &array{items: c.sorted(list, func(a, b any) bool { c.meter.spend(1); return compareStrings(a.(string), b.(string)) > 0 })}
+		return &array{items: c.sorted(list, func(a, b any) bool { return c.compareStrings(a.(string), b.(string)) > 0 })}
 	}
 	c.fail("D3070", details{})
 	return nil
 }
 
-func shuffle(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func shuffle(c *call, list, args []any) any {
 	if len(list) <= 1 {
 		return args[0]
 	}
@@ -165,7 +142,7 @@ func distinct(c *call, args []any) any {
 	seen := map[string]bool{} // of strings: the common case need not compare each with each
 	for _, v := range list {
 		if s, ok := v.(string); ok {
-			c.meter.spend(1)
+			c.meter.spendBytes(len(s))
 			if !seen[s] {
 				seen[s] = true
 				result.items = append(result.items, v)

@@ -16,11 +16,7 @@ import (
 // The functions that Step Functions adds: https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html.
 
 // partition cuts an array into arrays of a size.
-func partition(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func partition(c *call, list, args []any) any {
 	size := whole(args[1])
 	if size < 1 {
 		c.refuse("second", args[1])
@@ -54,17 +50,13 @@ func rangeFunction(c *call, args []any) any {
 	result := sequenceOf()
 	c.meter.spend(max(int(size), 0))
 	for i := 0; i < int(size); i++ {
-		result.items = append(result.items, first+float64(i)*step)
+		// The conversion keeps the two operations apart: some processors would do them as one, and round otherwise.
+		result.items = append(result.items, first+float64(float64(i)*step))
 	}
 	return result
 }
 
-func hash(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
-	c.meter.spendBytes(len(s))
+func hash(c *call, s string, args []any) any {
 	var sum []byte
 	switch name, _ := text(args[1]); name {
 	case "MD5":
@@ -112,12 +104,8 @@ func uuid(c *call, args []any) any {
 }
 
 // parseFunction reads JSON text as asl does: numbers keep their digits.
-func parseFunction(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
-	c.meter.spend(len(s)/4 + 1) // of four characters a value can be made
+func parseFunction(c *call, s string, args []any) any {
+	c.meter.spend(len(s)) // {"":0} is an object with a member: its seven characters, with the comma, take as much memory as its cost says
 	v, err := asl.DecodeJSON([]byte(s))
 	if err != nil {
 		c.refuse("first", s)

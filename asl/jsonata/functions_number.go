@@ -9,11 +9,7 @@ import (
 	"strings"
 )
 
-func sum(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func sum(c *call, list, args []any) any {
 	total := 0.0
 	for _, v := range list {
 		total += float(v)
@@ -22,21 +18,19 @@ func sum(c *call, args []any) any {
 	return total
 }
 
-func average(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok || len(list) == 0 {
+func average(c *call, list, args []any) any {
+	if len(list) == 0 {
 		return undefined
 	}
-	return sum(c, args).(float64) / float64(len(list))
+	return sum(c, list, args).(float64) / float64(len(list))
 }
 
-func largest(c *call, args []any) any  { return c.extreme(args[0], 1) }
-func smallest(c *call, args []any) any { return c.extreme(args[0], -1) }
+func largest(c *call, list, _ []any) any  { return c.extreme(list, 1) }
+func smallest(c *call, list, _ []any) any { return c.extreme(list, -1) }
 
 // extreme is the largest or the smallest number itself, so that it keeps its text.
-func (c *call) extreme(v any, sign int) any {
-	list, ok := items(v)
-	if !ok || len(list) == 0 {
+func (c *call) extreme(list []any, sign int) any {
+	if len(list) == 0 {
 		return undefined
 	}
 	c.meter.spend(len(list))
@@ -79,9 +73,6 @@ func toNumber(c *call, args []any) any {
 
 // unary applies f to the argument. An integer that f would not change keeps its text.
 func unary(v any, f func(float64) float64) any {
-	if !isNumber(v) {
-		return undefined
-	}
 	if _, ok := integerText(v); ok && f(float(v)) == float(v) {
 		return v
 	}
@@ -93,9 +84,6 @@ func ceil(c *call, args []any) any  { return unary(args[0], math.Ceil) }
 func abs(c *call, args []any) any   { return unary(args[0], math.Abs) }
 
 func roundFunction(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	precision := 0
 	if isNumber(args[1]) {
 		precision = whole(args[1])
@@ -127,9 +115,6 @@ func shifted(f float64, by int) float64 {
 }
 
 func sqrt(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	if float(args[0]) < 0 {
 		c.fail("D3060", details{value: args[0]})
 	}
@@ -137,9 +122,6 @@ func sqrt(c *call, args []any) any {
 }
 
 func power(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	result := math.Pow(float(args[0]), float(args[1]))
 	if math.IsInf(result, 0) || math.IsNaN(result) {
 		c.fail("D3061", details{value: args[0], exp: args[1]})
@@ -148,9 +130,6 @@ func power(c *call, args []any) any {
 }
 
 func formatBase(c *call, args []any) any {
-	if !isNumber(args[0]) {
-		return undefined
-	}
 	radix := 10.0
 	if isNumber(args[1]) {
 		radix = round(float(args[1]), 0)

@@ -1,16 +1,12 @@
 package jsonata
 
+import "maps"
+
 func boolean(c *call, args []any) any {
-	if isUndefined(args[0]) {
-		return undefined
-	}
 	return c.truth(args[0], c.position)
 }
 
 func not(c *call, args []any) any {
-	if isUndefined(args[0]) {
-		return undefined
-	}
 	return !c.truth(args[0], c.position)
 }
 
@@ -124,18 +120,13 @@ func (c *call) spreadInto(into *array, v any, depth int) {
 	}
 }
 
-func merge(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func merge(c *call, list, args []any) any {
+	c.meter.spend(costOfObject)
 	result := map[string]any{}
 	for _, v := range list {
 		m, _ := v.(map[string]any)
 		c.meter.spend(1 + len(m))
-		for name, member := range m {
-			result[name] = member
-		}
+		maps.Copy(result, m)
 	}
 	return result
 }
@@ -154,6 +145,7 @@ func each(c *call, args []any) any {
 
 func sift(c *call, args []any) any {
 	m, _ := args[0].(map[string]any)
+	c.meter.spend(costOfObject)
 	result := map[string]any{}
 	for _, name := range sortedNames(m) {
 		if c.truth(c.callEach(args[1], m[name], name, args[0]), c.position) {
@@ -167,8 +159,6 @@ func sift(c *call, args []any) any {
 }
 
 func cloneFunction(c *call, args []any) any {
-	if isUndefined(args[0]) {
-		return undefined
-	}
-	return c.clone(args[0], c.position, 0)
+	copies := cloner{evaluation: c.evaluation, position: c.position, objects: map[uintptr]bool{}}
+	return copies.clone(args[0], 0)
 }

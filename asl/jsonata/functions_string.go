@@ -22,7 +22,7 @@ func toString(c *call, args []any) any {
 	}
 }
 
-// text is the string that a function works on. Without one it gives undefined.
+// text is an argument, if it is a string: one that may be missing is undefined.
 func text(v any) (string, bool) {
 	s, ok := v.(string)
 	return s, ok
@@ -37,14 +37,8 @@ func whole(v any) int {
 	return int(max(min(math.Trunc(f), math.MaxInt32), math.MinInt32))
 }
 
-func substring(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
-	c.meter.spendBytes(len(s))
-	runes := []rune(s)
-	start, size := whole(args[1]), len(runes)
+func substring(c *call, s string, args []any) any {
+	start, size := whole(args[1]), utf8.RuneCountInString(s)
 	if size+start < 0 {
 		start = 0
 	}
@@ -61,24 +55,28 @@ func substring(c *call, args []any) any {
 	if start = min(start, size); end <= start {
 		return ""
 	}
-	return string(runes[start:end])
+	s = s[runeOffset(s, start):]
+	return s[:runeOffset(s, end-start)]
 }
 
-func substringBefore(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
+// runeOffset is the position of the n-th character in bytes.
+func runeOffset(s string, n int) int {
+	for i := range s {
+		if n == 0 {
+			return i
+		}
+		n--
 	}
+	return len(s)
+}
+
+func substringBefore(c *call, s string, args []any) any {
 	separator, _ := text(args[1])
 	before, _, _ := strings.Cut(s, separator)
 	return before
 }
 
-func substringAfter(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func substringAfter(c *call, s string, args []any) any {
 	separator, _ := text(args[1])
 	if _, after, has := strings.Cut(s, separator); has {
 		return after
@@ -86,48 +84,31 @@ func substringAfter(c *call, args []any) any {
 	return s
 }
 
-func lowercase(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
-	c.meter.spendBytes(len(s))
+func lowercase(c *call, s string, args []any) any {
 	return strings.ToLower(s)
 }
 
-func uppercase(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
-	c.meter.spendBytes(len(s))
+func uppercase(c *call, s string, args []any) any {
 	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS")) // the one letter in use whose capital is two letters
 }
 
-func length(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
-	c.meter.spendBytes(len(s))
+func length(c *call, s string, args []any) any {
 	return float64(utf8.RuneCountInString(s))
 }
 
 // trim makes one space of many, and takes off the first and the last.
-func trim(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
+func trim(c *call, s string, args []any) any {
+	var out strings.Builder
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }) {
+		if out.Len() > 0 {
+			out.WriteByte(' ')
+		}
+		out.WriteString(word)
 	}
-	c.meter.spendBytes(len(s))
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }), " ")
+	return out.String()
 }
 
-func pad(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func pad(c *call, s string, args []any) any {
 	filler, _ := text(args[2])
 	if filler == "" {
 		filler = " "
@@ -160,33 +141,23 @@ func (c *call) limitOf(v any, code string) float64 {
 	return float(v)
 }
 
-func matches(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func matches(c *call, s string, args []any) any {
 	limit := c.limitOf(args[2], "D3040")
 	result := sequenceOf()
 	if limit <= 0 {
 		return result
 	}
-	position := units{s: s}
 	for m := c.firstMatch(args[1], s); m != nil && float64(len(result.items)) < limit; m = m.next() {
 		c.meter.spend(costOfObject + len(m.groups))
 		result.items = append(result.items, map[string]any{
-			"match": s[m.start:m.end], "index": float64(position.at(m.start)), "groups": &array{items: m.groups},
+			"match": s[m.start:m.end], "index": float64(m.index), "groups": &array{items: m.groups},
 		})
 	}
 	return result
 }
 
-func contains(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func contains(c *call, s string, args []any) any {
 	if part, ok := text(args[1]); ok {
-		c.meter.spendBytes(len(s))
 		return strings.Contains(s, part)
 	}
 	if !isFunction(args[1]) {
@@ -195,16 +166,11 @@ func contains(c *call, args []any) any {
 	return c.firstMatch(args[1], s) != nil
 }
 
-func split(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func split(c *call, s string, args []any) any {
 	limit := c.limitOf(args[2], "D3020")
 	parts := []any{}
 	if separator, ok := text(args[1]); ok {
-		c.meter.spendBytes(len(s))
-		for _, part := range strings.Split(s, separator) {
+		for part := range strings.SplitSeq(s, separator) {
 			if float64(len(parts)) >= math.Trunc(limit) {
 				break
 			}
@@ -228,11 +194,7 @@ func split(c *call, args []any) any {
 	return &array{items: parts}
 }
 
-func join(c *call, args []any) any {
-	list, ok := items(args[0])
-	if !ok {
-		return undefined
-	}
+func join(c *call, list, args []any) any {
 	separator, _ := text(args[1])
 	parts := make([]string, len(list))
 	for i, v := range list {
@@ -242,11 +204,7 @@ func join(c *call, args []any) any {
 	return strings.Join(parts, separator)
 }
 
-func replace(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func replace(c *call, s string, args []any) any {
 	pattern, isText := text(args[1])
 	if isText && pattern == "" {
 		c.fail("D3010", details{value: pattern})
@@ -262,8 +220,10 @@ func replace(c *call, args []any) any {
 	position, count := 0, 0.0
 	for m := c.firstMatch(args[1], s); m != nil && count < limit; m = m.next() {
 		replacement := c.replacement(args[2], m, s)
-		c.meter.spendBytes(m.start - position + len(replacement))
-		out.WriteString(s[min(position, m.start):m.start] + replacement)
+		between := s[min(position, m.start):m.start]
+		c.meter.spendBytes(len(between) + len(replacement))
+		out.WriteString(between)
+		out.WriteString(replacement)
 		position = m.end
 		count++
 	}
@@ -275,17 +235,17 @@ func (c *call) replaceText(s, pattern string, by any, limit float64) string {
 	if !ok {
 		c.fail("D3012", details{value: by})
 	}
-	n := -1
-	if limit < float64(len(s)) {
+	n := strings.Count(s, pattern)
+	if limit < float64(n) {
 		n = int(math.Ceil(limit))
 	}
-	c.meter.spendBytes(len(s) + strings.Count(s, pattern)*len(replacement))
+	c.meter.spendBytes(len(s) + n*len(replacement))
 	return strings.Replace(s, pattern, replacement, n)
 }
 
 func (c *call) replacement(by any, m *found, s string) string {
 	if template, ok := text(by); ok {
-		return expand(template, s[m.start:m.end], m.groups)
+		return c.expand(template, s[m.start:m.end], m.groups)
 	}
 	result := c.invoke(by, []any{c.objectOf(m, s)}, c.inner())
 	replacement, ok := text(result)
@@ -297,11 +257,15 @@ func (c *call) replacement(by any, m *found, s string) string {
 
 // expand puts the groups in place of $1, $2 and so on, the whole match for $0, and a dollar for $$. Of the digits behind a dollar as many count as name
 // a group that there is.
-func expand(template, whole string, groups []any) string {
+func (c *call) expand(template, whole string, groups []any) string {
 	var out strings.Builder
+	write := func(s string) {
+		c.meter.spendBytes(len(s))
+		out.WriteString(s)
+	}
 	for {
 		before, after, found := strings.Cut(template, "$")
-		out.WriteString(before)
+		write(before)
 		if !found {
 			return out.String()
 		}
@@ -311,7 +275,7 @@ func expand(template, whole string, groups []any) string {
 			out.WriteByte('$')
 			template = after[1:]
 		case strings.HasPrefix(after, "0"):
-			out.WriteString(whole)
+			write(whole)
 			template = after[1:]
 		default:
 			index, size := groupNumber(after, len(groups))
@@ -321,7 +285,7 @@ func expand(template, whole string, groups []any) string {
 			}
 			if index >= 1 && index <= len(groups) {
 				group, _ := text(groups[index-1])
-				out.WriteString(group)
+				write(group)
 			}
 			template = after[size:]
 		}
@@ -345,11 +309,7 @@ func groupNumber(s string, groups int) (number, size int) {
 }
 
 // base64encode takes each character for a byte, as the documentation says; of one beyond U+00FF the low byte is left, as with the reference in Node.js.
-func base64encode(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func base64encode(c *call, s string, args []any) any {
 	c.meter.spendBytes(2 * len(s))
 	latin := make([]byte, 0, len(s))
 	for _, r := range s {
@@ -359,11 +319,7 @@ func base64encode(c *call, args []any) any {
 }
 
 // base64decode is as lenient as Node.js: other characters are passed over, URL-safe ones are understood, and padding may be missing.
-func base64decode(c *call, args []any) any {
-	s, ok := text(args[0])
-	if !ok {
-		return undefined
-	}
+func base64decode(c *call, s string, args []any) any {
 	c.meter.spendBytes(2 * len(s))
 	s, _, _ = strings.Cut(s, "=")
 	s = strings.Map(func(r rune) rune {
@@ -393,12 +349,8 @@ const (
 	reserved   = ";/?:@&=+$,#"
 )
 
-func encodeURL(kept string) func(c *call, args []any) any {
-	return func(c *call, args []any) any {
-		s, ok := text(args[0])
-		if !ok {
-			return undefined
-		}
+func encodeURL(kept string) function {
+	return onString(func(c *call, s string, _ []any) any {
 		if strings.ContainsRune(s, utf8.RuneError) { // it stands for a lone surrogate, which has no encoding
 			c.fail("D3140", details{value: s, function: c.name})
 		}
@@ -413,17 +365,12 @@ func encodeURL(kept string) func(c *call, args []any) any {
 			}
 		}
 		return out.String()
-	}
+	})
 }
 
 // decodeURL leaves the escapes of the kept characters as they are.
-func decodeURL(kept string) func(c *call, args []any) any {
-	return func(c *call, args []any) any {
-		s, ok := text(args[0])
-		if !ok {
-			return undefined
-		}
-		c.meter.spendBytes(len(s))
+func decodeURL(kept string) function {
+	return onString(func(c *call, s string, _ []any) any {
 		var out []byte
 		for i := 0; i < len(s); i++ {
 			if s[i] != '%' {
@@ -445,5 +392,5 @@ func decodeURL(kept string) func(c *call, args []any) any {
 			c.fail("D3140", details{value: s, function: c.name})
 		}
 		return string(out)
-	}
+	})
 }

@@ -46,7 +46,7 @@ func (e *evaluation) export(v any) any {
 	if e.plain(v, 0) {
 		return v
 	}
-	return rebuilt(v)
+	return e.rebuilt(v)
 }
 
 // plain reports whether asl has such values, at every depth.
@@ -78,7 +78,7 @@ func (e *evaluation) plain(v any, depth int) bool {
 }
 
 // rebuilt copies a value that plain has walked. A function has no JSON: as a member it is left out, as an element it is null, as with JSON.stringify.
-func rebuilt(v any) any {
+func (e *evaluation) rebuilt(v any) any {
 	switch v := v.(type) {
 	case float64:
 		return jsonNumber(v, 0)
@@ -86,14 +86,15 @@ func rebuilt(v any) any {
 		list, _ := items(v)
 		out := make([]any, len(list))
 		for i, element := range list {
-			out[i] = rebuilt(element)
+			out[i] = e.rebuilt(element)
 		}
 		return out
 	case map[string]any:
+		e.meter.spend(costOfObject)
 		out := make(map[string]any, len(v))
 		for name, member := range v {
 			if !isUndefined(member) && !isFunction(member) {
-				out[name] = rebuilt(member)
+				out[name] = e.rebuilt(member)
 			}
 		}
 		return out

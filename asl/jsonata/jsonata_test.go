@@ -207,16 +207,25 @@ func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct{ expression, code string }{
 		"a function that calls itself without end, not as its last act": {`($f := function($n){1 + $f($n)}; $f(1))`, codeStack},
 		"a function that ends with a call of itself, without end":       {`($f := function($n){$f($n)}; $f(1))`, codeWork},
-		"a string that doubles":                                {`$reduce([1..100], function($s, $i){$s & $s}, "0123456789012345678901234567890123456789")`, codeWork},
-		"an array that doubles":                                {`$reduce([1..100], function($a, $i){$append($a, $a)}, [1, 2])`, codeWork},
-		"a range of ranges":                                    {`[1..1000].[1..1000000]`, codeWork},
-		"a range over a million":                               {`[1..1000001]`, "D2014"},
-		"a pad of gigabytes":                                   {`$pad("", 1e9)`, codeWork},
-		"a comparison of each with each":                       {`$distinct([1..100000].{"a": $})`, codeWork},
-		"a result that is nested too deep":                     {`$reduce([1..1000], function($a, $i){[[$a]]}, 0)`, codeNesting},
-		"an object that holds itself":                          {`{"a": 1} ~> |$|{"b": $}|`, codeNesting},
-		"a regular expression on a text that each match reads": {`$count($match($join([1..20000].("a")), /a(.*b)?/))`, codeWork},
-		"one million letters of a date":                        {`$fromMillis(0, $pad("[Y]", 1000))`, codeArgument},
+		"functions joined to one, twice in each of the next":            {`($f := function($g, $n){$n = 0 ? $g : $f($g ~> $g, $n - 1)}; $h := $f($not, 60); $h(true))`, codeWork},
+		"functions joined to one, on and on":                            {`($f := function($g, $n){$n = 0 ? $g : $f($g ~> $not, $n - 1)}; $h := $f($not, 10000); $h(true))`, codeStack},
+		"a string that doubles":                                         {`$reduce([1..100], function($s, $i){$s & $s}, "0123456789012345678901234567890123456789")`, codeWork},
+		"a replacement that repeats what it replaces":                   {`$replace($pad("", 20000, "a"), /a+/, $pad("", 20000, "$0"))`, codeWork},
+		"a long string that is compared again and again":                {`($a := $pad("", 1e7, "a"); $b := $a & "b"; $c := $a & "c"; [1..1000][$b < $c])`, codeWork},
+		"a long string that is searched again and again":                {`($a := $pad("", 1e7, "a"); [1..1000].$substringBefore($a, "b"))`, codeWork},
+		"an array that doubles":                                         {`$reduce([1..100], function($a, $i){$append($a, $a)}, [1, 2])`, codeWork},
+		"a range of ranges":                                             {`[1..1000].[1..1000000]`, codeWork},
+		"a range over a million":                                        {`[1..1000001]`, "D2014"},
+		"a pad of gigabytes":                                            {`$pad("", 1e9)`, codeWork},
+		"a comparison of each with each":                                {`$distinct([1..100000].{"a": $})`, codeWork},
+		"a result that is nested too deep":                              {`$reduce([1..1000], function($a, $i){[[$a]]}, 0)`, codeNesting},
+		"an object that holds itself":                                   {`{"a": 1} ~> |$|{"b": $}|`, codeNesting},
+		"a regular expression on a text that each match reads":          {`$count($match($join([1..20000].("a")), /a(.*b)?/))`, codeWork},
+		"a regular expression with a thousand groups":                   {`$match($pad("", 20000, "a"), /` + strings.Repeat("(a)?", 1000) + `/)`, codeWork},
+		"a copy of objects again and again":                             {`($o := [1..1000].{"a": $}; [1..1000].$clone($o))`, codeWork},
+		"a year that no date has":                                       {`$toMillis("99999999999999999999", "[Y]")`, codeArgument},
+		"a year in the far future":                                      {`$toMillis("999999999", "[Y]")`, codeArgument},
+		"one million letters of a date":                                 {`$fromMillis(0, $pad("[Y]", 1000))`, codeArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := mustCompile(t, c.expression).Eval(scopeOf(t, `{}`))
@@ -226,6 +235,12 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a message shows the start of a value that has more parts than can be written", func(t *testing.T) {
+		got := evalWith(t, `-$reduce([1..100], function($a, $i){{"x": $a, "y": $a}}, 1)`, `{}`)
+		if !strings.HasPrefix(got, `! D1002: Cannot negate a non-numeric value: {"x":{"x":`) || !strings.HasSuffix(got, "...") || len(got) > 1100 {
+			t.Error(got)
+		}
+	})
 	t.Run("a thousand calls deep in the tail is no depth", func(t *testing.T) {
 		if got := evalWith(t, `($f := function($n, $sum){$n = 0 ? $sum : $f($n - 1, $sum + $n)}; $f(100000, 0))`, `{}`); got != "5000050000" {
 			t.Error(got)
@@ -274,13 +289,22 @@ func TestTheSameScopeGivesTheSame(t *testing.T) {
 }
 
 func TestATransformationChangesACopy(t *testing.T) {
-	s := scopeOf(t, `{"order":{"lines":[{"qty":1}]}}`)
-	if _, _, err := mustCompile(t, `$order ~> |lines|{"qty": 2}, "x"|`).Eval(s); err != nil {
-		t.Fatal(err)
-	}
-	v, _ := s.Variable("order")
-	if got := string(asl.AppendJSON(nil, v)); got != `{"lines":[{"qty":1}]}` {
-		t.Error(got)
+	for _, c := range []struct{ expression, want string }{
+		{`$order ~> |lines|{"qty": 2}, "x"|`, `{"lines":[{"qty":2}]}`},
+		{`{"a": 1} ~> |$order.lines|{"qty": 2}, "qty"|`, `{"a":1}`}, // a pattern that leads out of the copy
+		{`($clone := function($v){$v}; $order ~> |lines|{"qty": 2}|)`, `{"lines":[{"qty":2}]}`},
+	} {
+		t.Run(c.expression, func(t *testing.T) {
+			s := scopeOf(t, `{"order":{"lines":[{"qty":1}]}}`)
+			got, _, err := mustCompile(t, c.expression).Eval(s)
+			if shown(got, err) != c.want {
+				t.Errorf("got %s, want %s", shown(got, err), c.want)
+			}
+			v, _ := s.Variable("order")
+			if left := shown(v, nil); left != `{"lines":[{"qty":1}]}` {
+				t.Error("the variable became", left)
+			}
+		})
 	}
 }
 

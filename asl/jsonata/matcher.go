@@ -1,12 +1,9 @@
 package jsonata
 
-import (
-	"unicode/utf8"
-)
-
 // found is a match in a text, at byte positions.
 type found struct {
 	start, end int
+	index      int   // start in UTF-16 units, as JavaScript counts
 	groups     []any // strings; undefined for a group that took no part
 	next       func() *found
 }
@@ -14,7 +11,7 @@ type found struct {
 // firstMatch asks a matcher: a regular expression, or a function of the user that answers as one.
 func (c *call) firstMatch(f any, s string) *found {
 	if m, ok := f.(*matcher); ok {
-		return c.matchFrom(m, s, 0)
+		return c.matchFrom(m, s, 0, 0)
 	}
 	return c.foundBy(c.invoke(f, []any{s}, c.inner()), s)
 }
@@ -24,16 +21,18 @@ func (c *call) inner() *call {
 	return &call{evaluation: c.evaluation, name: c.name, position: c.position}
 }
 
-func (c *call) matchFrom(m *matcher, s string, from int) *found {
-	at, ok := m.regex.find(s, from, &c.meter)
-	if !ok {
+// matchFrom is the first match at or behind the byte from, which is the UTF-16 unit index. Counted from match to match, the positions of all take no
+// longer than one walk along the text.
+func (c *call) matchFrom(m *matcher, s string, from, index int) *found {
+	bounds := m.regex.find(s, from, &c.meter)
+	if bounds == nil {
 		return nil
 	}
-	f := &found{start: at.bounds[0], end: at.bounds[1], groups: []any{}}
-	for i := 2; i < len(at.bounds); i += 2 {
+	f := &found{start: bounds[0], end: bounds[1], index: index + utf16Length(s[from:bounds[0]]), groups: []any{}}
+	for i := 2; i < len(bounds); i += 2 {
 		group := undefined
-		if at.bounds[i] >= 0 {
-			group = s[at.bounds[i]:at.bounds[i+1]]
+		if bounds[i] >= 0 {
+			group = s[bounds[i]:bounds[i+1]]
 		}
 		f.groups = append(f.groups, group)
 	}
@@ -41,7 +40,7 @@ func (c *call) matchFrom(m *matcher, s string, from int) *found {
 		if f.end >= len(s) {
 			return nil
 		}
-		next := c.matchFrom(m, s, f.end)
+		next := c.matchFrom(m, s, f.end, f.index+utf16Length(s[f.start:f.end]))
 		if next != nil && next.start == next.end {
 			fail("D1004", m.pos, details{}) // it would match there for ever
 		}
@@ -61,28 +60,30 @@ func (c *call) foundBy(v any, s string) *found {
 	if !ok || !hasText || !isNumber(object["start"]) || !isNumber(object["end"]) || !hasGroups || !isFunction(object["next"]) {
 		c.fail("T1010", details{})
 	}
-	start := byteOffset(s, int(float(object["start"])))
-	f := &found{start: start, end: min(start+len(text), len(s)), groups: groups}
+	c.meter.spendBytes(len(s))
+	start := byteOffset(s, whole(object["start"]))
+	f := &found{start: start, end: min(start+len(text), len(s)), index: utf16Length(s[:start]), groups: groups}
 	f.next = func() *found { return c.foundBy(c.invoke(object["next"], nil, c.inner()), s) }
 	return f
 }
 
 // matchObject is what a regular expression gives that is called as a function.
-func (c *call) matchObject(m *matcher, arg any, from int) any {
-	s, ok := arg.(string)
+func (c *call) matchObject(m *matcher, arg any) any {
+	s, ok := text(arg)
 	if !ok {
 		return undefined
 	}
-	return c.objectOf(c.matchFrom(m, s, from), s)
+	return c.objectOf(c.matchFrom(m, s, 0, 0), s)
 }
 
 func (c *call) objectOf(f *found, s string) any {
 	if f == nil {
 		return undefined
 	}
-	start := utf16Length(s[:f.start])
+	c.meter.spend(costOfObject + len(f.groups))
+	match := s[f.start:f.end]
 	return map[string]any{
-		"match": s[f.start:f.end], "start": float64(start), "end": float64(start + utf16Length(s[f.start:f.end])), "groups": &array{items: f.groups},
+		"match": match, "start": float64(f.index), "end": float64(f.index + utf16Length(match)), "groups": &array{items: f.groups},
 		"next": &builtin{name: "next", apply: func(*call, []any) any { return c.objectOf(f.next(), s) }},
 	}
 }
@@ -99,23 +100,4 @@ func byteOffset(s string, units int) int {
 		}
 	}
 	return len(s)
-}
-
-// units counts UTF-16 units along a text, for positions that only grow.
-type units struct {
-	s     string
-	bytes int
-	count int
-}
-
-func (u *units) at(offset int) int {
-	for u.bytes < offset {
-		r, size := utf8.DecodeRuneInString(u.s[u.bytes:])
-		u.bytes += size
-		u.count++
-		if r > 0xFFFF {
-			u.count++
-		}
-	}
-	return u.count
 }

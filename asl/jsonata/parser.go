@@ -1,5 +1,7 @@
 package jsonata
 
+import "strings"
+
 // kind says what a node is.
 type kind int
 
@@ -374,7 +376,9 @@ func (p *parser) lambda(n *node) {
 
 // signature reads <s-n?:s>, which the lexer sees as operators and names.
 func (p *parser) signature() *signature {
-	position, depth, text := p.token.end, 1, "<"
+	position, depth := p.token.end, 1
+	var text strings.Builder
+	text.WriteByte('<')
 	for depth > 0 && !p.at("{") && p.token.kind != tokenEnd {
 		p.advance(false)
 		if p.at(">") {
@@ -382,8 +386,8 @@ func (p *parser) signature() *signature {
 		} else if p.at("<") {
 			depth++
 		}
-		text += p.token.text
+		text.WriteString(p.token.text)
 	}
 	p.expect(">", false)
-	return parseSignature(text, position)
+	return parseSignature(text.String(), position)
 }

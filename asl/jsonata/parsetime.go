@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,11 +17,12 @@ type timeReader struct {
 
 // parseTime reads a timestamp by a picture. What does not fit has no value.
 func (c *call) parseTime(s, picture string) any {
-	c.meter.spend(len(s) + 50*len(picture))
 	var readers []timeReader
 	var pattern strings.Builder
 	pattern.WriteString("(?i)^")
-	for _, part := range c.timePicture(picture) {
+	parts := c.timePicture(picture)
+	c.meter.spend(50*len(picture) + len(parts)*len(s))
+	for _, part := range parts {
 		r := c.timeReader(part)
 		readers = append(readers, r)
 		pattern.WriteString("(" + r.pattern + ")")
@@ -41,13 +43,20 @@ func (c *call) parseTime(s, picture string) any {
 		}
 		read = true
 		if v, ok := r.read(groups[i+1]); ok {
+			if v > 1e9 { // no component is so large, and what is left of it as an int differs between processors
+				c.refuse("first", s)
+			}
 			components[r.component] = int(v)
 		}
 	}
 	if !read {
 		return undefined
 	}
-	return c.timeOf(components)
+	t, ok := c.timeOf(components)
+	if !ok {
+		c.refuse("first", s)
+	}
+	return t
 }
 
 func (c *call) timeReader(p timePart) timeReader {
@@ -150,8 +159,8 @@ func (c *call) integerPattern(p timePart) string {
 }
 
 // timeOf makes a time of components. Those above the largest that is given are today's, those below the smallest are zero; a gap between is an error, and
-// so are dates by weeks, which the reference does not read either.
-func (c *call) timeOf(v map[byte]int) any {
+// so are dates by weeks, which the reference does not read either. ok says whether a Date of JavaScript can hold it.
+func (c *call) timeOf(v map[byte]int) (millis float64, ok bool) {
 	date, clock := "YMD", "Hmsf"
 	has := func(letters string) bool {
 		for i := range len(letters) {
@@ -189,7 +198,11 @@ func (c *call) timeOf(v map[byte]int) any {
 		month, day = 1, v['d']
 	}
 	t := time.Date(v['Y'], time.Month(month), day, v['H'], v['m'], v['s'], 0, time.UTC)
-	return float64(t.UnixMilli() + int64(v['f']) - int64(v['Z']+v['z'])*60_000)
+	if t.Year() > 300_000 { // behind the last year of a Date, and far before a count of milliseconds overflows
+		return 0, false
+	}
+	millis = float64(t.UnixMilli() + int64(v['f']) - int64(v['Z']+v['z'])*60_000)
+	return millis, math.Abs(millis) <= maxMillis
 }
 
 func (c *call) complete(v map[byte]int, order string) {

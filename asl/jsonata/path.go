@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 )
 
@@ -208,10 +209,7 @@ func frameOf(env *frame, t tuple) *frame {
 // filter keeps the items that a predicate holds for, or those at the positions that it names.
 func (e *evaluation) filter(p *node, input any, env *frame) any {
 	result := &array{sequence: true, tuples: isTuples(input)}
-	list := []any{input}
-	if elements, isArray := items(input); isArray {
-		list = elements
-	}
+	list := listOf(input)
 	if p.kind == kindNumber {
 		i, ok := position(p.value, len(list))
 		if !ok || isUndefined(list[i]) {
@@ -238,17 +236,14 @@ func (e *evaluation) filter(p *node, input any, env *frame) any {
 // selections says how often the item at i is selected: more than once by a predicate that names its position repeatedly.
 func (e *evaluation) selections(p *node, context any, env *frame, i, length int) int {
 	v := e.eval(p, context, env)
-	positions := []any{v}
-	if list, isArray := items(v); isArray {
-		positions = list
-	}
+	positions := listOf(v)
+	e.meter.spend(len(positions))
 	if !allNumeric(positions, p.pos) {
 		if e.truth(v, p.pos) {
 			return 1
 		}
 		return 0
 	}
-	e.meter.spend(len(positions))
 	n := 0
 	for _, at := range positions {
 		if index, ok := position(at, length); ok && index == i {
@@ -403,10 +398,7 @@ func (g *grouped) add(item any) {
 // groupBy evaluates an object's keys for every item of the input, and then each value with the items of its key as the context. An object constructor is
 // the same with the context as the only item.
 func (e *evaluation) groupBy(n *node, input any, env *frame) any {
-	list, isArray := items(input)
-	if !isArray {
-		list = []any{input}
-	}
+	list := listOf(input)
 	if len(list) == 0 {
 		list = []any{undefined}
 	}
@@ -426,9 +418,9 @@ func (e *evaluation) groupBy(n *node, input any, env *frame) any {
 			if !ok {
 				fail("T1003", n.pos, details{value: key})
 			}
+			e.meter.spendBytes(len(name))
 			g := byKey[name]
 			if g == nil {
-				e.meter.spendBytes(len(name))
 				g = &grouped{key: name, data: item, pair: i}
 				byKey[name], groups = g, append(groups, g)
 				continue
@@ -532,7 +524,7 @@ func (e *evaluation) compareTerms(n *node, x, y any) int {
 		fail("T2007", n.pos, details{value: x, value2: y})
 	}
 	if xString {
-		return compareStrings(s, t)
+		return e.compareStrings(s, t)
 	}
 	return compareNumbers(x, y)
 }
@@ -557,18 +549,32 @@ func (e *evaluation) sorted(list []any, after func(a, b any) bool) []any {
 	return append(append(merged, left...), right...)
 }
 
-// clone copies objects and arrays, so that a transformation changes nothing of anybody else's.
-func (e *evaluation) clone(v any, position, depth int) any {
+// cloner copies objects and arrays, and remembers which objects it made.
+type cloner struct {
+	*evaluation
+	position int
+	objects  map[uintptr]bool
+}
+
+// made reports whether v is an object that this cloner made.
+func (c *cloner) made(v any) bool {
+	m, ok := v.(map[string]any)
+	return ok && c.objects[reflect.ValueOf(m).Pointer()]
+}
+
+func (c *cloner) clone(v any, depth int) any {
 	if depth > maxNesting {
-		fail(codeNesting, position, details{})
+		fail(codeNesting, c.position, details{})
 	}
-	e.meter.spend(1)
+	c.meter.spend(1)
 	switch v := v.(type) {
 	case map[string]any:
+		c.meter.spend(costOfObject)
 		m := make(map[string]any, len(v))
+		c.objects[reflect.ValueOf(m).Pointer()] = true
 		for _, name := range sortedNames(v) {
 			if !isUndefined(v[name]) {
-				m[name] = e.clone(v[name], position, depth+1)
+				m[name] = c.clone(v[name], depth+1)
 			}
 		}
 		return m
@@ -576,11 +582,11 @@ func (e *evaluation) clone(v any, position, depth int) any {
 		list := listOf(v)
 		copied := make([]any, len(list))
 		for i, element := range list {
-			copied[i] = e.clone(element, position, depth+1)
+			copied[i] = c.clone(element, depth+1)
 		}
 		return copied
 	case json.Number, float64:
-		return e.finite(v, position)
+		return c.finite(v, c.position)
 	case *lambda, *builtin, *matcher:
 		return ""
 	}

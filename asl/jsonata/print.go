@@ -10,17 +10,17 @@ import (
 // printer writes values as JSON.stringify does within $string.
 type printer struct {
 	pretty   bool
-	lenient  bool // for messages: what has no JSON is null, and no limit ends it
+	lenient  bool // for messages: what has no JSON is null, and what is behind maxShown bytes is left out
 	position int
 	meter    *meter
 }
 
-// maxNesting bounds how deep a value may be nested where it is walked, and so the recursion. It is what asl.DecodeJSON accepts.
-const maxNesting = 512
-
 func appendValue(dst []byte, v any, p printer) []byte { return p.append(dst, v, 0) }
 
 func (p printer) append(dst []byte, v any, depth int) []byte {
+	if p.full(dst) {
+		return dst
+	}
 	if depth > maxNesting {
 		if p.lenient {
 			return append(dst, "..."...)
@@ -51,6 +51,9 @@ func (p printer) append(dst []byte, v any, depth int) []byte {
 	return append(dst, "null"...)
 }
 
+// full reports whether a message has all that it will show.
+func (p printer) full(dst []byte) bool { return p.lenient && len(dst) > maxShown }
+
 func (p printer) number(dst []byte, v any) []byte {
 	f := float(v)
 	if math.IsNaN(f) || math.IsInf(f, 0) {
@@ -68,6 +71,9 @@ func (p printer) number(dst []byte, v any) []byte {
 func (p printer) array(dst []byte, list []any, depth int) []byte {
 	dst = append(dst, '[')
 	for i, e := range list {
+		if p.full(dst) {
+			break
+		}
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -84,6 +90,9 @@ func (p printer) object(dst []byte, m map[string]any, depth int) []byte {
 	dst = append(dst, '{')
 	first := true
 	for _, name := range sortedNames(m) {
+		if p.full(dst) {
+			break
+		}
 		if isUndefined(m[name]) {
 			continue
 		}

@@ -15,7 +15,6 @@ const maxProgram = 5000
 // regex is a regular expression of JavaScript, carried out by Go's package: in time linear in the text, so no expression can hang the machine. For
 // that, what JavaScript has and RE2 has not is refused when it is compiled: lookahead, lookbehind and backreferences.
 type regex struct {
-	source      string
 	first, next *regexp.Regexp // from the start of the text, and from behind one character of context
 	cost        int            // of one character
 }
@@ -52,14 +51,12 @@ func compileRegexp(pattern, flags string, position int) *regex {
 	if err != nil {
 		refuse(err.Error())
 	}
-	return &regex{source: pattern, first: first, next: next, cost: 1 + len(program.Inst)/32}
+	// Each step of the program may copy the positions of all groups.
+	return &regex{first: first, next: next, cost: 1 + len(program.Inst)/32*(1+program.NumCap/32)}
 }
 
-// match is one match: byte positions of the whole and of its groups, -1 for a group that took no part.
-type match struct{ bounds []int }
-
-// find is the first match at or behind the byte from.
-func (re *regex) find(s string, from int, m *meter) (match, bool) {
+// find is the first match at or behind the byte from: the positions of the whole and of its groups, -1 for a group that took no part, or nil.
+func (re *regex) find(s string, from int, m *meter) []int {
 	pattern, start := re.first, from
 	if from > 0 {
 		_, size := utf8.DecodeLastRuneInString(s[:from])
@@ -68,7 +65,7 @@ func (re *regex) find(s string, from int, m *meter) (match, bool) {
 	r := &countingReader{s: s[start:], meter: m, cost: re.cost}
 	bounds := pattern.FindReaderSubmatchIndex(r)
 	if bounds == nil {
-		return match{}, false
+		return nil
 	}
 	bounds = bounds[2:] // the first group is the expression itself
 	for i := range bounds {
@@ -76,7 +73,7 @@ func (re *regex) find(s string, from int, m *meter) (match, bool) {
 			bounds[i] += start
 		}
 	}
-	return match{bounds}, true
+	return bounds
 }
 
 // countingReader makes a match pay for each character that it reads.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/utkarsh698/cloudflow/asl"
 )
 
 // Within an evaluation a value is nil, bool, string, []any or map[string]any as asl has them; a number is a json.Number that still has its text, or
@@ -131,28 +133,19 @@ func integerText(v any) (string, bool) {
 	return string(n), ok && !strings.ContainsAny(string(n), ".eE")
 }
 
-// compareNumbers compares as float64. Integers that still have their text are compared exactly: an identifier beyond 2^53 must not equal its
-// neighbour, which in JavaScript it does.
+// compareNumbers compares as float64, but numbers that still have their text as asl does: integers exactly, which JavaScript does not.
 func compareNumbers(a, b any) int {
-	s, sOK := integerText(a)
-	t, tOK := integerText(b)
-	if sOK && tOK && len(s) > 15 && len(t) > 15 {
-		sNegative, tNegative := s[0] == '-', t[0] == '-'
-		switch {
-		case sNegative && !tNegative:
-			return -1
-		case !sNegative && tNegative:
-			return 1
-		case sNegative:
-			s, t = t[1:], s[1:]
-		}
-		return cmp.Or(cmp.Compare(len(s), len(t)), strings.Compare(s, t))
+	s, sText := a.(json.Number)
+	t, tText := b.(json.Number)
+	if sText && tText {
+		return asl.CompareNumbers(s, t)
 	}
 	return cmp.Compare(float(a), float(b))
 }
 
 // compareStrings orders as JavaScript does, by UTF-16 units: beyond U+FFFF that is not the order of the code points.
-func compareStrings(a, b string) int {
+func (e *evaluation) compareStrings(a, b string) int {
+	e.meter.spendBytes(min(len(a), len(b)))
 	for i := 0; i < len(a) && i < len(b); i++ {
 		if a[i] == b[i] {
 			continue
@@ -173,17 +166,6 @@ func compareStrings(a, b string) int {
 // sortedNames are the names of an object's members, in the order in which every function here sees them.
 func sortedNames(m map[string]any) []string {
 	return slices.Sorted(maps.Keys(m))
-}
-
-// appended is $append: arrays joined, of which undefined is the empty one.
-func appended(a, b any) any {
-	if isUndefined(a) {
-		return b
-	}
-	if isUndefined(b) {
-		return a
-	}
-	return &array{items: slices.Concat(listOf(a), listOf(b))}
 }
 
 // formatFloat writes as JavaScript's Number.prototype.toString does.
