@@ -90,7 +90,7 @@ func (m *migration) same(ctx context.Context, s store.Store, batch []store.Entry
 		case items[i] == nil && e.Key.Table == idempotency.Table && idempotency.Over(e, m.Now()): // its time came meanwhile
 		case items[i] == nil:
 			return fmt.Errorf("%w: %s is not there", ErrDiffers, e.Key)
-		case !equal(e.Item, items[i]):
+		case !e.Item.Without(store.AttrExpires).Equal(items[i].Without(store.AttrExpires)): // the run sets when its life ends
 			return fmt.Errorf("%w: %s says something else", ErrDiffers, e.Key)
 		}
 	}
@@ -109,15 +109,6 @@ func (m *migration) sameKeys(s store.Store, batch []store.Entry) error {
 		}
 	}
 	return nil
-}
-
-// equal compares items but for the order of their attributes, which is the adapter's, and the end of their life, which the run sets.
-func equal(a, b store.Item) bool {
-	a, b = a.Without(attrExpires), b.Without(attrExpires)
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(at store.Attr) bool {
-		v, ok := b.Lookup(at.Name)
-		return !ok || v != at.Value
-	})
 }
 
 // compareHeads holds the orders that the target finds by itself against ours.

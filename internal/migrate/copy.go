@@ -19,9 +19,6 @@ import (
 // maxBatchBytes leaves room in a transaction's 4 MB for what the adapter adds.
 const maxBatchBytes = 3 << 20
 
-// attrExpires is the port's time to live, in Unix seconds.
-const attrExpires = "expires_at"
-
 // take is the item that stands for the entry at the target. false: it is not copied with its table.
 func (s *survey) take(e store.Entry) (store.Item, bool) {
 	switch e.Key.Table {
@@ -52,8 +49,8 @@ func (s *survey) takeRecord(e store.Entry) (store.Item, bool) {
 		return e.Item, !idempotency.Over(e, s.now)
 	}
 	until := s.now.Add(order.KeyTTL).Unix()
-	if _, ends := e.Item.Lookup(attrExpires); ends && e.Item.Int(attrExpires) < until {
-		return e.Item.With(store.N(attrExpires, until)), true
+	if _, ends := e.Item.Lookup(store.AttrExpires); ends && e.Item.Int(store.AttrExpires) < until {
+		return e.Item.With(store.N(store.AttrExpires, until)), true
 	}
 	return e.Item, true
 }
