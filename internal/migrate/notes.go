@@ -56,14 +56,14 @@ func (m *migration) admit(ctx context.Context) error {
 // sameSource refuses another source than that of the first run. Once the source is left all of it was copied, and its orders cannot change any more; a
 // customer may still be erased there, and that is no reason to leave the orders half started.
 func (m *migration) sameSource(state store.Item) error {
-	same := state.Str(attrHeads) == heads(m.orders)
+	same := state.Str(attrHeads) == m.heads()
 	phase := Phase(state.Str(attrPhase))
 	if left := m.Source.Left || phase == Starting || phase == Done; same && left || state.Str(attrIdentity) == m.identity {
 		return nil
 	}
 	if !same {
 		return fmt.Errorf("%w: the target has begun to take orders with the heads %s, and these are %s; go on from the directory as it was then, or begin anew with an empty stage",
-			ErrChanged, state.Str(attrHeads), heads(m.orders))
+			ErrChanged, state.Str(attrHeads), m.heads())
 	}
 	return fmt.Errorf("%w: it has the same orders, and something beside them was changed since: a product, a key, a contact; begin anew with an empty stage", ErrChanged)
 }
@@ -94,7 +94,7 @@ func (m *migration) putState(ctx context.Context, p Phase, check func(store.Item
 				return err
 			}
 			tx.Put(noteKey(stateNote), store.Item{
-				store.S(attrPhase, string(p)), store.S(attrIdentity, m.identity), store.S(attrHeads, heads(m.orders)), store.N(attrSince, m.Now().UnixMilli()),
+				store.S(attrPhase, string(p)), store.S(attrIdentity, m.identity), store.S(attrHeads, m.heads()), store.N(attrSince, m.Now().UnixMilli()),
 			})
 			return nil
 		})
