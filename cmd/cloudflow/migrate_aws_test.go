@@ -219,6 +219,7 @@ func TestMigrateToAWS(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	ends(t, migration(t, proxy.URL, "--data", s.path)).exits(0).hints("an earlier run has done all of it")
+	onThePage(t, "migrate", proxy.Operations())
 
 	stage, err := awsstage.Open(t.Context(), emulator.Config(), "dev")
 	if err != nil {

@@ -24,7 +24,7 @@ func (m *migration) compare(ctx context.Context) error {
 		return m.anew(ctx, order.Table, err)
 	}
 	for _, table := range taken {
-		if err := m.readBack(ctx, m.passOf(table)); err != nil {
+		if err := m.readBack(ctx, table); err != nil {
 			return m.anew(ctx, table, fmt.Errorf("compare %s: %w", table, err))
 		}
 	}
@@ -39,8 +39,9 @@ func (m *migration) anew(ctx context.Context, table string, found error) error {
 	return errors.Join(found, m.note(ctx, m.passOf(table).name, place{}))
 }
 
-// readBack reads what a pass has written.
-func (m *migration) readBack(ctx context.Context, p pass) error {
+// readBack reads what the pass of a table has written.
+func (m *migration) readBack(ctx context.Context, table string) error {
+	p := m.passOf(table)
 	g, of := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	var batch []store.Entry
@@ -50,7 +51,7 @@ func (m *migration) readBack(ctx context.Context, p pass) error {
 		g.Go(func() error { return m.same(of, p.to, some) })
 		done += len(some)
 		batch = nil
-		m.Progress(Step{"compare" + p.label[len("copy"):], done, p.total})
+		m.Progress(Step{"compare " + table, done, p.total})
 	}
 	err := p.each(of, "", func(e store.Entry) error {
 		if batch = append(batch, e); len(batch) == store.MaxGetMany {
