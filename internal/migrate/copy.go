@@ -179,6 +179,14 @@ func (b *batcher) flush(ctx context.Context, last bool) error {
 	if last && len(b.cur) > 0 {
 		b.full = append(b.full, b.cur)
 	}
+	// Looked at before these are written, and not in each transaction: those would conflict with each other over the note.
+	state, err := b.m.Target.Store.Get(ctx, noteKey(stateNote), store.Strong)
+	if err == nil {
+		err = b.m.overtaken(state, b.m.phase)
+	}
+	if err != nil {
+		return err
+	}
 	g, of := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, batch := range b.full {

@@ -90,6 +90,9 @@ func (m *migration) putState(ctx context.Context, p Phase, check func(store.Item
 			if err == nil {
 				err = check(it)
 			}
+			if err == nil && it != nil {
+				err = m.overtaken(it, p)
+			}
 			if err != nil {
 				return err
 			}
@@ -103,6 +106,15 @@ func (m *migration) putState(ctx context.Context, p Phase, check func(store.Item
 		m.phase = p
 	}
 	return err
+}
+
+// overtaken refuses to go on where another run has come further than this one, to p at most: a copy of the source, such as a restored backup, is the same
+// source, and somebody may move it at the same time. What stands in the target from then on is a shop at work, and no copy.
+func (m *migration) overtaken(state store.Item, p Phase) error {
+	if there := Phase(state.Str(attrPhase)); there != m.phase && there != p {
+		return fmt.Errorf("another run, of a copy of this directory, has brought the target to the phase %s; nothing more is copied from here, and the same command marks this directory as moved, too", there)
+	}
+	return nil
 }
 
 // A place is how far a pass has come: the last entry that is durable with all before it.
