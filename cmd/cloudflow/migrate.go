@@ -107,7 +107,7 @@ func (c *cli) migrate(ctx context.Context, i *instance.Instance, m moving) error
 	bars.end()
 	switch {
 	case errors.Is(err, context.Canceled) || err != nil && ctx.Err() != nil:
-		where := "before anything was written"
+		where := "before this run has written anything"
 		if r.Phase != "" {
 			where = "in the phase " + string(r.Phase)
 		}

@@ -144,14 +144,10 @@ func (s *shop) place(t *testing.T, orders *order.Service, method string) string 
 	return p.OrderID
 }
 
-// migration is the command as a process of its own: the SDK finds its credentials in the process's environment.
+// migration is the command that moves to the stage at that address.
 func migration(t *testing.T, url string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := program(t, append([]string{"migrate", "--to", "aws", "--stage", "dev"}, args...)...)
-	cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "AWS_") }),
-		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_ENDPOINT_URL="+url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION="+awstest.Region)
-	return cmd
+	return asking(t, awstest.Environment(url), append([]string{"migrate", "--to", "aws", "--stage", "dev"}, args...)...)
 }
 
 // ends runs the command to its end.
@@ -223,6 +219,7 @@ func TestMigrateToAWS(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	ends(t, migration(t, proxy.URL, "--data", s.path)).exits(0).hints("an earlier run has done all of it")
+	onThePage(t, "migrate", proxy.Operations())
 
 	stage, err := awsstage.Open(t.Context(), emulator.Config(), "dev")
 	if err != nil {

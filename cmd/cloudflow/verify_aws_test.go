@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"log/slog"
 	"net/http"
 	"os"
@@ -25,26 +23,19 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// onAWS runs a command as a process of its own: the AWS SDK finds its credentials in the process's environment.
-func onAWS(t *testing.T, environ []string, args ...string) result {
+// asking is the program as a process of its own, since the AWS SDK finds its credentials in the process's environment: there is no AWS but what environ
+// leads to.
+func asking(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := program(t, args...)
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "AWS_") })
-	cmd.Env = append(cmd.Env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true")
+	cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "AWS_") }), awstest.Nowhere()...)
 	cmd.Env = append(cmd.Env, environ...)
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err := cmd.Run()
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) {
-		t.Fatal(err)
-	}
-	return result{t, strings.Join(args, " "), cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+	return cmd
 }
 
-// reached is what leads to the emulator, or to a proxy before it.
-func reached(url string) []string {
-	return []string{"AWS_ENDPOINT_URL=" + url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=" + awstest.Region}
+func onAWS(t *testing.T, environ []string, args ...string) result {
+	t.Helper()
+	return ends(t, asking(t, environ, args...))
 }
 
 // deployed puts what a stopped instance has kept into a stage.
@@ -105,11 +96,11 @@ func TestVerifyOnAWS(t *testing.T) {
 
 	proxy := awstest.NewProxy(t, emulator.URL)
 	t.Run("what is in order is said to be, with the same hash as where it came from", func(t *testing.T) {
-		r := onAWS(t, reached(proxy.URL), "verify", "--aws", "--stage", "dev").exits(0).hints("stage dev / "+awstest.Account, "2 orders, 0 skipped", "0 violations")
+		r := onAWS(t, awstest.Environment(proxy.URL), "verify", "--aws", "--stage", "dev").exits(0).hints("stage dev / "+awstest.Account, "2 orders, 0 skipped", "0 violations")
 		if r.out != "" || !strings.Contains(r.err, heads[strings.Index(heads, "cloudflow: heads "):]) {
 			t.Errorf("printed %q, said %q", r.out, r.err)
 		}
-		report := one[apigen.VerifyReport](onAWS(t, reached(emulator.URL), "verify", "--aws", "--stage", "dev", "--json").exits(0))
+		report := one[apigen.VerifyReport](onAWS(t, awstest.Environment(emulator.URL), "verify", "--aws", "--stage", "dev", "--json").exits(0))
 		if !report.Ok || report.Orders != 2 {
 			t.Errorf("%+v", report)
 		}
@@ -118,7 +109,7 @@ func TestVerifyOnAWS(t *testing.T) {
 		if err := stage.Machine.Start(t.Context(), order.Start{Execution: "ord-none", OrderID: "ord-none", Currency: "USD"}); err != nil {
 			t.Fatal(err)
 		}
-		onAWS(t, reached(proxy.URL), "verify", "--aws", "--stage", "dev").exits(1).prints("I7 ord-none: an execution of an order that does not exist")
+		onAWS(t, awstest.Environment(proxy.URL), "verify", "--aws", "--stage", "dev").exits(1).prints("I7 ord-none: an execution of an order that does not exist")
 		if proxy.Asked("ReceiveMessage") != 0 {
 			t.Error("dead letters were looked at, and no notification is missed")
 		}
@@ -136,11 +127,11 @@ func TestVerifyOnAWS(t *testing.T) {
 		}
 		add(1)
 		defer add(-1)
-		r := onAWS(t, reached(emulator.URL), "verify", "--aws", "--stage", "dev").exits(1).prints("I1 MOUSE-01: initial ").hints("1 violations")
+		r := onAWS(t, awstest.Environment(emulator.URL), "verify", "--aws", "--stage", "dev").exits(1).prints("I1 MOUSE-01: initial ").hints("1 violations")
 		if strings.Count(r.out, "\n") != 1 {
 			t.Errorf("printed %q", r.out)
 		}
-		report := one[apigen.VerifyReport](onAWS(t, reached(emulator.URL), "verify", "--aws", "--stage", "dev", "--json").exits(1))
+		report := one[apigen.VerifyReport](onAWS(t, awstest.Environment(emulator.URL), "verify", "--aws", "--stage", "dev", "--json").exits(1))
 		if report.Ok || len(report.Violations) != 1 || report.Violations[0].Invariant != "I1" {
 			t.Errorf("%+v", report)
 		}
@@ -159,7 +150,7 @@ func TestVerifyOnAWS(t *testing.T) {
 				tx.Delete(notification.RecordKey(o.OrderID, o.Version))
 			}
 		})
-		onAWS(t, reached(proxy.URL), "verify", "--aws", "--stage", "dev").exits(0).hints("notification may still be on its way: 2")
+		onAWS(t, awstest.Environment(proxy.URL), "verify", "--aws", "--stage", "dev").exits(0).hints("notification may still be on its way: 2")
 		if proxy.Asked("ReceiveMessage") == 0 {
 			t.Error("no dead letter was looked at")
 		}
@@ -167,20 +158,23 @@ func TestVerifyOnAWS(t *testing.T) {
 			t.Errorf("%v, %v", letters, err)
 		}
 	})
-	t.Run("what the page says is needed is what was asked for", func(t *testing.T) { onThePage(t, proxy.Operations()) })
+	t.Run("what the page says is needed is what was asked for", func(t *testing.T) { onThePage(t, "verify", proxy.Operations()) })
 }
 
-// onThePage requires that the page lists a permission for each operation.
-func onThePage(t *testing.T, operations []string) {
+// onThePage requires that the page lists a permission for each operation of the command.
+func onThePage(t *testing.T, command string, operations []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/aws-deploy.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list, _ := strings.Cut(string(page), "<!-- verify -->")
+	_, list, _ := strings.Cut(string(page), "<!-- "+command+" -->")
 	list, _, _ = strings.Cut(list, "<!-- end -->")
 	for _, operation := range operations {
 		action := strings.TrimSuffix(operation, "Batch") // one permission is for both
+		if operation == "TransactWriteItems" {           // it has none of its own
+			action = "PutItem"
+		}
 		if !strings.Contains(list, ":"+action+"`") {
 			t.Errorf("the page does not have %s", action)
 		}
@@ -192,13 +186,13 @@ func TestVerifyOnAWSSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	emulator := awstest.Start(t)
 	awsstagetest.Make(t, emulator, "dev")
-	onAWS(t, reached(emulator.URL), "verify", "--aws").exits(1).hints("no table cloudflow-orders", "make deploy STAGE=prod")
+	onAWS(t, awstest.Environment(emulator.URL), "verify", "--aws").exits(1).hints("no table cloudflow-orders", "make deploy STAGE=prod")
 	onAWS(t, nil, "verify", "--aws").exits(1).hints("no region", "AWS_REGION")
 	onAWS(t, []string{"AWS_REGION=" + awstest.Region}, "verify", "--aws").exits(1).hints("no credentials", "AWS_PROFILE")
 	proxy := awstest.NewProxy(t, emulator.URL)
 	denied := `{"__type":"AccessDeniedException","message":"User: jane is not authorized to perform: dynamodb:Query"}`
 	proxy.Trouble("Query", awstest.Trouble{Status: http.StatusBadRequest, Body: denied})
-	r := onAWS(t, reached(proxy.URL), "verify", "--aws", "--stage", "dev").exits(1).hints("not authorized to perform: dynamodb:Query", "docs/aws-deploy.md")
+	r := onAWS(t, awstest.Environment(proxy.URL), "verify", "--aws", "--stage", "dev").exits(1).hints("not authorized to perform: dynamodb:Query", "docs/aws-deploy.md")
 	if strings.Count(r.err, "\n") != strings.Count(r.err, "cloudflow: ") {
 		t.Errorf("the SDK speaks too: %s", r.err)
 	}

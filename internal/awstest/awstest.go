@@ -100,6 +100,17 @@ func (e *Emulator) Config() aws.Config {
 	}
 }
 
+// Nowhere are variables with which a program finds nothing of this machine's own AWS: no files, no role. What leads elsewhere it must not have from who
+// starts it.
+func Nowhere() []string {
+	return []string{"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true"}
+}
+
+// Environment is of a program that asks an emulator, or a proxy before it, and nobody else.
+func Environment(url string) []string {
+	return append(Nowhere(), "AWS_ENDPOINT_URL="+url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION="+Region)
+}
+
 // HTTP is a client that trusts the emulator.
 func (e *Emulator) HTTP() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.trusted, MinVersion: tls.VersionTLS12}}}

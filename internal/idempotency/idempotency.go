@@ -46,7 +46,7 @@ const (
 	attrOwner       = "owner"
 	attrEpoch       = "epoch"
 	attrLeaseUntil  = "lease_until_ms"
-	attrExpiresAt   = "expires_at" // Unix seconds; the store's time to live as well
+	attrExpiresAt   = store.AttrExpires
 )
 
 // recordSK is the sort key of every record: a partition holds one.

@@ -10,11 +10,11 @@ package invariant
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/utkarsh698/cloudflow/internal/order"
 )
 
 // A Violation is one broken rule.
@@ -39,9 +39,7 @@ type Report struct {
 	MovedProducts int // products that orders under way have lines of, or whose stock moved: held and sold were not held against the holds
 	MayWait       int // orders at rest whose notification may be among messages that nobody can list: whether it is was not asked
 
-	// Heads is the SHA-256 over all orders' ids, versions and chain hashes. The chain proves edits, not truncation: keep it
-	// elsewhere, and a log that was cut off shows.
-	Heads string
+	Heads string // order.Heads
 }
 
 // expiry is when the expirer has looked at a hold: 15 minutes after it was made, and a run or two later.
@@ -71,13 +69,13 @@ func (s *Snapshot) Check(now time.Time, everything bool) Report {
 	c.executions()
 	c.holders()
 	c.ledgers()
-	heads := sha256.New()
+	heads := order.NewHeads()
 	for _, id := range sortedKeys(s.orders) {
 		o := s.orders[id]
 		if s.deleting[id] {
 			continue // what belongs to it is being taken away; the books of stock and money count it as long as it is there
 		}
-		fmt.Fprintf(heads, "%s %d %s\n", id, o.version, o.hash)
+		heads.Add(id, o.version, o.hash)
 		if s.moved(id) {
 			r.Open++
 			continue // its items are of several moments
@@ -107,7 +105,7 @@ func (s *Snapshot) Check(now time.Time, everything bool) Report {
 	if everything && r.Open > 0 {
 		c.fail("I5", "orders", "%d have an open execution", r.Open)
 	}
-	r.Heads = hex.EncodeToString(heads.Sum(nil))
+	r.Heads = heads.String()
 	slices.SortFunc(c.violations, func(a, b Violation) int { return cmp.Compare(a.String(), b.String()) })
 	r.Violations, r.LateHolds, r.MovedProducts, r.MayWait = c.violations, c.lateHolds, c.movedProducts, c.mayWait
 	return r

@@ -63,7 +63,7 @@ func (k *walker) readOrders(ctx context.Context, ids []string) ([]*page, error) 
 		return nil, err
 	}
 	for i, p := range pages {
-		p.moved = !same(p.head, after[3*i])
+		p.moved = !p.head.Equal(after[3*i])
 		p.rows = rows{open: after[3*i+1] != nil, review: after[3*i+2] != nil}
 	}
 	return pages, nil

@@ -70,19 +70,6 @@ func present(keys []store.Key, items []store.Item) []store.Entry {
 	return there
 }
 
-// same reports whether two items hold the same, in whatever order.
-func same(a, b store.Item) bool {
-	if len(a) != len(b) || (a == nil) != (b == nil) {
-		return false
-	}
-	for i := range a {
-		if v, ok := b.Lookup(a[i].Name); !ok || v != a[i].Value {
-			return false
-		}
-	}
-	return true
-}
-
 // inTurn reads all jobs, atOnce of them at a time, and gives what was read in the order of the jobs, from the caller's goroutine. The first error ends it, and
 // is returned when all readers have come back.
 func inTurn[J, R any](ctx context.Context, jobs []J, read func(context.Context, J) (R, error), give func(R) error) error {

@@ -230,7 +230,7 @@ func (k *walker) catalogue(ctx context.Context) error {
 		keys = append(keys, inventory.ProductKey(id), inventory.StockKey(id))
 	}
 	return k.items(ctx, keys, func(e store.Entry) error {
-		if before := k.stock[e.Key.PK]; e.Key == inventory.StockKey(e.Key.PK) && !same(before, e.Item) {
+		if before := k.stock[e.Key.PK]; e.Key == inventory.StockKey(e.Key.PK) && !before.Equal(e.Item) {
 			k.moved.Products[e.Key.PK] = true
 		}
 		return k.Each(e)

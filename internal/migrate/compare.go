@@ -24,7 +24,7 @@ func (m *migration) compare(ctx context.Context) error {
 		return m.anew(ctx, order.Table, err)
 	}
 	for _, table := range taken {
-		if err := m.readBack(ctx, m.passOf(table)); err != nil {
+		if err := m.readBack(ctx, table); err != nil {
 			return m.anew(ctx, table, fmt.Errorf("compare %s: %w", table, err))
 		}
 	}
@@ -39,8 +39,9 @@ func (m *migration) anew(ctx context.Context, table string, found error) error {
 	return errors.Join(found, m.note(ctx, m.passOf(table).name, place{}))
 }
 
-// readBack reads what a pass has written.
-func (m *migration) readBack(ctx context.Context, p pass) error {
+// readBack reads what the pass of a table has written.
+func (m *migration) readBack(ctx context.Context, table string) error {
+	p := m.passOf(table)
 	g, of := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	var batch []store.Entry
@@ -50,7 +51,7 @@ func (m *migration) readBack(ctx context.Context, p pass) error {
 		g.Go(func() error { return m.same(of, p.to, some) })
 		done += len(some)
 		batch = nil
-		m.Progress(Step{"compare" + p.label[len("copy"):], done, p.total})
+		m.Progress(Step{"compare " + table, done, p.total})
 	}
 	err := p.each(of, "", func(e store.Entry) error {
 		if batch = append(batch, e); len(batch) == store.MaxGetMany {
@@ -90,7 +91,7 @@ func (m *migration) same(ctx context.Context, s store.Store, batch []store.Entry
 		case items[i] == nil && e.Key.Table == idempotency.Table && idempotency.Over(e, m.Now()): // its time came meanwhile
 		case items[i] == nil:
 			return fmt.Errorf("%w: %s is not there", ErrDiffers, e.Key)
-		case !equal(e.Item, items[i]):
+		case !e.Item.Without(store.AttrExpires).Equal(items[i].Without(store.AttrExpires)): // the run sets when its life ends
 			return fmt.Errorf("%w: %s says something else", ErrDiffers, e.Key)
 		}
 	}
@@ -109,15 +110,6 @@ func (m *migration) sameKeys(s store.Store, batch []store.Entry) error {
 		}
 	}
 	return nil
-}
-
-// equal compares items but for the order of their attributes, which is the adapter's, and the end of their life, which the run sets.
-func equal(a, b store.Item) bool {
-	a, b = a.Without(attrExpires), b.Without(attrExpires)
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(at store.Attr) bool {
-		v, ok := b.Lookup(at.Name)
-		return !ok || v != at.Value
-	})
 }
 
 // compareHeads holds the orders that the target finds by itself against ours.

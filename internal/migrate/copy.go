@@ -19,9 +19,6 @@ import (
 // maxBatchBytes leaves room in a transaction's 4 MB for what the adapter adds.
 const maxBatchBytes = 3 << 20
 
-// attrExpires is the port's time to live, in Unix seconds.
-const attrExpires = "expires_at"
-
 // take is the item that stands for the entry at the target. false: it is not copied with its table.
 func (s *survey) take(e store.Entry) (store.Item, bool) {
 	switch e.Key.Table {
@@ -52,8 +49,8 @@ func (s *survey) takeRecord(e store.Entry) (store.Item, bool) {
 		return e.Item, !idempotency.Over(e, s.now)
 	}
 	until := s.now.Add(order.KeyTTL).Unix()
-	if _, ends := e.Item.Lookup(attrExpires); ends && e.Item.Int(attrExpires) < until {
-		return e.Item.With(store.N(attrExpires, until)), true
+	if _, ends := e.Item.Lookup(store.AttrExpires); ends && e.Item.Int(store.AttrExpires) < until {
+		return e.Item.With(store.N(store.AttrExpires, until)), true
 	}
 	return e.Item, true
 }
@@ -181,6 +178,14 @@ func (b *batcher) add(ctx context.Context, e store.Entry) error {
 func (b *batcher) flush(ctx context.Context, last bool) error {
 	if last && len(b.cur) > 0 {
 		b.full = append(b.full, b.cur)
+	}
+	// Looked at before these are written, and not in each transaction: those would conflict with each other over the note.
+	state, err := b.m.Target.Store.Get(ctx, noteKey(stateNote), store.Strong)
+	if err == nil {
+		err = b.m.overtaken(state, b.m.phase)
+	}
+	if err != nil {
+		return err
 	}
 	g, of := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)

@@ -21,7 +21,7 @@ func ByLists(s store.Store) func(ctx context.Context, fn func(store.Entry) error
 		var mu sync.Mutex // fn is called by one at a time
 		err := order.Listed(of, s, func(id string) error {
 			g.Go(func() error {
-				return store.Each(of, s, store.Query{Table: order.Table, PK: id}, func(e store.Entry) error {
+				return store.Each(of, s, order.Query(id), func(e store.Entry) error {
 					mu.Lock()
 					defer mu.Unlock()
 					return fn(e)

@@ -16,7 +16,7 @@
 // message whose note was lost with a crash, which is sent twice as queues do.
 //
 // It refuses: a target that has other orders (ErrTaken), a source that has changed since the first run (ErrChanged), one whose copy is not the same
-// (ErrDiffers), and tables that it does not know. A crash leaves the target as far as it was; the notes in the target say how far that is.
+// (ErrDiffers), tables that it does not know, and to go on where another run, of a copy of the source, has come further. A crash leaves the target as far as it was; the notes in the target say how far that is.
 package migrate
 
 import (

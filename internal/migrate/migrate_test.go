@@ -420,6 +420,35 @@ func TestACustomerIsErasedAfterTheSourceWasLeft(t *testing.T) {
 	}
 }
 
+// A backup that was restored elsewhere is the same source. A run of it that is still copying does not write over what the shop has become.
+func TestARunThatWasOvertakenStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := outgrown(t), newStage(t)
+		to.runs = true
+		var became map[string]string
+		r, err := from.migrate(to, func(c *Config) {
+			c.batch = 4 // so that the orders take several notes
+			c.Progress = func(s Step) {
+				if s.Name != "copy "+order.Table || became != nil {
+					return
+				}
+				if r, err := from.migrate(to); err != nil || r.Phase != Done {
+					t.Fatalf("the other run: %s, %v", r.Phase, err)
+				}
+				to.works(2 * time.Hour)
+				became = dump(t, to.ours)
+			}
+		})
+		if err == nil || !strings.Contains(err.Error(), "another run") || r.Started != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if now := dump(t, to.ours); became == nil || !maps.Equal(now, became) {
+			t.Errorf("the shop was written over: %s", difference(now, became))
+		}
+		to.check(from, true)
+	})
+}
+
 // What was sent is not sent again by the next run.
 func TestMessagesAreSentOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -56,14 +56,14 @@ func (m *migration) admit(ctx context.Context) error {
 // sameSource refuses another source than that of the first run. Once the source is left all of it was copied, and its orders cannot change any more; a
 // customer may still be erased there, and that is no reason to leave the orders half started.
 func (m *migration) sameSource(state store.Item) error {
-	same := state.Str(attrHeads) == heads(m.orders)
+	same := state.Str(attrHeads) == m.heads()
 	phase := Phase(state.Str(attrPhase))
 	if left := m.Source.Left || phase == Starting || phase == Done; same && left || state.Str(attrIdentity) == m.identity {
 		return nil
 	}
 	if !same {
 		return fmt.Errorf("%w: the target has begun to take orders with the heads %s, and these are %s; go on from the directory as it was then, or begin anew with an empty stage",
-			ErrChanged, state.Str(attrHeads), heads(m.orders))
+			ErrChanged, state.Str(attrHeads), m.heads())
 	}
 	return fmt.Errorf("%w: it has the same orders, and something beside them was changed since: a product, a key, a contact; begin anew with an empty stage", ErrChanged)
 }
@@ -90,11 +90,14 @@ func (m *migration) putState(ctx context.Context, p Phase, check func(store.Item
 			if err == nil {
 				err = check(it)
 			}
+			if err == nil && it != nil {
+				err = m.overtaken(it, p)
+			}
 			if err != nil {
 				return err
 			}
 			tx.Put(noteKey(stateNote), store.Item{
-				store.S(attrPhase, string(p)), store.S(attrIdentity, m.identity), store.S(attrHeads, heads(m.orders)), store.N(attrSince, m.Now().UnixMilli()),
+				store.S(attrPhase, string(p)), store.S(attrIdentity, m.identity), store.S(attrHeads, m.heads()), store.N(attrSince, m.Now().UnixMilli()),
 			})
 			return nil
 		})
@@ -103,6 +106,15 @@ func (m *migration) putState(ctx context.Context, p Phase, check func(store.Item
 		m.phase = p
 	}
 	return err
+}
+
+// overtaken refuses to go on where another run has come further than this one, to p at most: a copy of the source, such as a restored backup, is the same
+// source, and somebody may move it at the same time. What stands in the target from then on is a shop at work, and no copy.
+func (m *migration) overtaken(state store.Item, p Phase) error {
+	if there := Phase(state.Str(attrPhase)); there != m.phase && there != p {
+		return fmt.Errorf("another run, of a copy of this directory, has brought the target to the phase %s; nothing more is copied from here, and the same command marks this directory as moved, too", there)
+	}
+	return nil
 }
 
 // A place is how far a pass has come: the last entry that is durable with all before it.

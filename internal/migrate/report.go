@@ -41,7 +41,7 @@ func (r Report) AtLeast() time.Duration {
 
 func (m *migration) report() Report {
 	r := Report{
-		Before: m.before, Phase: m.phase, Heads: heads(m.orders), Orders: len(m.orders), Messages: m.waiting, DeadLetters: m.dead, Open: map[string]int{},
+		Before: m.before, Phase: m.phase, Heads: m.heads(), Orders: len(m.orders), Messages: m.waiting, DeadLetters: m.dead, Open: map[string]int{},
 		Started: m.started, Expired: m.expired, LedgerPages: m.pages, Left: m.left,
 	}
 	for _, table := range taken {

@@ -231,11 +231,11 @@ func digest(sum hash.Hash, k store.Key, it store.Item) {
 	_, _ = sum.Write(buf) // never fails
 }
 
-// heads is the hash over all orders' ids, versions and chains, as verify prints it.
-func heads(orders map[string]fact) string {
-	sum := sha256.New()
-	for _, id := range slices.Sorted(maps.Keys(orders)) {
-		fmt.Fprintf(sum, "%s %d %s\n", id, orders[id].version, orders[id].hash)
+// heads is the hash over all orders' heads, as verify prints it.
+func (s *survey) heads() string {
+	heads := order.NewHeads()
+	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
+		heads.Add(id, s.orders[id].version, s.orders[id].hash)
 	}
-	return hex.EncodeToString(sum.Sum(nil))
+	return heads.String()
 }

@@ -22,30 +22,6 @@ func ActedOn(k store.Key) (id string, ok bool) {
 	return k.SK, list == "open" || list == "review"
 }
 
-// Any reports whether there is any order in the store, or ever was.
-func Any(ctx context.Context, s store.Store) (bool, error) {
-	days, err := s.Range(ctx, store.Query{Table: Table, PK: daysPartition, Limit: 1})
-	return len(days) > 0, err
-}
-
-// Listed gives the ids of all orders, found by the lists of days as List finds them, the oldest day first. Unlike List it sees everything that was
-// committed before it was called.
-func Listed(ctx context.Context, s store.Store, fn func(id string) error) error {
-	return each(ctx, s, daysPartition, func(day string) error {
-		for _, partition := range allShards(func(n int) string { return dayPartition(day, n) }) {
-			if err := each(ctx, s, partition, fn); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// each gives the sort keys of a list's partition.
-func each(ctx context.Context, s store.Store, partition string, fn func(sk string) error) error {
-	return store.Each(ctx, s, store.Query{Table: Table, PK: partition}, func(e store.Entry) error { return fn(e.Key.SK) })
-}
-
 // A Kept is how an execution has failed where its order was before.
 type Kept struct {
 	Failure

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/auth"
@@ -68,21 +69,13 @@ func (i *issuer) token(t *testing.T, subject string, until time.Time, scopes ...
 	for _, scope := range scopes {
 		names = append(names, string(scope))
 	}
-	claims, err := json.Marshal(map[string]any{
+	text, err := jwt.Signed(s).Claims(map[string]any{
 		"iss": i.url, "aud": audience, "sub": subject, "scope": strings.Join(names, " "), "iat": until.Add(-time.Hour).Unix(), "exp": until.Unix(),
-	})
+	}).Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := s.Sign(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	compact, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return compact
+	return text
 }
 
 // A guarded stage asks callers who they are, and its functions may do what their roles say.

@@ -128,11 +128,7 @@ func (s *stage) trust() []string {
 
 // environment is that of a program that asks the stage.
 func (s *stage) environment() []string {
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-		"AWS_ENDPOINT_URL=" + s.emulator.URL, "AWS_REGION=" + awstest.Region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "CLOUDFLOW_URL=" + s.url,
-	}
+	env := append(awstest.Environment(s.emulator.URL), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "CLOUDFLOW_URL="+s.url)
 	return append(env, s.trust()...)
 }
 

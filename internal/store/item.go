@@ -6,9 +6,11 @@ import (
 )
 
 // An Item is a set of named attributes, kept as a short list: an item has a dozen attributes, and a list of a dozen is faster and
-// smaller than a map. Names are unique; pk, sk and names that begin with an underscore belong to the adapters. The attribute "expires_at"
-// (Unix seconds) is the time to live: from then on the item may vanish, days late.
+// smaller than a map. Names are unique; pk, sk and names that begin with an underscore belong to the adapters.
 type Item []Attr
+
+// AttrExpires is the attribute that is the time to live, in Unix seconds: from then on the item may vanish, days late.
+const AttrExpires = "expires_at"
 
 // An Attr is one attribute of an item.
 type Attr struct {
@@ -139,6 +141,19 @@ func (it Item) Without(names ...string) Item {
 		}
 	}
 	return out
+}
+
+// Equal reports whether both hold the same, in whatever order: that is the adapter's. No item equals nil but nil.
+func (it Item) Equal(other Item) bool {
+	if (it == nil) != (other == nil) || len(it) != len(other) {
+		return false
+	}
+	for _, a := range it {
+		if v, ok := other.Lookup(a.Name); !ok || v != a.Value {
+			return false
+		}
+	}
+	return true
 }
 
 // Size is what DynamoDB would count for the item, without its key: the bytes of names and values; a number counts as

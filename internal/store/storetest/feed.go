@@ -204,10 +204,10 @@ func (c Config) testFeedImages(t *testing.T) {
 	if len(got) < 3 {
 		t.Fatalf("it delivered %v", got)
 	}
-	if !same(got[0].Item, store.Item{store.S("name", "mug"), store.N("n", 1)}) || got[0].Deleted {
+	if !got[0].Item.Equal(store.Item{store.S("name", "mug"), store.N("n", 1)}) || got[0].Deleted {
 		t.Errorf("the put is %v", got[0])
 	}
-	if !same(got[1].Item, store.Item{store.S("name", "mug"), store.N("n", 5)}) || got[1].Deleted {
+	if !got[1].Item.Equal(store.Item{store.S("name", "mug"), store.N("n", 5)}) || got[1].Deleted {
 		t.Errorf("the add is %v", got[1])
 	}
 	if got[2].Item != nil || !got[2].Deleted {

@@ -22,7 +22,7 @@ func (c Config) testReference(t *testing.T) {
 				stage := randomTx(rng)
 				got, want := b.try(stage), ref.try(stage)
 				if r, w := store.RefusalOf(got), store.RefusalOf(want); r != nil && w != nil {
-					if r.Key != w.Key || !same(r.Item, w.Item) {
+					if r.Key != w.Key || !r.Item.Equal(w.Item) {
 						t.Fatalf("refusal of %s, which is %v, want %s, which is %v", r.Key, r.Item, w.Key, w.Item)
 					}
 				} else if got != nil || want != nil {
@@ -51,7 +51,7 @@ func compareRange(t *testing.T, b, ref box, q store.Query) {
 		t.Fatalf("%+v gives %v, want %v", q, got, want)
 	}
 	for i := range got {
-		if got[i].Key != want[i].Key || !same(got[i].Item, want[i].Item) {
+		if got[i].Key != want[i].Key || !got[i].Item.Equal(want[i].Item) {
 			t.Fatalf("%+v gives %v, want %v", q, got, want)
 		}
 	}

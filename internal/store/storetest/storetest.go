@@ -106,7 +106,7 @@ func (b box) get(k store.Key) store.Item {
 // is fails the test unless the item at the key is the one wanted, whatever the order of its attributes; nil: none.
 func (b box) is(k store.Key, want store.Item) {
 	b.t.Helper()
-	if got := b.get(k); !same(got, want) {
+	if got := b.get(k); !got.Equal(want) {
 		b.t.Errorf("%s is %v, want %v", k, got, want)
 	}
 }
@@ -119,18 +119,6 @@ func mustGet(t *testing.T, tx *store.Tx, k store.Key) store.Item {
 		t.Fatalf("Tx.Get %s: %v", k, err)
 	}
 	return it
-}
-
-func same(a, b store.Item) bool {
-	if (a == nil) != (b == nil) || len(a) != len(b) {
-		return false
-	}
-	for _, attr := range a {
-		if v, ok := b.Lookup(attr.Name); !ok || v != attr.Value {
-			return false
-		}
-	}
-	return true
 }
 
 // refused returns the refusal, and fails the test if there is none.

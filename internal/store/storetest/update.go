@@ -151,7 +151,7 @@ func (c Config) testRefusals(t *testing.T) {
 			tx.Check(key("p", "a"), store.Exists())
 		})
 		r := refused(t, err)
-		if r.Key != key("p", "b") || !same(r.Item, there) {
+		if r.Key != key("p", "b") || !r.Item.Equal(there) {
 			t.Errorf("refusal of %s, which is %v", r.Key, r.Item)
 		}
 	})
@@ -172,7 +172,7 @@ func judge(t *testing.T, b box, where string, err error, holds bool, k store.Key
 		t.Errorf("%s: %v, want a refusal", where, err)
 		return
 	}
-	if r.Key != k || !same(r.Item, item) {
+	if r.Key != k || !r.Item.Equal(item) {
 		t.Errorf("%s: refusal of %s, which is %v, want %s, which is %v", where, r.Key, r.Item, k, item)
 	}
 	b.is(k, item)
@@ -204,7 +204,7 @@ func (c Config) testFloors(t *testing.T) {
 			err := b.try(func(tx *store.Tx) { tx.Add(k, []store.Delta{tc.delta}) })
 			if tc.want == nil {
 				r := refused(t, err)
-				if r.Key != k || !same(r.Item, tc.item) {
+				if r.Key != k || !r.Item.Equal(tc.item) {
 					t.Errorf("refusal of %s, which is %v", r.Key, r.Item)
 				}
 				b.is(k, tc.item)
