@@ -119,6 +119,7 @@ func TestLeastPrivilege(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			c.run(t, g)
+			g.quiet(t)
 			g.verify(t)
 		})
 	}

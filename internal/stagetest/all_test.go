@@ -36,6 +36,7 @@ func TestAStage(t *testing.T) {
 	run := func(c scenario) {
 		t.Run(c.rule, func(t *testing.T) {
 			c.run(t, s)
+			s.quiet(t)
 			s.verify(t)
 			if !t.Failed() {
 				passed.Add(1)

@@ -146,6 +146,15 @@ func (s *stage) ledger(t *testing.T, orderID string, captured, refunded int64) {
 	}
 }
 
+// quiet waits until the queue of notifications is empty.
+func (s *stage) quiet(t *testing.T) {
+	t.Helper()
+	eventually(t, "every notification is handled", func() bool {
+		n, err := s.Queue.CountWaiting(t.Context())
+		return err == nil && n == 0
+	})
+}
+
 // table is what a table is called in the account.
 func (s *stage) table(name string) string { return awsstage.Name(s.name, name) }
 
