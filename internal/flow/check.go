@@ -349,11 +349,9 @@ func (e *Engine) Check(ctx context.Context, d store.Dumper, with *asl.Machine, t
 			}
 			name, head, events, unread = en.Key.PK, en.Item, events[:0], nil
 		case en.Key.PK == name && strings.HasPrefix(en.Key.SK, entryPrefix) && unread == nil:
-			ev, err := eventOf(en.Item)
-			if want := entryKey(name, len(events)+1); err == nil && en.Key != want {
-				err = fmt.Errorf("%s stands at number %d", en.Key.SK, len(events)+1)
-			}
-			events, unread = append(events, ev), err
+			var ev asl.Event
+			ev, unread = eventAt(en, name, len(events)+1)
+			events = append(events, ev)
 		}
 		return nil
 	})

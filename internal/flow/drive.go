@@ -239,20 +239,13 @@ func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {
 		return 0, fmt.Errorf("flow: store the definition: %w", err)
 	}
 	for _, pk := range openPartitions {
-		q := store.Query{Table: Table, PK: pk}
-		for {
-			page, err := e.o.Store.Range(ctx, q)
-			if err != nil {
-				return found, fmt.Errorf("flow: read the open executions: %w", err)
-			}
-			for _, entry := range page {
-				e.Begin(entry.Key.SK)
-			}
-			found += len(page)
-			if len(page) < store.MaxRangeLimit {
-				break
-			}
-			q.After = page[len(page)-1].Key.SK
+		err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: pk}, func(en store.Entry) error {
+			e.Begin(en.Key.SK)
+			found++
+			return nil
+		})
+		if err != nil {
+			return found, fmt.Errorf("flow: read the open executions: %w", err)
 		}
 	}
 	return found, nil
