@@ -1,10 +1,10 @@
 package flow
 
 import (
-	"bytes"
 	"container/heap"
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"time"
 
@@ -26,12 +26,12 @@ const maxHeadsRead = 10_000
 // fault.IdempotencyKeyReused: the name is that of an execution with another input, or of one whose input was deleted with its journal;
 // fault.BadRequest, fault.PayloadTooLarge: as Stage has it.
 func (e *Engine) Start(ctx context.Context, name string, input any) (Stored, error) {
+	if err := checkName(name); err != nil {
+		return Stored{}, err
+	}
 	for range maxContended {
 		var head store.Item
 		err := e.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
-			if err := checkName(name); err != nil {
-				return err
-			}
 			if head, err = tx.Get(headKey(name)); err != nil || head != nil {
 				return err
 			}
@@ -65,33 +65,25 @@ func (e *Engine) again(name string, head store.Item, input any) (Stored, error) 
 
 // sameInput compares values, not texts: the order of members is nobody's intent.
 func sameInput(head store.Item, input any) bool {
-	if head.Bool(attrForgotten) {
-		return false
-	}
 	given, _, err := encode(input)
-	if err != nil {
+	if err != nil || head.Bool(attrForgotten) {
 		return false
 	}
-	var kept any
-	if text := head.Str("input"); text != "" {
-		if kept, err = asl.DecodeJSON([]byte(text)); err != nil {
-			return false
-		}
-	}
-	return bytes.Equal(asl.AppendJSON(nil, given), asl.AppendJSON(nil, kept))
+	kept, err := inputOf(head)
+	return err == nil && reflect.DeepEqual(given, kept)
 }
 
 // Head is an execution without what only its journal tells: one read. fault.NotFound.
 func (e *Engine) Head(ctx context.Context, name string) (Stored, error) {
 	if checkName(name) != nil {
-		return Stored{}, fault.New(fault.NotFound, "no execution %q", name)
+		return Stored{}, notFound(name)
 	}
 	it, err := e.o.Store.Get(ctx, headKey(name), store.Strong)
 	if err != nil {
 		return Stored{}, err
 	}
 	if it == nil {
-		return Stored{}, fault.New(fault.NotFound, "no execution %q", name)
+		return Stored{}, notFound(name)
 	}
 	return storedOf(name, it), nil
 }
@@ -105,6 +97,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
 		return Stored{}, fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
 	}
+	r := run{name: name}
 	for range maxContended {
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {
@@ -113,7 +106,8 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 			}
 			return d, err
 		}
-		if err := e.abort(ctx, name, answer{kind: asl.Aborted, name: errorName, cause: cause}); err != nil {
+		r.answer = &answer{kind: asl.Aborted, name: errorName, cause: cause}
+		if err := e.abort(ctx, &r); err != nil {
 			if refusal := store.RefusalOf(err); errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table {
 				continue // the execution has moved
 			}
@@ -126,17 +120,23 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 const maxCauseBytes = 32768 // of a Stop, as on Step Functions
 
 // abort commits an execution's end from beside: on a run of its own, which has nothing in common with the one that is being advanced but the
-// journal. Whoever comes second finds the number of his entry taken.
-func (e *Engine) abort(ctx context.Context, name string, a answer) error {
-	r := run{name: name, answer: &a}
-	// It has no follower: the one that is being advanced tells its own of the end, when it reads its journal.
-	if err := e.replay(ctx, &r, func(asl.Start) func(asl.HistoryEvent) { return nil }); err != nil {
+// journal. Whoever comes second finds the number of his entry taken. It then reads no more than what is new: to read a long journal takes longer
+// than the execution's next commit, and so would for ever.
+func (e *Engine) abort(ctx context.Context, r *run) error {
+	var err error
+	if r.x != nil {
+		err = e.catchUp(ctx, r)
+	} else {
+		// It has no follower: the one that is being advanced tells its own of the end, when it reads its journal.
+		err = e.replay(ctx, r, func(asl.Start) func(asl.HistoryEvent) { return nil })
+	}
+	if err != nil {
 		return err
 	}
 	if r.x == nil || r.x.Status() != running { // it ended at its start, or is ending: its own end comes
 		return errStale
 	}
-	c := commit{e: e, r: &r, ctx: ctx}
+	c := commit{e: e, r: r, ctx: ctx}
 	if err := e.o.Store.Update(ctx, c.stage); err != nil {
 		return err
 	}
@@ -150,13 +150,10 @@ func (e *Engine) interrupt(name string) {
 	r := e.agenda.runs[name]
 	if r != nil {
 		e.calls.stop(name, e.agenda.runs)
-		for i, sleeper := range e.agenda.asleep {
-			if sleeper == r {
-				r.forget()
-				r.at = time.Time{}
-				heap.Fix(&e.agenda.asleep, i)
-				break
-			}
+		if r.place > 0 {
+			r.forget()
+			r.at = time.Time{}
+			heap.Fix(&e.agenda.asleep, r.place-1)
 		}
 	}
 	kick := e.kick

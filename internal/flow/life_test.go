@@ -243,6 +243,21 @@ func TestStop(t *testing.T) {
 			}
 		})
 	})
+	t.Run("one of a long journal that moves all the time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := slowStore{newStore()}
+			e := engine(t, flow.Options{Store: s, Definition: mapped(""), Tasks: map[string]flow.Task{arn("each"): always(nil, nil)}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", items(3000))
+			<-time.After(time.Second / 2)
+			if d, err := e.Stop(t.Context(), "o-1", "E", ""); err != nil || d.Status != asl.StatusAborted {
+				t.Errorf("%+v, %v", d, err)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
 	t.Run("a stop survives a crash, a lost reply and a lost call: it is made again", func(t *testing.T) {
 		for _, what := range []fate{crashBefore, crashAfter, replyLost, notSent} {
 			synctest.Test(t, func(t *testing.T) {
@@ -273,6 +288,21 @@ func TestStop(t *testing.T) {
 			})
 		}
 	})
+}
+
+// slowStore takes its time: for a commit to be synced, and to read much.
+type slowStore struct{ store.Store }
+
+func (s slowStore) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	err := s.Store.Update(ctx, fn)
+	<-time.After(time.Millisecond)
+	return err
+}
+
+func (s slowStore) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	page, err := s.Store.Range(ctx, q)
+	<-time.After(time.Duration(len(page)) * 5 * time.Microsecond)
+	return page, err
 }
 
 func TestList(t *testing.T) {
