@@ -156,11 +156,19 @@ func New(o Options) (*Engine, error) {
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
 	var missing []string
-	for _, name := range m.States() {
-		if s, ok := m.State(name); ok && s.Type == "Task" && tasks[s.Resource] == nil {
-			missing = append(missing, s.Resource+" (state "+name+")")
+	var look func(states []string)
+	look = func(states []string) {
+		for _, name := range states {
+			s, _ := m.State(name)
+			if s.Type == "Task" && tasks[s.Resource] == nil {
+				missing = append(missing, s.Resource+" (state "+name+")")
+			}
+			for _, inside := range s.Flows {
+				look(inside)
+			}
 		}
 	}
+	look(m.States())
 	return missing
 }
 
