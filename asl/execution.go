@@ -54,6 +54,9 @@ type Command struct {
 	Index     []int         // of the branches and iterations that the state stands in, outermost first; nil: the machine's own
 }
 
+// Deadline reports whether the command is the timer of the machine's own TimeoutSeconds: the one timer that is of no state.
+func (c Command) Deadline() bool { return c.Kind == StartTimer && c.State == "" }
+
 // EventKind says what happened.
 type EventKind string
 

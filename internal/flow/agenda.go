@@ -71,7 +71,7 @@ func (r *run) command(id int64) (asl.Command, bool) {
 func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
 	for _, c := range open {
 		switch {
-		case c.Kind == asl.StartTimer && c.State == "":
+		case c.Deadline():
 		case ok || c.Kind != asl.RunTask:
 			return asl.Command{}, false
 		default:
@@ -89,16 +89,6 @@ func timerOf(open []asl.Command) (first asl.Command, ok bool) {
 		}
 	}
 	return first, ok
-}
-
-// deadlineOf is the open timer of the execution's own deadline: it is the timer of no state.
-func deadlineOf(open []asl.Command) (asl.Command, bool) {
-	for _, c := range open {
-		if c.Kind == asl.StartTimer && c.State == "" {
-			return c, true
-		}
-	}
-	return asl.Command{}, false
 }
 
 // answered removes the command that the event answered and adds those that followed.
