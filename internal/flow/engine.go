@@ -172,6 +172,9 @@ func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
 	return missing
 }
 
+// Machine is what new executions run.
+func (e *Engine) Machine() *asl.Machine { return e.o.Machine }
+
 // Stage stages the start of an execution into the caller's commit: the head and its entry in the index of open executions,
 // two operations (three until Run has stored the definition). If an execution of that name exists already the commit is refused;
 // what a repeated start means is the caller's business. input is what json.Marshal takes.
