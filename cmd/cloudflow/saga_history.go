@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -45,7 +44,7 @@ The history is not stored: it is made of the execution's journal, by running its
 			case err != nil:
 				return err
 			case c.JSON:
-				return c.printEventsJSON(events)
+				return aslrun.WriteEvents(c.out, events)
 			}
 			return c.printEvents(events)
 		},
@@ -139,19 +138,4 @@ func zero[T any](p *T) (v T) {
 		v = *p
 	}
 	return v
-}
-
-// printEventsJSON prints them as GetExecutionHistory answers.
-func (c *cli) printEventsJSON(events []aslrun.Event) error {
-	w := bufio.NewWriter(c.out)
-	_, _ = w.WriteString(`{"events":[`) // a bufio.Writer keeps its error for Flush
-	var line []byte
-	for i, e := range events {
-		if line = line[:0]; i > 0 {
-			line = append(line, ',')
-		}
-		_, _ = w.Write(asl.AppendJSON(line, e.JSON()))
-	}
-	_, _ = w.WriteString("]}\n")
-	return w.Flush()
 }

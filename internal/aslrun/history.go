@@ -1,7 +1,9 @@
 package aslrun
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,28 @@ func (e Event) JSON() map[string]any {
 		out[name] = d
 	}
 	return out
+}
+
+// WriteEvents writes a history as GetExecutionHistory answers, as one object and a newline: event by event, as WriteJSON does.
+func WriteEvents(to io.Writer, events []Event) error {
+	w := bufio.NewWriter(to)
+	_, _ = w.WriteString(`{"events":`) // a bufio.Writer keeps its error for Flush
+	writeEvents(w, events)
+	_, _ = w.WriteString("}\n")
+	return w.Flush()
+}
+
+func writeEvents(w *bufio.Writer, events []Event) {
+	_ = w.WriteByte('[')
+	var line []byte
+	for i, e := range events {
+		if line = line[:0]; i > 0 {
+			line = append(line, ',')
+		}
+		line = asl.AppendJSON(line, e.JSON())
+		_, _ = w.Write(line)
+	}
+	_ = w.WriteByte(']')
 }
 
 // Details are what AWS has beside the members that all events have, and what it calls that; empty: nothing.

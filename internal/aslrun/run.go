@@ -169,15 +169,9 @@ func (r Result) WriteJSON(to io.Writer) error {
 		line = asl.AppendJSON(line, s)
 	}
 	_, _ = w.Write(append(line, ']')) // a bufio.Writer keeps its error for Flush
-	for i, e := range r.History {
-		line = append(line[:0], ',')
-		if i == 0 {
-			line = append(line, `"history":[`...)
-		}
-		_, _ = w.Write(asl.AppendJSON(line, e.JSON()))
-	}
 	if r.History != nil {
-		_ = w.WriteByte(']')
+		_, _ = w.WriteString(`,"history":`)
+		writeEvents(w, r.History)
 	}
 	_, _ = w.WriteString("}\n")
 	return w.Flush()
