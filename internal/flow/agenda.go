@@ -32,6 +32,8 @@ type run struct {
 	parked bool // it waits for what comes back, and for no time
 	paused bool // it sleeps after a failure that is not its own: what comes back does not wake it
 
+	calls calls
+
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
 	heard    int                // how many events followers of this process were told

@@ -163,6 +163,7 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 		r.cancelAll()
 		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
 			r.told = false
+			r.calls.anew()
 			e.agenda.push(r)
 			break
 		}

@@ -95,7 +95,6 @@ type Engine struct {
 	crashed  atomic.Pointer[any] // a simulated crash of one of them
 
 	recovered bool // of RunOne
-	calls     calls
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
@@ -149,9 +148,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}
-	e.o.Tasks = e.stoppable(o.Tasks)
-	return e, nil
+	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
@@ -208,7 +205,6 @@ func (e *Engine) Begin(name string) {
 	if e.draining.Load() || !e.agenda.add(name) {
 		return
 	}
-	e.calls.anew(name)
 	e.spawn()
 }
 

@@ -40,6 +40,8 @@ func (e *Engine) errandOf(r *run, c asl.Command) (errand, error) {
 	}
 	if e.stagedOnly(t.call) {
 		t.limit = 0
+	} else {
+		t.task = r.stoppable(t.task)
 	}
 	return t, nil
 }

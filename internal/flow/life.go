@@ -149,7 +149,7 @@ func (e *Engine) interrupt(name string) {
 	e.mu.Lock()
 	r := e.agenda.runs[name]
 	if r != nil {
-		e.calls.stop(name, e.agenda.runs)
+		r.calls.stop()
 		if r.place > 0 {
 			r.forget()
 			r.at = time.Time{}
@@ -166,90 +166,61 @@ func (e *Engine) interrupt(name string) {
 	}
 }
 
-// calls are the tasks that run, by execution, so that a Stop reaches them.
+// calls are an execution's tasks that run, so that a Stop reaches them. They have a lock of their own: who stops an execution does not own its run.
 type calls struct {
 	mu      sync.Mutex
-	running map[string]map[*context.CancelFunc]struct{}
-	stopped map[string]struct{} // whose runs may not know of it yet: they start nothing more
+	running map[*context.CancelFunc]struct{}
+	stopped bool // the run may not know of it yet: it starts nothing more
 }
 
-// pruneStopped is at how many names the stopped ones are looked through for those whose runs are gone.
-const pruneStopped = 1024
-
-// stop ends the contexts of an execution's tasks and lets no more start.
-func (c *calls) stop(name string, runs map[string]*run) {
+// stop ends the contexts of the tasks and lets no more start.
+func (c *calls) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopped == nil {
-		c.stopped = make(map[string]struct{})
-	}
-	if len(c.stopped) >= pruneStopped {
-		for n := range c.stopped {
-			if runs[n] == nil {
-				delete(c.stopped, n)
-			}
-		}
-	}
-	c.stopped[name] = struct{}{}
-	for cancel := range c.running[name] {
+	c.stopped = true
+	for cancel := range c.running {
 		(*cancel)()
 	}
 }
 
-// anew forgets that an execution of the name was stopped: a run that is made now reads so in its journal, unless that is another one's.
-func (c *calls) anew(name string) {
+// anew forgets a Stop: the name is that of another execution now.
+func (c *calls) anew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.stopped, name)
+	c.stopped = false
 }
 
 // begin notes a task that starts. ok is false if its execution was stopped.
-func (c *calls) begin(name string, cancel *context.CancelFunc) (ok bool) {
+func (c *calls) begin(cancel *context.CancelFunc) (ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, stopped := c.stopped[name]; stopped {
+	if c.stopped {
 		return false
 	}
 	if c.running == nil {
-		c.running = make(map[string]map[*context.CancelFunc]struct{})
+		c.running = make(map[*context.CancelFunc]struct{}, 1)
 	}
-	if c.running[name] == nil {
-		c.running[name] = make(map[*context.CancelFunc]struct{}, 1)
-	}
-	c.running[name][cancel] = struct{}{}
+	c.running[cancel] = struct{}{}
 	return true
 }
 
-func (c *calls) end(name string, cancel *context.CancelFunc) {
+func (c *calls) end(cancel *context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.running[name], cancel)
-	if len(c.running[name]) == 0 {
-		delete(c.running, name)
-	}
+	delete(c.running, cancel)
 }
 
-// stoppable are the tasks with a context that a Stop ends. One that only stages waits for nothing, and needs none.
-func (e *Engine) stoppable(tasks map[string]Task) map[string]Task {
-	out := make(map[string]Task, len(tasks))
-	for resource, task := range tasks {
-		if task == nil {
-			continue
+// stoppable is the task with a context that a Stop ends. One that only stages waits for nothing, and needs none.
+func (r *run) stoppable(task Task) Task {
+	return func(ctx context.Context, c Call) (store.Effect, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if !r.calls.begin(&cancel) {
+			return store.Effect{}, fault.New(fault.Transient, "flow: the execution was stopped")
 		}
-		out[resource] = func(ctx context.Context, c Call) (store.Effect, error) {
-			if e.stagedOnly(c) {
-				return task(ctx, c)
-			}
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			if !e.calls.begin(c.Execution, &cancel) {
-				return store.Effect{}, fault.New(fault.Transient, "flow: the execution was stopped")
-			}
-			defer e.calls.end(c.Execution, &cancel)
-			return task(ctx, c)
-		}
+		defer r.calls.end(&cancel)
+		return task(ctx, c)
 	}
-	return out
 }
 
 // List returns up to limit executions of a status, "" for all, beyond the name after, in the order of the names, and where to go on, "" at the

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,6 +241,35 @@ func TestStop(t *testing.T) {
 			settle(t, e)
 			if d := describe(t, e, "o-1"); d.Status != asl.StatusSucceeded {
 				t.Errorf("%+v", d)
+			}
+		})
+	})
+	t.Run("of many tasks those that run end, and those that wait for a worker do not begin", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			var calls, ended atomic.Int64
+			e := engine(t, flow.Options{Store: s, Definition: mapped(""), Workers: 3, PerExecution: 10, Tasks: map[string]flow.Task{
+				arn("each"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+					calls.Add(1)
+					<-ctx.Done()
+					ended.Add(1)
+					return counted(ctx, c) // too late
+				}}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", items(20))
+			<-time.After(time.Second)
+			if d, err := e.Stop(t.Context(), "o-1", "", ""); err != nil || d.Status != asl.StatusAborted {
+				t.Errorf("%+v, %v", d, err)
+			}
+			synctest.Wait()
+			if calls.Load() != 3 || ended.Load() != 3 || e.Open() != 0 {
+				t.Errorf("%d began, %d ended, %d open", calls.Load(), ended.Load(), e.Open())
+			}
+			if n := effects(t, s, "o-1", "Each"); n != 0 {
+				t.Errorf("took effect %d times", n)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
 			}
 		})
 	})
