@@ -79,9 +79,8 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 		d.Wakes = timer.At
 	}
 	if d.Status != running {
-		d.Ended = r.last
-		if ms := r.head.Int("ended_ms"); ms != 0 {
-			d.Ended = time.UnixMilli(ms).UTC()
+		if d.Ended = storedOf(name, r.head).Ended; d.Ended.IsZero() { // it ended at its start, and that is not committed yet
+			d.Ended = r.last
 		}
 	}
 	return d, nil
