@@ -137,7 +137,7 @@ type openCommand struct {
 func (m *Machine) Start(s Start) (*Execution, []Command) {
 	x := &Execution{machine: m, start: &s, status: StatusRunning, now: s.Time, seed: s.Seed}
 	x.root = &scope{flow: m.flow}
-	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input})
+	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input, RoleARN: s.RoleARN})
 	x.root.lastEvent = 0
 	size := sizeOf(s.Input, maxPayload)
 	if size > maxPayload {

@@ -67,7 +67,7 @@ func historyIn(cmd *cobra.Command, data, order, execution string) (events []aslr
 func eventsOf(x flow.Execution) []aslrun.Event {
 	events := make([]aslrun.Event, len(x.History))
 	for i, h := range x.History {
-		events[i] = aslrun.EventOf(h, x.RoleARN)
+		events[i] = aslrun.Event(h)
 	}
 	return events
 }
@@ -125,11 +125,7 @@ func (t tellingEvent) event() (e aslrun.Event, err error) {
 			return e, err
 		}
 	}
-	role := ""
-	if h.Type == "ExecutionStarted" {
-		role, h.RoleARN = h.RoleARN, ""
-	}
-	return aslrun.EventOf(h, role), nil
+	return aslrun.Event(h), nil
 }
 
 // zero is what a pointer points to, or nothing.

@@ -62,7 +62,7 @@ func (r Run) Do(ctx context.Context) (Result, error) {
 			d.result.States = append(d.result.States, e.State)
 		}
 		if r.History {
-			d.result.History = append(d.result.History, Event{e, start.RoleARN})
+			d.result.History = append(d.result.History, Event(e))
 		}
 	}
 	x, commands := r.Machine.Start(start)

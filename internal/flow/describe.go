@@ -20,7 +20,6 @@ type Execution struct {
 	StateInput   any    // its input, before InputPath and Parameters: what a resume starts with
 	Error, Cause string // of an end that is not SUCCEEDED
 	Definition   string // hash of the definition that it runs
-	RoleARN      string // as its history shows it: there is no role here
 	Started      time.Time
 	Updated      time.Time // when its last answer was committed
 	Ended        time.Time // zero while it runs
@@ -67,7 +66,7 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 		return Execution{}, fault.Wrap(fault.Internal, err, "flow: the head of %s", name)
 	}
 	d := Execution{
-		Name: name, Status: r.x.Status(), Input: start.Input, Definition: r.machine.Hash(), RoleARN: start.RoleARN,
+		Name: name, Status: r.x.Status(), Input: start.Input, Definition: r.machine.Hash(),
 		Started: start.Time, Updated: r.last,
 	}
 	d.State, d.StateInput = r.x.Current()
