@@ -54,6 +54,9 @@ type Command struct {
 	Index     []int         // of the branches and iterations that the state stands in, outermost first; nil: the machine's own
 }
 
+// Deadline reports whether the command is the timer of the machine's own TimeoutSeconds: the one timer that is of no state.
+func (c Command) Deadline() bool { return c.Kind == StartTimer && c.State == "" }
+
 // EventKind says what happened.
 type EventKind string
 
@@ -134,7 +137,7 @@ type openCommand struct {
 func (m *Machine) Start(s Start) (*Execution, []Command) {
 	x := &Execution{machine: m, start: &s, status: StatusRunning, now: s.Time, seed: s.Seed}
 	x.root = &scope{flow: m.flow}
-	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input})
+	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input, RoleARN: s.RoleARN})
 	x.root.lastEvent = 0
 	size := sizeOf(s.Input, maxPayload)
 	if size > maxPayload {

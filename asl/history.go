@@ -22,7 +22,7 @@ type HistoryEvent struct {
 	Attempt         int            // of a task's events: 0-based retry count of this state entry
 	Index           int            // of MapIteration...: 0-based; State is the Map
 	Length          int            // of MapStateStarted: the items
-	RoleARN         string         // of a task's ...Scheduled: the role that its Credentials name
+	RoleARN         string         // of ExecutionStarted: the execution's; of a task's ...Scheduled: the one that its Credentials name
 	Timeout         time.Duration  // of a task's ...Scheduled; 0: none
 	Heartbeat       time.Duration  // of a task's ...Scheduled; 0: none
 	Assigned        map[string]any // of ...Exited: the variables that the state has set

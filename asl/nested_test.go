@@ -5,70 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/asltest"
 	"pgregory.net/rapid"
 )
-
-// nestedMachine draws a machine of Parallel and Map states, of tasks and waits, up to the depth, and writes it as a definition.
-type nestedMachine struct {
-	t *rapid.T
-	n int // states so far: names are unique in the whole machine
-}
-
-func (m *nestedMachine) flow(depth int) string {
-	names := make([]string, rapid.IntRange(1, 3).Draw(m.t, "states"))
-	for i := range names {
-		m.n++
-		names[i] = fmt.Sprintf("s%d", m.n)
-	}
-	states := make([]string, len(names))
-	for i, name := range names {
-		next := `"End":true`
-		if i+1 < len(names) {
-			next = fmt.Sprintf(`"Next":%q`, names[i+1])
-		}
-		states[i] = fmt.Sprintf("%q:{%s,%s}", name, m.state(depth, names[len(names)-1], i+1 == len(names)), next)
-	}
-	return fmt.Sprintf(`"StartAt":%q,"States":{%s}`, names[0], strings.Join(states, ","))
-}
-
-func (m *nestedMachine) state(depth int, last string, isLast bool) string {
-	handlers := ""
-	if rapid.Bool().Draw(m.t, "retry") {
-		handlers += `,"Retry":[{"ErrorEquals":["E0"],"MaxAttempts":1}]`
-	}
-	if !isLast && rapid.Bool().Draw(m.t, "catch") {
-		handlers += fmt.Sprintf(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.e","Next":%q}]`, last)
-	}
-	kinds := []string{"task", "wait", "pass", "callback"}
-	if depth > 0 {
-		kinds = append(kinds, "parallel", "map", "distributed")
-	}
-	switch rapid.SampledFrom(kinds).Draw(m.t, "kind") {
-	case "wait":
-		return `"Type":"Wait","Seconds":2`
-	case "pass":
-		return `"Type":"Pass"`
-	case "callback":
-		return `"Type":"Task","Resource":"r.waitForTaskToken","ResultPath":null,"Parameters":{"t.$":"$$.Task.Token"}` + handlers
-	case "parallel":
-		branches := make([]string, rapid.IntRange(1, 3).Draw(m.t, "branches"))
-		for i := range branches {
-			branches[i] = "{" + m.flow(depth-1) + "}"
-		}
-		return fmt.Sprintf(`"Type":"Parallel","ResultPath":null,"Branches":[%s]%s`, strings.Join(branches, ","), handlers)
-	case "map":
-		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items","i.$":"$$.Map.Item.Index"},"MaxConcurrency":%d,"ResultPath":null,"ItemProcessor":{%s}%s`,
-			rapid.IntRange(0, 2).Draw(m.t, "concurrency"), m.flow(depth-1), handlers)
-	case "distributed":
-		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items"},"ToleratedFailureCount":%d,"ResultPath":null,
-			"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED"},%s}%s`, rapid.IntRange(0, 2).Draw(m.t, "tolerated"), m.flow(depth-1), handlers)
-	}
-	return `"Type":"Task","Resource":"r","ResultPath":null` + handlers
-}
 
 // driver keeps what an execution asks for as a driver does, and checks what it says.
 type driver struct {
@@ -145,7 +87,7 @@ func (d *driver) walk(sc *scope, living map[*scope]bool) {
 // long as the scope lives and no longer; and each execution ends.
 func TestNestedMachines(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		definition := "{" + (&nestedMachine{t: t}).flow(rapid.IntRange(1, 3).Draw(t, "depth")) + "}"
+		definition := asltest.Draw(t, rapid.IntRange(1, 3).Draw(t, "depth"), "E0")
 		m, err := Parse([]byte(definition))
 		if err != nil {
 			t.Fatalf("%s: %v", definition, err)

@@ -104,10 +104,7 @@ func (c *cli) runASL(cmd *cobra.Command, file string, o aslRunning) error {
 		return err
 	}
 	run := aslrun.Run{Name: machineName(file), History: o.history, Execution: newUUID(), Now: time.Now()}
-	var invalid *asl.InvalidError
-	if run.Machine, err = aslrun.Parse(definition); errors.As(err, &invalid) {
-		return c.printInvalid(invalid.Problems, c.err)
-	} else if err != nil {
+	if run.Machine, err = c.parseASL(definition, c.err); err != nil {
 		return err
 	}
 	if err := c.readRun(cmd.Context(), &run, o); err != nil {
@@ -289,10 +286,7 @@ Exit code 0: it is valid, 1: it is not, or the file cannot be read.`,
 			if err != nil {
 				return err
 			}
-			var invalid *asl.InvalidError
-			if _, err := aslrun.Parse(definition); errors.As(err, &invalid) {
-				return c.printInvalid(invalid.Problems, c.out)
-			} else if err != nil {
+			if _, err := c.parseASL(definition, c.out); err != nil {
 				return err
 			}
 			if c.JSON {
@@ -302,6 +296,16 @@ Exit code 0: it is valid, 1: it is not, or the file cannot be read.`,
 			return err
 		},
 	}
+}
+
+// parseASL compiles a definition. What is wrong with it is printed, for a person to w; the error is then the exit code.
+func (c *cli) parseASL(definition []byte, w io.Writer) (*asl.Machine, error) {
+	m, err := aslrun.Parse(definition)
+	var invalid *asl.InvalidError
+	if errors.As(err, &invalid) {
+		return nil, c.printInvalid(invalid.Problems, w)
+	}
+	return m, err
 }
 
 // A validation is what is said of a definition.
@@ -356,11 +360,8 @@ func (c *cli) graphASL(file string, o graphing) error {
 	if err != nil {
 		return err
 	}
-	var invalid *asl.InvalidError
-	machine, err := aslrun.Parse(definition)
-	if errors.As(err, &invalid) {
-		return c.printInvalid(invalid.Problems, c.err)
-	} else if err != nil {
+	machine, err := c.parseASL(definition, c.err)
+	if err != nil {
 		return err
 	}
 	graph := sagagraph.New(machine)

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/utkarsh698/cloudflow/asl"
-	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/datadir"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/instance"
@@ -57,11 +54,12 @@ func (c *cli) checkSagas(cmd *cobra.Command, file, data string) error {
 	case data == "":
 		return usagef("--data is empty; name the data directory of a stopped instance")
 	}
-	machine, _, err := readSaga(file)
-	var invalid *asl.InvalidError
-	if errors.As(err, &invalid) {
-		return c.printInvalid(invalid.Problems, c.out)
-	} else if err != nil {
+	definition, err := readSaga(file)
+	if err != nil {
+		return err
+	}
+	machine, err := c.parseASL(definition, c.out)
+	if err != nil {
 		return err
 	}
 	if !datadir.Exists(data) {
@@ -84,15 +82,10 @@ func (c *cli) checkSagas(cmd *cobra.Command, file, data string) error {
 	return c.printChecking(result)
 }
 
-// readSaga reads the machine of a file, with the Resources of the single binary in place. An *asl.InvalidError says what is wrong with it.
-func readSaga(file string) (m *asl.Machine, definition []byte, err error) {
+// readSaga reads the definition in a file, with the Resources of the single binary in place.
+func readSaga(file string) ([]byte, error) {
 	text, err := readASL(file)
-	if err != nil {
-		return nil, nil, err
-	}
-	definition = saga.Substitute(text, saga.LocalResources())
-	m, err = aslrun.Parse(definition)
-	return m, definition, err
+	return saga.Substitute(text, saga.LocalResources()), err
 }
 
 // ownSaga is the machine of --saga, nil if there is none. It is refused here and not by the first order that comes to a state which nobody can do.
@@ -100,12 +93,12 @@ func (c *cli) ownSaga() ([]byte, error) {
 	if c.Saga == "" {
 		return nil, nil
 	}
-	_, definition, err := readSaga(c.Saga)
-	var invalid *asl.InvalidError
-	if errors.As(err, &invalid) {
-		return nil, c.printInvalid(invalid.Problems, c.err)
-	} else if err != nil {
+	definition, err := readSaga(c.Saga)
+	if err != nil {
 		return nil, fmt.Errorf("--saga: %w", err)
+	}
+	if _, err := c.parseASL(definition, c.err); err != nil {
+		return nil, err
 	}
 	missing, err := saga.Missing(definition, saga.LocalResources())
 	if err == nil && len(missing) > 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -45,7 +44,7 @@ The history is not stored: it is made of the execution's journal, by running its
 			case err != nil:
 				return err
 			case c.JSON:
-				return c.printEventsJSON(events)
+				return aslrun.WriteEvents(c.out, events)
 			}
 			return c.printEvents(events)
 		},
@@ -68,7 +67,7 @@ func historyIn(cmd *cobra.Command, data, order, execution string) (events []aslr
 func eventsOf(x flow.Execution) []aslrun.Event {
 	events := make([]aslrun.Event, len(x.History))
 	for i, h := range x.History {
-		events[i] = aslrun.EventOf(h, x.RoleARN)
+		events[i] = aslrun.Event(h)
 	}
 	return events
 }
@@ -126,11 +125,7 @@ func (t tellingEvent) event() (e aslrun.Event, err error) {
 			return e, err
 		}
 	}
-	role := ""
-	if h.Type == "ExecutionStarted" {
-		role, h.RoleARN = h.RoleARN, ""
-	}
-	return aslrun.EventOf(h, role), nil
+	return aslrun.Event(h), nil
 }
 
 // zero is what a pointer points to, or nothing.
@@ -139,19 +134,4 @@ func zero[T any](p *T) (v T) {
 		v = *p
 	}
 	return v
-}
-
-// printEventsJSON prints them as GetExecutionHistory answers.
-func (c *cli) printEventsJSON(events []aslrun.Event) error {
-	w := bufio.NewWriter(c.out)
-	_, _ = w.WriteString(`{"events":[`) // a bufio.Writer keeps its error for Flush
-	var line []byte
-	for i, e := range events {
-		if line = line[:0]; i > 0 {
-			line = append(line, ',')
-		}
-		_, _ = w.Write(asl.AppendJSON(line, e.JSON()))
-	}
-	_, _ = w.WriteString("]}\n")
-	return w.Flush()
 }

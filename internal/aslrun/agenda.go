@@ -28,7 +28,7 @@ type entry struct {
 
 // add puts what answers the command on the agenda. What would be due in the past is due now.
 func (a *agenda) add(c asl.Command, at time.Time, ev asl.Event) {
-	e := entry{at: at, last: c.Kind == asl.StartTimer && c.State == "", index: c.Index, event: ev}
+	e := entry{at: at, last: c.Deadline(), index: c.Index, event: ev}
 	if !at.After(a.now) {
 		e.at, e.round = a.now, a.round+1
 	}

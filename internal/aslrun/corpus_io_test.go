@@ -36,9 +36,9 @@ func (e *corpusExpectation) compareEvents(r Result) error {
 	for _, event := range r.History {
 		switch {
 		case event.Type == "EvaluationFailed":
-			evaluations = append(evaluations, event.HistoryEvent)
+			evaluations = append(evaluations, asl.HistoryEvent(event))
 		case strings.HasSuffix(event.Type, "StateEntered"), strings.HasSuffix(event.Type, "StateExited"):
-			states = append(states, event.HistoryEvent)
+			states = append(states, asl.HistoryEvent(event))
 		}
 	}
 	for i, want := range e.StateIO {

@@ -1,7 +1,9 @@
 package aslrun
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -11,13 +13,7 @@ import (
 )
 
 // An Event is one of a history.
-type Event struct {
-	asl.HistoryEvent
-	role string // the execution's
-}
-
-// EventOf is an event of an execution that runs in that role.
-func EventOf(h asl.HistoryEvent, role string) Event { return Event{h, role} }
+type Event asl.HistoryEvent
 
 // details are the members of one event's details.
 type details map[string]any
@@ -34,6 +30,28 @@ func (e Event) JSON() map[string]any {
 	return out
 }
 
+// WriteEvents writes a history as GetExecutionHistory answers, as one object and a newline: event by event, as WriteJSON does.
+func WriteEvents(to io.Writer, events []Event) error {
+	w := bufio.NewWriter(to)
+	_, _ = w.WriteString(`{"events":`) // a bufio.Writer keeps its error for Flush
+	writeEvents(w, events)
+	_, _ = w.WriteString("}\n")
+	return w.Flush()
+}
+
+func writeEvents(w *bufio.Writer, events []Event) {
+	_ = w.WriteByte('[')
+	var line []byte
+	for i, e := range events {
+		if line = line[:0]; i > 0 {
+			line = append(line, ',')
+		}
+		line = asl.AppendJSON(line, e.JSON())
+		_, _ = w.Write(line)
+	}
+	_ = w.WriteByte(']')
+}
+
 // Details are what AWS has beside the members that all events have, and what it calls that; empty: nothing.
 func (e Event) Details() (name string, members map[string]any) {
 	name, d := e.details()
@@ -45,11 +63,11 @@ func (e Event) details() (name string, d details) {
 	switch {
 	case e.Type == "ExecutionStarted":
 		d.data("input", e.Input)
-		d.text("roleArn", e.role)
+		d.text("roleArn", e.RoleARN)
 	case e.Type == "ExecutionSucceeded":
 		d.data("output", e.Output)
 	case strings.HasPrefix(e.Type, "Execution"):
-		d.failure(e.HistoryEvent)
+		d.failure(e)
 	case strings.HasSuffix(e.Type, "StateEntered"):
 		name = "stateEntered"
 		d["name"] = e.State
@@ -60,20 +78,20 @@ func (e Event) details() (name string, d details) {
 		d.data("output", e.Output)
 		d.assigned(e.Assigned)
 	case e.Type == "EvaluationFailed":
-		d.failure(e.HistoryEvent)
+		d.failure(e)
 		d.text("location", e.Location)
 		d["state"] = e.State
 	case strings.HasPrefix(e.Type, "LambdaFunction"), strings.HasPrefix(e.Type, "Activity"):
-		d.call(e.HistoryEvent, "input")
+		d.call(e, "input")
 	case e.Type == "MapStateStarted":
 		d["length"] = number(int64(e.Length))
 	case strings.HasPrefix(e.Type, "MapIteration"):
 		d["name"], d["index"] = e.State, number(int64(e.Index))
 	case strings.HasPrefix(e.Type, "MapRun"):
-		d.failure(e.HistoryEvent)
+		d.failure(e)
 	case strings.HasPrefix(e.Type, "Task") && !strings.HasPrefix(e.Type, "TaskState"):
 		d["resourceType"], d["resource"] = integration(e.Resource)
-		d.call(e.HistoryEvent, "parameters")
+		d.call(e, "parameters")
 		if e.Type == "TaskScheduled" {
 			d["region"] = region(e.Resource)
 		}
@@ -82,7 +100,7 @@ func (e Event) details() (name string, d details) {
 }
 
 // call is what the events of a task have by their last word.
-func (d details) call(e asl.HistoryEvent, input string) {
+func (d details) call(e Event, input string) {
 	switch {
 	case strings.HasSuffix(e.Type, "Scheduled"):
 		d.seconds("timeoutInSeconds", e.Timeout)
@@ -122,7 +140,7 @@ func (d details) assigned(variables map[string]any) {
 	d["assignedVariablesDetails"] = map[string]any{"truncated": false}
 }
 
-func (d details) failure(e asl.HistoryEvent) {
+func (d details) failure(e Event) {
 	d.text("error", e.Error)
 	d.text("cause", e.Cause)
 }

@@ -62,7 +62,7 @@ func (r Run) Do(ctx context.Context) (Result, error) {
 			d.result.States = append(d.result.States, e.State)
 		}
 		if r.History {
-			d.result.History = append(d.result.History, Event{e, start.RoleARN})
+			d.result.History = append(d.result.History, Event(e))
 		}
 	}
 	x, commands := r.Machine.Start(start)
@@ -169,15 +169,9 @@ func (r Result) WriteJSON(to io.Writer) error {
 		line = asl.AppendJSON(line, s)
 	}
 	_, _ = w.Write(append(line, ']')) // a bufio.Writer keeps its error for Flush
-	for i, e := range r.History {
-		line = append(line[:0], ',')
-		if i == 0 {
-			line = append(line, `"history":[`...)
-		}
-		_, _ = w.Write(asl.AppendJSON(line, e.JSON()))
-	}
 	if r.History != nil {
-		_ = w.WriteByte(']')
+		_, _ = w.WriteString(`,"history":`)
+		writeEvents(w, r.History)
 	}
 	_, _ = w.WriteString("}\n")
 	return w.Flush()

@@ -32,6 +32,8 @@ type run struct {
 	parked bool // it waits for what comes back, and for no time
 	paused bool // it sleeps after a failure that is not its own: what comes back does not wake it
 
+	calls calls
+
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
 	heard    int                // how many events followers of this process were told
@@ -71,7 +73,7 @@ func (r *run) command(id int64) (asl.Command, bool) {
 func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
 	for _, c := range open {
 		switch {
-		case c.Kind == asl.StartTimer && c.State == "":
+		case c.Deadline():
 		case ok || c.Kind != asl.RunTask:
 			return asl.Command{}, false
 		default:
@@ -89,16 +91,6 @@ func timerOf(open []asl.Command) (first asl.Command, ok bool) {
 		}
 	}
 	return first, ok
-}
-
-// deadlineOf is the open timer of the execution's own deadline: it is the timer of no state.
-func deadlineOf(open []asl.Command) (asl.Command, bool) {
-	for _, c := range open {
-		if c.Kind == asl.StartTimer && c.State == "" {
-			return c, true
-		}
-	}
-	return asl.Command{}, false
 }
 
 // answered removes the command that the event answered and adds those that followed.

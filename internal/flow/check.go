@@ -114,7 +114,7 @@ func (s *side) take(commands []asl.Command) {
 	for _, c := range commands {
 		switch {
 		case c.Kind == asl.Cancel:
-		case c.Kind == asl.StartTimer && c.State == "":
+		case c.Deadline():
 			s.deadline = c.ID
 		default:
 			s.asked = append(s.asked, c)
@@ -195,8 +195,9 @@ func (c *comparison) ended() *Divergence {
 	case old.Status() != changed.Status() || endOf(old) != endOf(changed):
 		return c.at(OtherEnd, c.old.event, c.old.does(len(c.old.entered), 0), c.changed.does(len(c.changed.entered), 0))
 	}
-	if where, a, b, differ := difference("", old.Output(), changed.Output()); differ {
-		return c.at(OtherEnd, c.old.event, "output"+where+" is "+a, "output"+where+" is "+b)
+	if g := difference(old.Output(), changed.Output()); g != nil {
+		was, is := g.of("output")
+		return c.at(OtherEnd, c.old.event, was, is)
 	}
 	return nil
 }
@@ -212,11 +213,12 @@ func (c *comparison) asked(old, changed asl.Command) *Divergence {
 		d.State = old.State
 		return d
 	}
-	where, a, b, differ := difference("", old.Input, changed.Input)
-	if !differ {
+	g := difference(old.Input, changed.Input)
+	if g == nil {
 		return nil
 	}
-	d := c.at(OtherInput, c.scheduled(old), "input"+where+" is "+a, "input"+where+" is "+b)
+	was, is := g.of("input")
+	d := c.at(OtherInput, c.scheduled(old), was, is)
 	d.State = old.State
 	return d
 }
@@ -246,58 +248,73 @@ func (c *comparison) at(kind string, event int64, old, changed string) *Divergen
 	return &Divergence{Kind: kind, State: state, Event: event, Old: old, New: changed}
 }
 
-// difference is the first place at which two values are not the same, as a JSON pointer, and what stands there.
-func difference(at string, a, b any) (where, left, right string, differ bool) {
-	switch a := a.(type) {
+// A gap is the first place at which two values are not the same, and what stands there.
+type gap struct{ pointer, old, changed string }
+
+// missing stands for a member that an object has not.
+type missing struct{}
+
+// difference is nil if there is none.
+func difference(old, changed any) *gap {
+	switch a := old.(type) {
 	case map[string]any:
-		if b, ok := b.(map[string]any); ok {
-			return differentMember(at, a, b)
+		b, ok := changed.(map[string]any)
+		if !ok {
+			break
 		}
+		names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			if g := difference(member(a, name), member(b, name)); g != nil {
+				return g.under(name)
+			}
+		}
+		return nil
 	case []any:
-		b, ok := b.([]any)
+		b, ok := changed.([]any)
 		if !ok || len(a) != len(b) {
 			break
 		}
 		for i := range a {
-			if where, left, right, differ = difference(at+"/"+strconv.Itoa(i), a[i], b[i]); differ {
-				return where, left, right, true
+			if g := difference(a[i], b[i]); g != nil {
+				return g.under(strconv.Itoa(i))
 			}
 		}
-		return "", "", "", false
+		return nil
 	default:
-		if a == b {
-			return "", "", "", false
+		if old == changed {
+			return nil
 		}
 	}
-	if at != "" {
-		at = " " + at
-	}
-	return at, clip(string(asl.AppendJSON(nil, a))), clip(string(asl.AppendJSON(nil, b))), true
+	return &gap{old: shown(old), changed: shown(changed)}
 }
 
-func differentMember(at string, a, b map[string]any) (where, left, right string, differ bool) {
-	names := slices.Sorted(maps.Keys(a))
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			names = append(names, name)
-		}
+func member(of map[string]any, name string) any {
+	if v, ok := of[name]; ok {
+		return v
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		place := at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-		inA, okA := a[name]
-		inB, okB := b[name]
-		switch {
-		case !okA:
-			return " " + place, "missing", clip(string(asl.AppendJSON(nil, inB))), true
-		case !okB:
-			return " " + place, clip(string(asl.AppendJSON(nil, inA))), "missing", true
-		}
-		if where, left, right, differ = difference(place, inA, inB); differ {
-			return where, left, right, true
-		}
+	return missing{}
+}
+
+// under is the gap as the value sees it that has it in a member or an element.
+func (g *gap) under(name string) *gap {
+	g.pointer = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) + g.pointer
+	return g
+}
+
+// of says what stands there on both sides, in a value that has the name.
+func (g *gap) of(name string) (old, changed string) {
+	if g.pointer != "" {
+		name += " " + g.pointer
 	}
-	return "", "", "", false
+	return name + " is " + g.old, name + " is " + g.changed
+}
+
+func shown(v any) string {
+	if v == (missing{}) {
+		return "missing"
+	}
+	return clip(string(asl.AppendJSON(nil, v)))
 }
 
 // clip keeps a value that is shown to a person within a line.
@@ -349,11 +366,9 @@ func (e *Engine) Check(ctx context.Context, d store.Dumper, with *asl.Machine, t
 			}
 			name, head, events, unread = en.Key.PK, en.Item, events[:0], nil
 		case en.Key.PK == name && strings.HasPrefix(en.Key.SK, entryPrefix) && unread == nil:
-			ev, err := eventOf(en.Item)
-			if want := entryKey(name, len(events)+1); err == nil && en.Key != want {
-				err = fmt.Errorf("%s stands at number %d", en.Key.SK, len(events)+1)
-			}
-			events, unread = append(events, ev), err
+			var ev asl.Event
+			ev, unread = eventAt(en, name, len(events)+1)
+			events = append(events, ev)
 		}
 		return nil
 	})

@@ -20,7 +20,6 @@ type Execution struct {
 	StateInput   any    // its input, before InputPath and Parameters: what a resume starts with
 	Error, Cause string // of an end that is not SUCCEEDED
 	Definition   string // hash of the definition that it runs
-	RoleARN      string // as its history shows it: there is no role here
 	Started      time.Time
 	Updated      time.Time // when its last answer was committed
 	Ended        time.Time // zero while it runs
@@ -30,25 +29,13 @@ type Execution struct {
 
 // Status is how an execution stands: one read, where Describe replays. fault.NotFound: no such execution.
 func (e *Engine) Status(ctx context.Context, name string) (asl.Status, error) {
-	if checkName(name) != nil {
-		return "", fault.New(fault.NotFound, "no execution %q", name)
-	}
-	it, err := e.o.Store.Get(ctx, headKey(name), store.Strong)
-	if err != nil {
-		return "", err
-	}
-	if it == nil {
-		return "", fault.New(fault.NotFound, "no execution %q", name)
-	}
-	return asl.Status(it.Str("status")), nil
+	head, err := e.Head(ctx, name)
+	return head.Status, err
 }
 
 // Describe renders an execution by replaying its journal; nothing of the history is stored. fault.NotFound: no such
 // execution, or its journal was forgotten.
 func (e *Engine) Describe(ctx context.Context, name string) (Execution, error) {
-	if checkName(name) != nil {
-		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
-	}
 	var history []asl.HistoryEvent
 	d, err := e.describe(ctx, name, func(h asl.HistoryEvent) { history = append(history, h) })
 	d.History = history
@@ -57,13 +44,13 @@ func (e *Engine) Describe(ctx context.Context, name string) (Execution, error) {
 
 // Summary is Describe without the history: for lists. fault.NotFound: no such execution.
 func (e *Engine) Summary(ctx context.Context, name string) (Execution, error) {
-	if checkName(name) != nil {
-		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
-	}
 	return e.describe(ctx, name, nil)
 }
 
 func (e *Engine) describe(ctx context.Context, name string, observe func(asl.HistoryEvent)) (Execution, error) {
+	if checkName(name) != nil {
+		return Execution{}, notFound(name)
+	}
 	r := run{name: name}
 	if err := e.replay(ctx, &r, func(asl.Start) func(asl.HistoryEvent) { return observe }); err != nil {
 		return Execution{}, err
@@ -72,14 +59,14 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	case r.x == nil && r.head.Bool(attrForgotten):
 		return Execution{}, fault.New(fault.NotFound, "The history of %s was deleted when its time was over.", name)
 	case r.x == nil:
-		return Execution{}, fault.New(fault.NotFound, "no execution %q", name)
+		return Execution{}, notFound(name)
 	}
 	start, err := startOf(name, r.head)
 	if err != nil {
 		return Execution{}, fault.Wrap(fault.Internal, err, "flow: the head of %s", name)
 	}
 	d := Execution{
-		Name: name, Status: r.x.Status(), Input: start.Input, Definition: r.machine.Hash(), RoleARN: start.RoleARN,
+		Name: name, Status: r.x.Status(), Input: start.Input, Definition: r.machine.Hash(),
 		Started: start.Time, Updated: r.last,
 	}
 	d.State, d.StateInput = r.x.Current()
@@ -91,13 +78,14 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 		d.Wakes = timer.At
 	}
 	if d.Status != running {
-		d.Ended = r.last
-		if ms := r.head.Int("ended_ms"); ms != 0 {
-			d.Ended = time.UnixMilli(ms).UTC()
+		if d.Ended = storedOf(name, r.head).Ended; d.Ended.IsZero() { // it ended at its start, and that is not committed yet
+			d.Ended = r.last
 		}
 	}
 	return d, nil
 }
+
+func notFound(name string) error { return fault.New(fault.NotFound, "no execution %q", name) }
 
 // Running returns up to limit names of open executions beyond after, in the order of the names.
 func (e *Engine) Running(ctx context.Context, after string, limit int) ([]string, error) {

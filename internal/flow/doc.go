@@ -32,7 +32,8 @@
 // Start begins one in a commit of its own; with the same name and input again it is the same execution, with another input it is refused. A name is
 // taken as long as the head is kept: ForgetJournal leaves it, and only its owner deletes it (StageForget), so that names are unique for 90 days at
 // the least, as on Step Functions, if its owner keeps it that long; the orders' are kept for seven years. Stop ends one as ABORTED, from beside: its entry
-// takes the next number in the journal, so that either it or the execution's own answer is refused. Then the contexts of its tasks end, and it is
+// takes the next number in the journal, so that either it or the execution's own answer is refused; one that was too late reads what is new and
+// tries again. Then the contexts of its tasks end, and it is
 // woken if it sleeps. Head, Summary and Describe show one, List and Running many. Check replays all of them on a changed machine and says
 // which would diverge, and where.
 //
@@ -93,13 +94,13 @@
 // # Limits
 //
 //   - 512 executions are advanced, and tasks run, at once (Workers), of one execution a quarter as many (PerExecution): four that have
-//     thousands of slow tasks each are needed to hold all workers, and then the next one that is free is anybody's. A worker is held while a task runs, and the slowest waits 12 s for a payment provider:
-//     at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take a millisecond and four would do. It also bounds
+//     thousands of slow tasks each are needed to hold all workers, and then the next one that is free is anybody's. A worker is held while a
+//     task runs, and the slowest waits 12 s for a payment provider: at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take a millisecond and four would do. It also bounds
 //     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
 //   - Open executions are limited by memory: one that is running has about 2 KB, one that sleeps for more than a minute has
-//     dropped all but its name and its time, about 220 bytes, and reads its journal when it wakes. There is no limit at which a Begin
+//     dropped all but its name and its time, about 320 bytes, and reads its journal when it wakes. There is no limit at which a Begin
 //     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.

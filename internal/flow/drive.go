@@ -163,6 +163,7 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 		r.cancelAll()
 		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
 			r.told = false
+			r.calls.anew()
 			e.agenda.push(r)
 			break
 		}
@@ -239,20 +240,13 @@ func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {
 		return 0, fmt.Errorf("flow: store the definition: %w", err)
 	}
 	for _, pk := range openPartitions {
-		q := store.Query{Table: Table, PK: pk}
-		for {
-			page, err := e.o.Store.Range(ctx, q)
-			if err != nil {
-				return found, fmt.Errorf("flow: read the open executions: %w", err)
-			}
-			for _, entry := range page {
-				e.Begin(entry.Key.SK)
-			}
-			found += len(page)
-			if len(page) < store.MaxRangeLimit {
-				break
-			}
-			q.After = page[len(page)-1].Key.SK
+		err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: pk}, func(en store.Entry) error {
+			e.Begin(en.Key.SK)
+			found++
+			return nil
+		})
+		if err != nil {
+			return found, fmt.Errorf("flow: read the open executions: %w", err)
 		}
 	}
 	return found, nil

@@ -95,7 +95,6 @@ type Engine struct {
 	crashed  atomic.Pointer[any] // a simulated crash of one of them
 
 	recovered bool // of RunOne
-	calls     calls
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
@@ -149,20 +148,29 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}
-	e.o.Tasks = e.stoppable(o.Tasks)
-	return e, nil
+	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
 	var missing []string
-	for _, name := range m.States() {
-		if s, ok := m.State(name); ok && s.Type == "Task" && tasks[s.Resource] == nil {
-			missing = append(missing, s.Resource+" (state "+name+")")
+	var look func(states []string)
+	look = func(states []string) {
+		for _, name := range states {
+			s, _ := m.State(name)
+			if s.Type == "Task" && tasks[s.Resource] == nil {
+				missing = append(missing, s.Resource+" (state "+name+")")
+			}
+			for _, inside := range s.Flows {
+				look(inside)
+			}
 		}
 	}
+	look(m.States())
 	return missing
 }
+
+// Machine is what new executions run.
+func (e *Engine) Machine() *asl.Machine { return e.o.Machine }
 
 // Stage stages the start of an execution into the caller's commit: the head and its entry in the index of open executions,
 // two operations (three until Run has stored the definition). If an execution of that name exists already the commit is refused;
@@ -197,7 +205,6 @@ func (e *Engine) Begin(name string) {
 	if e.draining.Load() || !e.agenda.add(name) {
 		return
 	}
-	e.calls.anew(name)
 	e.spawn()
 }
 

@@ -40,13 +40,15 @@ func (e *Engine) errandOf(r *run, c asl.Command) (errand, error) {
 	}
 	if e.stagedOnly(t.call) {
 		t.limit = 0
+	} else {
+		t.task = r.stoppable(t.task)
 	}
 	return t, nil
 }
 
-// heedDeadline lets the execution's own deadline end a task that its own worker runs: nobody else could.
+// heedDeadline lets the execution's own deadline, the only timer beside a sole task, end that task: its worker waits for nothing else.
 func (e *Engine) heedDeadline(r *run, t *errand) {
-	timer, ok := deadlineOf(r.open)
+	timer, ok := timerOf(r.open)
 	if !ok || e.stagedOnly(t.call) {
 		return
 	}

@@ -429,6 +429,8 @@ func TestNew(t *testing.T) {
 		"a definition is required":              {Store: newStore(), Tasks: tasks},
 		"a machine is of the definition":        {Store: newStore(), Definition: definition, Tasks: tasks, Machine: other},
 		"each Task of the definition is served": {Store: newStore(), Definition: definition},
+		"each Task of a branch is served":       {Store: newStore(), Definition: parallel("", "a", "b"), Tasks: tasks},
+		"each Task of an iteration is served":   {Store: newStore(), Definition: mapped(""), Tasks: tasks},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			if _, err := flow.New(o); !fault.Is(err, fault.Internal) {

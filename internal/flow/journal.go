@@ -154,21 +154,30 @@ func plain(v any) bool {
 	return false
 }
 
-// replay reads an execution's journal and steps through it, showing the history to who wants it of such a start, if anybody. The run's x stays nil if there is no such execution, or its
-// journal was forgotten. Errors of the store are returned as they are; a journal that does not fit its definition is fault.Internal.
+// replay reads an execution's journal and steps through it, showing the history to who wants it of such a start, if anybody. The run's x stays
+// nil if there is no such execution, or its journal was forgotten. Errors of the store are returned as they are; a journal that does not fit
+// its definition is fault.Internal.
 func (e *Engine) replay(ctx context.Context, r *run, observer func(asl.Start) func(asl.HistoryEvent)) error {
 	r.forget()
-	q := store.Query{Table: Table, PK: r.name}
-	page, err := e.o.Store.Range(ctx, q)
+	err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: r.name}, func(en store.Entry) error {
+		switch {
+		case en.Key.SK == headSK: // it stands before the entries
+			return e.startAgain(ctx, r, en.Item, observer)
+		case r.x == nil: // what is left of a journal that is being deleted
+			return nil
+		}
+		return r.read(en)
+	})
 	if err != nil {
-		return err
+		r.forget()
 	}
-	if len(page) == 0 || page[0].Key.SK != headSK {
-		return nil
-	}
-	head := page[0].Item
+	return err
+}
+
+// startAgain begins a replay as the head says.
+func (e *Engine) startAgain(ctx context.Context, r *run, head store.Item, observer func(asl.Start) func(asl.HistoryEvent)) error {
+	r.head = head
 	if head.Bool(attrForgotten) {
-		r.head = head
 		return nil
 	}
 	m, err := e.machine(ctx, head.Str("definition"))
@@ -181,43 +190,41 @@ func (e *Engine) replay(ctx context.Context, r *run, observer func(asl.Start) fu
 	}
 	start.Observe = observer(start)
 	x, open := m.Start(start)
-	open = answered(nil, 0, open)
-	seq, last := 0, start.Time
-	for entries := page[1:]; ; entries = page {
-		for _, en := range entries {
-			seq++
-			ev, err := eventOf(en.Item)
-			if err == nil && en.Key != entryKey(r.name, seq) {
-				err = fmt.Errorf("%s stands at number %d", en.Key.SK, seq)
-			}
-			var followed []asl.Command
-			if err == nil {
-				followed, err = x.Step(ev)
-			}
-			if err != nil {
-				return fault.Wrap(fault.Internal, err, "flow: the journal of %s, entry %d", r.name, seq)
-			}
-			open, last = answered(open, ev.ID, followed), ev.Time
-		}
-		if len(page) < store.MaxRangeLimit {
-			break
-		}
-		q.After = page[len(page)-1].Key.SK
-		if page, err = e.o.Store.Range(ctx, q); err != nil {
-			return err
-		}
-	}
-	r.x, r.machine, r.head, r.open, r.seq, r.last = x, m, head, open, seq, last
+	r.x, r.machine, r.open, r.seq, r.last = x, m, answered(nil, 0, open), 0, start.Time
 	return nil
 }
 
+// catchUp reads what has been committed since a replay.
+func (e *Engine) catchUp(ctx context.Context, r *run) error {
+	return store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: r.name, After: entryKey(r.name, r.seq).SK}, r.read)
+}
+
+// read steps through the next entry of the journal.
+func (r *run) read(en store.Entry) error {
+	ev, err := eventAt(en, r.name, r.seq+1)
+	var followed []asl.Command
+	if err == nil {
+		followed, err = r.x.Step(ev)
+	}
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "flow: the journal of %s, entry %d", r.name, r.seq+1)
+	}
+	r.open, r.seq, r.last = answered(r.open, ev.ID, followed), r.seq+1, ev.Time
+	return nil
+}
+
+// eventAt reads the entry that is to stand at that number: a gap is no journal.
+func eventAt(en store.Entry, name string, seq int) (asl.Event, error) {
+	if en.Key != entryKey(name, seq) {
+		return asl.Event{}, fmt.Errorf("%s stands at number %d", en.Key.SK, seq)
+	}
+	return eventOf(en.Item)
+}
+
 func startOf(name string, head store.Item) (asl.Start, error) {
-	var input any
-	if text := head.Str("input"); text != "" {
-		var err error
-		if input, err = asl.DecodeJSON([]byte(text)); err != nil {
-			return asl.Start{}, err
-		}
+	input, err := inputOf(head)
+	if err != nil {
+		return asl.Start{}, err
 	}
 	const arn = "arn:aws:states:local:000000000000:"
 	machine := head.Str("machine")
@@ -231,6 +238,14 @@ func startOf(name string, head store.Item) (asl.Start, error) {
 		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),
 		Seed:      uint64(head.Int("seed")), // the bits are what counts
 	}, nil
+}
+
+func inputOf(head store.Item) (any, error) {
+	text := head.Str("input")
+	if text == "" {
+		return nil, nil
+	}
+	return asl.DecodeJSON([]byte(text))
 }
 
 // attemptName names an attempt: a command's ID never comes back, so with the execution's name it is unique for all time.

@@ -1,10 +1,10 @@
 package flow
 
 import (
-	"bytes"
 	"container/heap"
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"time"
 
@@ -26,12 +26,12 @@ const maxHeadsRead = 10_000
 // fault.IdempotencyKeyReused: the name is that of an execution with another input, or of one whose input was deleted with its journal;
 // fault.BadRequest, fault.PayloadTooLarge: as Stage has it.
 func (e *Engine) Start(ctx context.Context, name string, input any) (Stored, error) {
+	if err := checkName(name); err != nil {
+		return Stored{}, err
+	}
 	for range maxContended {
 		var head store.Item
 		err := e.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
-			if err := checkName(name); err != nil {
-				return err
-			}
 			if head, err = tx.Get(headKey(name)); err != nil || head != nil {
 				return err
 			}
@@ -65,33 +65,25 @@ func (e *Engine) again(name string, head store.Item, input any) (Stored, error) 
 
 // sameInput compares values, not texts: the order of members is nobody's intent.
 func sameInput(head store.Item, input any) bool {
-	if head.Bool(attrForgotten) {
-		return false
-	}
 	given, _, err := encode(input)
-	if err != nil {
+	if err != nil || head.Bool(attrForgotten) {
 		return false
 	}
-	var kept any
-	if text := head.Str("input"); text != "" {
-		if kept, err = asl.DecodeJSON([]byte(text)); err != nil {
-			return false
-		}
-	}
-	return bytes.Equal(asl.AppendJSON(nil, given), asl.AppendJSON(nil, kept))
+	kept, err := inputOf(head)
+	return err == nil && reflect.DeepEqual(given, kept)
 }
 
 // Head is an execution without what only its journal tells: one read. fault.NotFound.
 func (e *Engine) Head(ctx context.Context, name string) (Stored, error) {
 	if checkName(name) != nil {
-		return Stored{}, fault.New(fault.NotFound, "no execution %q", name)
+		return Stored{}, notFound(name)
 	}
 	it, err := e.o.Store.Get(ctx, headKey(name), store.Strong)
 	if err != nil {
 		return Stored{}, err
 	}
 	if it == nil {
-		return Stored{}, fault.New(fault.NotFound, "no execution %q", name)
+		return Stored{}, notFound(name)
 	}
 	return storedOf(name, it), nil
 }
@@ -105,6 +97,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
 		return Stored{}, fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
 	}
+	r := run{name: name}
 	for range maxContended {
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {
@@ -113,7 +106,8 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 			}
 			return d, err
 		}
-		if err := e.abort(ctx, name, answer{kind: asl.Aborted, name: errorName, cause: cause}); err != nil {
+		r.answer = &answer{kind: asl.Aborted, name: errorName, cause: cause}
+		if err := e.abort(ctx, &r); err != nil {
 			if refusal := store.RefusalOf(err); errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table {
 				continue // the execution has moved
 			}
@@ -126,17 +120,23 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 const maxCauseBytes = 32768 // of a Stop, as on Step Functions
 
 // abort commits an execution's end from beside: on a run of its own, which has nothing in common with the one that is being advanced but the
-// journal. Whoever comes second finds the number of his entry taken.
-func (e *Engine) abort(ctx context.Context, name string, a answer) error {
-	r := run{name: name, answer: &a}
-	// It has no follower: the one that is being advanced tells its own of the end, when it reads its journal.
-	if err := e.replay(ctx, &r, func(asl.Start) func(asl.HistoryEvent) { return nil }); err != nil {
+// journal. Whoever comes second finds the number of his entry taken. It then reads no more than what is new: to read a long journal takes longer
+// than the execution's next commit, and so would for ever.
+func (e *Engine) abort(ctx context.Context, r *run) error {
+	var err error
+	if r.x != nil {
+		err = e.catchUp(ctx, r)
+	} else {
+		// It has no follower: the one that is being advanced tells its own of the end, when it reads its journal.
+		err = e.replay(ctx, r, func(asl.Start) func(asl.HistoryEvent) { return nil })
+	}
+	if err != nil {
 		return err
 	}
 	if r.x == nil || r.x.Status() != running { // it ended at its start, or is ending: its own end comes
 		return errStale
 	}
-	c := commit{e: e, r: &r, ctx: ctx}
+	c := commit{e: e, r: r, ctx: ctx}
 	if err := e.o.Store.Update(ctx, c.stage); err != nil {
 		return err
 	}
@@ -149,14 +149,11 @@ func (e *Engine) interrupt(name string) {
 	e.mu.Lock()
 	r := e.agenda.runs[name]
 	if r != nil {
-		e.calls.stop(name, e.agenda.runs)
-		for i, sleeper := range e.agenda.asleep {
-			if sleeper == r {
-				r.forget()
-				r.at = time.Time{}
-				heap.Fix(&e.agenda.asleep, i)
-				break
-			}
+		r.calls.stop()
+		if r.place > 0 {
+			r.forget()
+			r.at = time.Time{}
+			heap.Fix(&e.agenda.asleep, r.place-1)
 		}
 	}
 	kick := e.kick
@@ -169,90 +166,61 @@ func (e *Engine) interrupt(name string) {
 	}
 }
 
-// calls are the tasks that run, by execution, so that a Stop reaches them.
+// calls are an execution's tasks that run, so that a Stop reaches them. They have a lock of their own: who stops an execution does not own its run.
 type calls struct {
 	mu      sync.Mutex
-	running map[string]map[*context.CancelFunc]struct{}
-	stopped map[string]struct{} // whose runs may not know of it yet: they start nothing more
+	running map[*context.CancelFunc]struct{}
+	stopped bool // the run may not know of it yet: it starts nothing more
 }
 
-// pruneStopped is at how many names the stopped ones are looked through for those whose runs are gone.
-const pruneStopped = 1024
-
-// stop ends the contexts of an execution's tasks and lets no more start.
-func (c *calls) stop(name string, runs map[string]*run) {
+// stop ends the contexts of the tasks and lets no more start.
+func (c *calls) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopped == nil {
-		c.stopped = make(map[string]struct{})
-	}
-	if len(c.stopped) >= pruneStopped {
-		for n := range c.stopped {
-			if runs[n] == nil {
-				delete(c.stopped, n)
-			}
-		}
-	}
-	c.stopped[name] = struct{}{}
-	for cancel := range c.running[name] {
+	c.stopped = true
+	for cancel := range c.running {
 		(*cancel)()
 	}
 }
 
-// anew forgets that an execution of the name was stopped: a run that is made now reads so in its journal, unless that is another one's.
-func (c *calls) anew(name string) {
+// anew forgets a Stop: the name is that of another execution now.
+func (c *calls) anew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.stopped, name)
+	c.stopped = false
 }
 
 // begin notes a task that starts. ok is false if its execution was stopped.
-func (c *calls) begin(name string, cancel *context.CancelFunc) (ok bool) {
+func (c *calls) begin(cancel *context.CancelFunc) (ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, stopped := c.stopped[name]; stopped {
+	if c.stopped {
 		return false
 	}
 	if c.running == nil {
-		c.running = make(map[string]map[*context.CancelFunc]struct{})
+		c.running = make(map[*context.CancelFunc]struct{}, 1)
 	}
-	if c.running[name] == nil {
-		c.running[name] = make(map[*context.CancelFunc]struct{}, 1)
-	}
-	c.running[name][cancel] = struct{}{}
+	c.running[cancel] = struct{}{}
 	return true
 }
 
-func (c *calls) end(name string, cancel *context.CancelFunc) {
+func (c *calls) end(cancel *context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.running[name], cancel)
-	if len(c.running[name]) == 0 {
-		delete(c.running, name)
-	}
+	delete(c.running, cancel)
 }
 
-// stoppable are the tasks with a context that a Stop ends. One that only stages waits for nothing, and needs none.
-func (e *Engine) stoppable(tasks map[string]Task) map[string]Task {
-	out := make(map[string]Task, len(tasks))
-	for resource, task := range tasks {
-		if task == nil {
-			continue
+// stoppable is the task with a context that a Stop ends. One that only stages waits for nothing, and needs none.
+func (r *run) stoppable(task Task) Task {
+	return func(ctx context.Context, c Call) (store.Effect, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if !r.calls.begin(&cancel) {
+			return store.Effect{}, fault.New(fault.Transient, "flow: the execution was stopped")
 		}
-		out[resource] = func(ctx context.Context, c Call) (store.Effect, error) {
-			if e.stagedOnly(c) {
-				return task(ctx, c)
-			}
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			if !e.calls.begin(c.Execution, &cancel) {
-				return store.Effect{}, fault.New(fault.Transient, "flow: the execution was stopped")
-			}
-			defer e.calls.end(c.Execution, &cancel)
-			return task(ctx, c)
-		}
+		defer r.calls.end(&cancel)
+		return task(ctx, c)
 	}
-	return out
 }
 
 // List returns up to limit executions of a status, "" for all, beyond the name after, in the order of the names, and where to go on, "" at the

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +244,50 @@ func TestStop(t *testing.T) {
 			}
 		})
 	})
+	t.Run("of many tasks those that run end, and those that wait for a worker do not begin", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			var calls, ended atomic.Int64
+			e := engine(t, flow.Options{Store: s, Definition: mapped(""), Workers: 3, PerExecution: 10, Tasks: map[string]flow.Task{
+				arn("each"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+					calls.Add(1)
+					<-ctx.Done()
+					ended.Add(1)
+					return counted(ctx, c) // too late
+				}}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", items(20))
+			<-time.After(time.Second)
+			if d, err := e.Stop(t.Context(), "o-1", "", ""); err != nil || d.Status != asl.StatusAborted {
+				t.Errorf("%+v, %v", d, err)
+			}
+			synctest.Wait()
+			if calls.Load() != 3 || ended.Load() != 3 || e.Open() != 0 {
+				t.Errorf("%d began, %d ended, %d open", calls.Load(), ended.Load(), e.Open())
+			}
+			if n := effects(t, s, "o-1", "Each"); n != 0 {
+				t.Errorf("took effect %d times", n)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("one of a long journal that moves all the time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := slowStore{newStore()}
+			e := engine(t, flow.Options{Store: s, Definition: mapped(""), Tasks: map[string]flow.Task{arn("each"): always(nil, nil)}})
+			stop := running(t, e)
+			start(t, e, s, "o-1", items(3000))
+			<-time.After(time.Second / 2)
+			if d, err := e.Stop(t.Context(), "o-1", "E", ""); err != nil || d.Status != asl.StatusAborted {
+				t.Errorf("%+v, %v", d, err)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
 	t.Run("a stop survives a crash, a lost reply and a lost call: it is made again", func(t *testing.T) {
 		for _, what := range []fate{crashBefore, crashAfter, replyLost, notSent} {
 			synctest.Test(t, func(t *testing.T) {
@@ -273,6 +318,21 @@ func TestStop(t *testing.T) {
 			})
 		}
 	})
+}
+
+// slowStore takes its time: for a commit to be synced, and to read much.
+type slowStore struct{ store.Store }
+
+func (s slowStore) Update(ctx context.Context, fn func(*store.Tx) error) error {
+	err := s.Store.Update(ctx, fn)
+	<-time.After(time.Millisecond)
+	return err
+}
+
+func (s slowStore) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	page, err := s.Store.Range(ctx, q)
+	<-time.After(time.Duration(len(page)) * 5 * time.Microsecond)
+	return page, err
 }
 
 func TestList(t *testing.T) {

@@ -10,68 +10,12 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/utkarsh698/cloudflow/internal/asltest"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/store"
 	"pgregory.net/rapid"
 )
-
-// nestedMachine draws a machine of Parallel and Map states, of tasks and waits, with retries, catches, variables and tolerated failures.
-type nestedMachine struct {
-	t *rapid.T
-	n int // states so far: names are unique in the whole machine
-}
-
-func (m *nestedMachine) flow(depth int) string {
-	names := make([]string, rapid.IntRange(1, 3).Draw(m.t, "states"))
-	for i := range names {
-		m.n++
-		names[i] = fmt.Sprintf("s%d", m.n)
-	}
-	states := make([]string, len(names))
-	for i, name := range names {
-		next := `"End":true`
-		if i+1 < len(names) {
-			next = fmt.Sprintf(`"Next":%q`, names[i+1])
-		}
-		states[i] = fmt.Sprintf("%q:{%s,%s}", name, m.state(depth, name, names[len(names)-1], i+1 == len(names)), next)
-	}
-	return fmt.Sprintf(`"StartAt":%q,"States":{%s}`, names[0], strings.Join(states, ","))
-}
-
-func (m *nestedMachine) state(depth int, name, last string, isLast bool) string {
-	common := fmt.Sprintf(`,"ResultPath":"$.%s"`, name)
-	if rapid.Bool().Draw(m.t, "assign") {
-		common += fmt.Sprintf(`,"Assign":{"v%s.$":"$"}`, name)
-	}
-	if rapid.Bool().Draw(m.t, "retry") {
-		common += `,"Retry":[{"ErrorEquals":["Transient"],"IntervalSeconds":1,"MaxAttempts":1,"JitterStrategy":"FULL"}]`
-	}
-	if !isLast && rapid.Bool().Draw(m.t, "catch") {
-		common += fmt.Sprintf(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.e","Next":%q}]`, last)
-	}
-	kinds := []string{"task", "task", "wait"}
-	if depth > 0 {
-		kinds = append(kinds, "parallel", "map", "distributed")
-	}
-	switch rapid.SampledFrom(kinds).Draw(m.t, "kind") {
-	case "wait":
-		return `"Type":"Wait","Seconds":2`
-	case "parallel":
-		branches := make([]string, rapid.IntRange(1, 3).Draw(m.t, "branches"))
-		for i := range branches {
-			branches[i] = "{" + m.flow(depth-1) + "}"
-		}
-		return fmt.Sprintf(`"Type":"Parallel","Branches":[%s]`, strings.Join(branches, ",")) + common
-	case "map":
-		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items","i.$":"$$.Map.Item.Index"},"MaxConcurrency":%d,"ItemProcessor":{%s}`,
-			rapid.IntRange(0, 2).Draw(m.t, "concurrency"), m.flow(depth-1)) + common
-	case "distributed":
-		return fmt.Sprintf(`"Type":"Map","ItemsPath":"$.items","ItemSelector":{"items.$":"$.items","i.$":"$$.Map.Item.Index"},"ToleratedFailureCount":%d,
-			"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},%s}`, rapid.IntRange(0, 2).Draw(m.t, "tolerated"), m.flow(depth-1)) + common
-	}
-	return `"Type":"Task","Resource":"r"` + common
-}
 
 // A nestedLife plays an execution of a drawn machine. What a task answers depends on its state, its input and its retries alone.
 type nestedLife struct {
@@ -109,7 +53,7 @@ func (l *nestedLife) play(t *testing.T, n int64, f fate, staged bool) (d flow.Ex
 			}
 			return commits
 		}}
-		o := flow.Options{Store: l.s, Definition: []byte(l.definition), Tasks: map[string]flow.Task{"r": l.task}, Seed: func() uint64 { return 7 },
+		o := flow.Options{Store: l.s, Definition: []byte(l.definition), Tasks: map[string]flow.Task{asltest.Resource: l.task, asltest.CallbackResource: l.task}, Seed: func() uint64 { return 7 },
 			StagedOnly: func(flow.Call) bool { return staged }}
 		e := engine(t, o)
 		if err := l.s.Store.Update(t.Context(), func(tx *store.Tx) error { return e.Stage(tx, "o-1", items(3)) }); err != nil {
@@ -143,7 +87,7 @@ func statesOf(d flow.Execution) []string {
 // history, the output and what took effect are those of the life in which nothing dies, each effect once.
 func TestARandomMachineIsTheSameWhateverDies(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		l := &nestedLife{definition: "{" + (&nestedMachine{t: rt}).flow(rapid.IntRange(1, 2).Draw(rt, "depth")) + "}", salt: rapid.Uint32().Draw(rt, "salt")}
+		l := &nestedLife{definition: asltest.Draw(rt, rapid.IntRange(1, 2).Draw(rt, "depth"), "Transient"), salt: rapid.Uint32().Draw(rt, "salt")}
 		staged := rapid.IntRange(0, 3).Draw(rt, "staged only") == 0
 		want, effects := l.play(t, 0, commits, staged)
 		writes := l.s.updates.Load()

@@ -147,9 +147,6 @@ func viewOfSaga(orderID string, e flow.Execution, all []string) sagaView {
 		WaitsUntil: moment(e.Wakes), Definition: e.Definition, History: make([]sagaEventView, 0, len(e.History)),
 	}
 	for _, h := range e.History {
-		if h.Type == "ExecutionStarted" {
-			h.RoleARN = e.RoleARN
-		}
 		v.History = append(v.History, sagaEventView{
 			ID: h.ID, PreviousID: h.PreviousID, Type: h.Type, Timestamp: h.Time.UTC(), State: h.State, Resource: h.Resource,
 			Attempt: h.Attempt, Input: h.Input, Output: h.Output, Error: h.Error, Cause: h.Cause,

@@ -83,7 +83,6 @@ type Instance struct {
 
 	access Access
 	limits httpapi.Limits
-	saga   []byte // that new orders run; nil: the one that is built in
 	drain  *httpapi.Drain
 	now    func() time.Time
 	log    *slog.Logger
@@ -147,7 +146,7 @@ func open(c Config, m *metrics.Metrics) (*Instance, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	i := &Instance{
-		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits, saga: c.Saga,
+		Dir: dir, App: a, Keys: apikey.New(apikey.Config{Store: dir.Store, Now: c.Now}), access: c.Access, limits: limits,
 		drain: httpapi.NewDrain(), figures: counted, metrics: m, now: c.Now, log: c.Log,
 	}
 	m.Watch(counted.request)

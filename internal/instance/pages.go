@@ -2,34 +2,23 @@ package instance
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/dashboard"
 	"github.com/utkarsh698/cloudflow/internal/eventlog"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
 	"github.com/utkarsh698/cloudflow/internal/observe"
 	"github.com/utkarsh698/cloudflow/internal/order"
-	"github.com/utkarsh698/cloudflow/internal/saga"
 	"github.com/utkarsh698/cloudflow/internal/sagagraph"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
 // pages are the dashboard over all routes of the API.
 func (i *Instance) pages(all http.Handler, tail *observe.Tail) (*dashboard.Dashboard, error) {
-	definition := i.saga
-	if definition == nil {
-		definition = saga.Definition(saga.LocalResources())
-	}
-	machine, err := aslrun.Parse(definition)
-	if err != nil {
-		return nil, fmt.Errorf("the order saga: %w", err)
-	}
 	c := dashboard.Config{
-		Graph: sagagraph.New(machine),
+		Graph: sagagraph.New(i.App.Engine.Machine()),
 		API:   all, Development: i.access.Development(), Chain: i.chain, Notification: i.notification, Follow: i.follow, Now: i.now,
 		Logger: i.log.With("service", "dashboard"),
 	}
