@@ -67,6 +67,9 @@ const (
 	TaskTimedOut  EventKind = "TaskTimedOut"  // becomes States.Timeout. Error States.HeartbeatTimeout says that no heartbeat came
 	TimerFired    EventKind = "TimerFired"
 	Aborted       EventKind = "Aborted" // ends the execution, whatever it waits for; ID is not looked at
+	// TaskSubmitted says that a task with a token was handed out, and Output what that returned. It answers nothing: the command stays open for the
+	// answer, with which it may be left out. It comes once at most.
+	TaskSubmitted EventKind = "TaskSubmitted"
 )
 
 // Event answers a command.
@@ -75,7 +78,7 @@ type Event struct {
 	ID           int64     // of the command that it answers
 	Time         time.Time // never before the previous event's: an earlier one counts as that
 	Seed         uint64    // all chance of this step derives from it
-	Output       any       // TaskSucceeded
+	Output       any       // TaskSucceeded, TaskSubmitted
 	Error, Cause string    // TaskFailed, Aborted
 	// NoError and NoCause tell a missing member of a failure from an empty one: null in a Catch's error output.
 	NoError, NoCause bool
@@ -173,6 +176,10 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 		return nil, err
 	}
 	x.clock(ev)
+	if ev.Kind == TaskSubmitted {
+		x.submitted(o.scope, ev.Output)
+		return nil, nil
+	}
 	x.open = slices.Delete(x.open, i, i+1)
 	x.lastBefore = x.lastID
 	switch {
@@ -190,6 +197,8 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 func (o openCommand) answeredBy(k EventKind) error {
 	switch {
 	case o.kind == RunTask && (k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut), o.kind == StartTimer && k == TimerFired:
+		return nil
+	case o.kind == RunTask && k == TaskSubmitted && o.scope.state.task.callback && !o.scope.submitted:
 		return nil
 	}
 	return fmt.Errorf("asl: %s does not answer command %d, a %s", k, o.id, o.kind)

@@ -39,6 +39,7 @@ type scope struct {
 	attempt   int    // retries of this entry
 	retries   []int  // of this entry, by retrier
 	token     string // of this attempt, if the task has one: its $$.Task.Token, which it keeps when the task has answered
+	submitted bool   // this attempt was handed out: TaskSubmitted
 	context   map[string]any
 	fork      *fork  // of a Parallel or a Map state in progress
 	twin      *scope // its copy, while a clone is made; only of one that may have a command

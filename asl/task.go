@@ -14,7 +14,7 @@ import (
 func (x *Execution) schedule(sc *scope) outcome {
 	t := sc.state.task
 	if t.callback {
-		sc.token = x.token()
+		sc.token, sc.submitted = x.token(), false
 	}
 	in, _, f := x.effective(sc)
 	if f != nil {
@@ -36,7 +36,6 @@ func (x *Execution) schedule(sc *scope) outcome {
 	x.taskEvent(sc, "Started", HistoryEvent{})
 	if t.callback {
 		c.Token = sc.token
-		x.taskEvent(sc, "Submitted", HistoryEvent{})
 	}
 	x.command(c, sc)
 	return waits
@@ -89,9 +88,22 @@ func (x *Execution) seconds(sc *scope, s *seconds) (time.Duration, *failure) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// taskAnswered goes on with a task's answer.
+// submitted notes that the task was handed out.
+func (x *Execution) submitted(sc *scope, response any) {
+	sc.submitted = true
+	x.taskEvent(sc, "Submitted", HistoryEvent{Output: response})
+}
+
+// taskAnswered goes on with a task's answer. What succeeds was handed out, said or not. What fails before it was said failed at that.
 func (x *Execution) taskAnswered(sc *scope, ev Event) {
 	var o outcome
+	failed := "Failed"
+	if sc.state.task.callback && !sc.submitted {
+		if ev.Kind == TaskSucceeded {
+			x.submitted(sc, nil)
+		}
+		failed = "SubmitFailed"
+	}
 	switch ev.Kind {
 	case TaskSucceeded:
 		o = x.taskSucceeded(sc, ev.Output)
@@ -101,7 +113,7 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 		o = fails(f)
 	default:
 		f := &failure{err: text{ev.Error, !ev.NoError}, cause: text{ev.Cause, !ev.NoCause}}
-		x.taskEvent(sc, "Failed", HistoryEvent{Error: ev.Error, Cause: ev.Cause})
+		x.taskEvent(sc, failed, HistoryEvent{Error: ev.Error, Cause: ev.Cause})
 		o = fails(f)
 	}
 	x.settle(sc, o)

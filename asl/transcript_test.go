@@ -143,10 +143,13 @@ func (p *player) play(line string) []string {
 func (p *player) fill(ev *Event, verb, rest string) {
 	p.t.Helper()
 	switch verb {
-	case "ok":
+	case "ok", "submit":
 		v, err := DecodeJSON([]byte(rest))
 		p.must(err)
 		ev.Kind, ev.Output = TaskSucceeded, v
+		if verb == "submit" {
+			ev.Kind = TaskSubmitted
+		}
 	case "fail", "abort":
 		ev.Kind = TaskFailed
 		if verb == "abort" {

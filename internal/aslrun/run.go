@@ -77,7 +77,7 @@ func (r Run) Do(ctx context.Context) (Result, error) {
 // drive lets what comes next happen, until the execution ends.
 func (d *driver) drive(ctx context.Context, x *asl.Execution, commands []asl.Command) error {
 	for {
-		if err := d.take(commands); err != nil {
+		if err := d.take(x, commands); err != nil {
 			return err
 		}
 		if x.Status() != asl.StatusRunning {
@@ -100,7 +100,7 @@ func (d *driver) drive(ctx context.Context, x *asl.Execution, commands []asl.Com
 
 // take puts on the agenda what is to come of each command. A call counts when it is made, even if the same step makes it void: the history has it as
 // scheduled.
-func (d *driver) take(commands []asl.Command) error {
+func (d *driver) take(x *asl.Execution, commands []asl.Command) error {
 	void := map[int64]bool{}
 	for _, c := range commands {
 		if c.Kind == asl.Cancel {
@@ -121,6 +121,9 @@ func (d *driver) take(commands []asl.Command) error {
 			case response == nil:
 				return d.run.Mocks.missing(c.State, n)
 			default:
+				if err := d.submit(x, c); err != nil {
+					return err
+				}
 				after, ev := response.answer(c)
 				d.agenda.add(c, d.agenda.now.Add(after), ev)
 			}
@@ -128,6 +131,15 @@ func (d *driver) take(commands []asl.Command) error {
 		}
 	}
 	return nil
+}
+
+// submit hands out a task that has a token: what is mocked is its answer.
+func (d *driver) submit(x *asl.Execution, c asl.Command) error {
+	if c.Token == "" {
+		return nil
+	}
+	_, err := x.Step(asl.Event{Kind: asl.TaskSubmitted, ID: c.ID, Time: d.agenda.now, Seed: d.seed()})
+	return err
 }
 
 // seed is another one for each step.
