@@ -50,6 +50,8 @@ const (
 	InReview             Kind = "InReview"             // the order waits for a person
 	NotFailed            Kind = "NotFailed"            // nothing to redrive
 	ProductExists        Kind = "ProductExists"        // stock is given at creation only
+	TaskTimedOut         Kind = "TaskTimedOut"         // the task of a token is closed
+	TaskDoesNotExist     Kind = "TaskDoesNotExist"     // no task has this token
 	TooManyOpenOrders    Kind = "TooManyOpenOrders"    // the caller has as many open orders as it may have
 	Unavailable          Kind = "Unavailable"          // the store is down, the disk nearly full, or the server is draining
 )
@@ -88,6 +90,8 @@ var statuses = map[Kind]struct {
 	InReview:                   {"IN_REVIEW", http.StatusConflict},
 	NotFailed:                  {"NOT_FAILED", http.StatusConflict},
 	ProductExists:              {"PRODUCT_EXISTS", http.StatusConflict},
+	TaskTimedOut:               {"TASK_TIMED_OUT", http.StatusConflict},
+	TaskDoesNotExist:           {"TASK_DOES_NOT_EXIST", http.StatusNotFound},
 	TooManyOpenOrders:          {"TOO_MANY_OPEN_ORDERS", http.StatusTooManyRequests},
 	Unavailable:                {"UNAVAILABLE", http.StatusServiceUnavailable},
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"container/heap"
+	"sync/atomic"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -34,6 +35,11 @@ type run struct {
 
 	calls calls
 
+	handed   map[int64]*handout // the tasks that are handed out, by their command's ID
+	handsOut bool               // the journal that was read tells of one
+	early    bool               // a callback waits for the end of its task's function
+	called   atomic.Bool        // a callback is to be looked at
+
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
 	heard    int                // how many events followers of this process were told
@@ -52,16 +58,19 @@ type answer struct {
 	state        string
 	attempt      string
 	endedAtStart bool
+	heard        chan<- error // of a callback: takes what becomes of it
 }
 
 // forget drops what is loaded; the next step reads the journal again.
 func (r *run) forget() {
-	r.x, r.machine, r.head, r.open, r.follower, r.noted = nil, nil, nil, nil, nil, nil
+	r.x, r.machine, r.head, r.open, r.handed, r.follower, r.noted = nil, nil, nil, nil, nil, nil, nil
 }
 
 // command returns the open command of that ID.
-func (r *run) command(id int64) (asl.Command, bool) {
-	for _, c := range r.open {
+func (r *run) command(id int64) (asl.Command, bool) { return commandOf(r.open, id) }
+
+func commandOf(open []asl.Command, id int64) (asl.Command, bool) {
+	for _, c := range open {
 		if c.ID == id {
 			return c, true
 		}
@@ -81,6 +90,29 @@ func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
 		}
 	}
 	return sole, ok
+}
+
+// due is what happens to the run by itself if nothing comes before, and when: a timer fires, or a task that is handed out has no more time.
+func (r *run) due() (a answer, at time.Time, ok bool) {
+	if timer, ticking := timerOf(r.open); ticking {
+		a, at, ok = answer{kind: asl.TimerFired, id: timer.ID, state: timer.State}, timer.At, true
+	}
+	if len(r.handed) == 0 {
+		return a, at, ok
+	}
+	for _, c := range r.open {
+		h := r.handed[c.ID]
+		if h == nil {
+			continue
+		}
+		if over, silent, limited := h.over(c); limited && (!ok || over.Before(at)) {
+			a, at, ok = answer{kind: asl.TaskTimedOut, id: c.ID, state: c.State, attempt: attemptName(r.name, c)}, over, true
+			if silent {
+				a.name = heartbeatTimeout
+			}
+		}
+	}
+	return a, at, ok
 }
 
 // timerOf is the open timer that is due first.

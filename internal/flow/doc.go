@@ -51,11 +51,23 @@
 //   - A timeout counts from when the function is called, not from when the task was asked for: what waits for a worker does not time out.
 //   - RunOne carries out the tasks one after the other, in the order in which the machine asked for them: a simulation is the same each time.
 //
+// # Tasks that others do
+//
+// A task whose resource ends in .waitForTaskToken is handed out: its function gives the token of its call to whoever does the work, and
+// returns. The effect of that and the entry TaskSubmitted are one commit; from then on the execution waits, for a year if it must, with no worker and no
+// more memory than one that sleeps. SendTaskSuccess and SendTaskFailure answer it and return when the answer is durable: it is committed
+// by the execution's own worker, as that of a function is. Who repeats an answer is told that the task is closed (fault.TaskTimedOut).
+//
+//   - Timeouts count from when the task was handed out, and go on counting while no process runs. A heartbeat is a write to the task's row beside the journal.
+//     The commit that would tell of a silence reads that row, so that either it or the heartbeat is refused.
+//   - A token is signed with a key of its execution. Another attempt has another token, and the old one is closed.
+//   - HandedOut lists what waits for an answer, with tokens and inputs: whoever may see it may answer.
+//
 // # What it keeps
 //
 // Table "flow". An execution's partition is its name: "head" (status, input, the definition's hash, start, seed), then one
 // entry for each answer, "j#0000000001" and on: its kind, the command's ID, the time, the seed of the step, and the task's result or
-// its error. Inputs of tasks are not kept, nor is the history: asl is a pure function of the head and the entries, so both are
+// its error. Of a machine that hands tasks out the head has the key of the tokens, and each task that is handed out has a row in one of 16 other partitions, "task#00" and on. Inputs of tasks are not kept, nor is the history: asl is a pure function of the head and the entries, so both are
 // rendered by replaying. The index has an item for each open execution in one of 16 partitions, "open#00" and on, written with the start,
 // deleted with the end.
 //
@@ -80,7 +92,7 @@
 //   - A task panics: Transient, and the stack is in the log. (In a simulation, a panic with a value that has
 //     a method SimulatedCrash() is the death of the process and passes through RunOne.)
 //   - A task takes longer than its timeout: it runs in a goroutine of its own, its context ends, its execution goes on with
-//     States.Timeout, and what it returns later is dropped. Functions send no heartbeats, so HeartbeatSeconds is a second timeout. The
+//     States.Timeout, and what it returns later is dropped. A function sends no heartbeats, so HeartbeatSeconds is a second timeout of it. The
 //     machine's own TimeoutSeconds end a running task in the same way, and each of several that run side by side.
 //   - The store does not answer, or answers that it does not know (fault.Transient, fault.Unavailable): the answer is kept in memory, the
 //     execution sleeps, from 20 ms doubling to 10 s, half of it by chance, for as long as it takes, and holds no worker. Then the
@@ -107,6 +119,6 @@
 //   - Each commit copies the scopes and the open commands of its execution. A Map with 10,000 tasks open is slow for that reason: MaxConcurrency
 //     bounds what is open.
 //   - A task without a timeout that ignores that it was cancelled holds its worker until it returns.
-//   - No task tokens yet: a Task with .waitForTaskToken or .sync is called as any other, and its result is the answer.
+//   - A Task with .sync is called as any other: its function does the whole job, and its result is the answer.
 //   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal.
 package flow

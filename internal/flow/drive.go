@@ -29,6 +29,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if !e.begin(work, kick) {
 		return fault.New(fault.Internal, "flow: this engine is driven already")
 	}
+	defer close(e.over)
 	var keepers sync.WaitGroup
 	keepers.Go(func() { e.keepTimers(ctx, kick) })
 	keepers.Go(func() { e.keepRecovering(ctx) })
@@ -161,6 +162,7 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 		e.agenda.push(r)
 	case gone:
 		r.cancelAll()
+		e.refuseCallbacks(r, taskTimedOut())
 		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
 			r.told = false
 			r.calls.anew()
@@ -169,12 +171,12 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 		}
 		e.agenda.remove(r)
 	case parked:
-		if len(r.back) > 0 {
+		if len(r.back) > 0 || r.called.Load() {
 			return true
 		}
 		r.parked = true
 	case asleep:
-		if len(r.back) > 0 && !r.paused {
+		if (len(r.back) > 0 || r.called.Load()) && !r.paused {
 			return true
 		}
 		if e.agenda.sleep(r) && e.kick != nil {

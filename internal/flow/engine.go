@@ -31,6 +31,9 @@ type Call struct {
 	Retry     int    // how many attempts of this entry came before
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
 	Input     any    // an asl value, after InputPath and Parameters; shared, not to be changed
+	// Token is what SendTaskSuccess and its like take for this attempt, if the task's resource ends in .waitForTaskToken: the function hands it
+	// out and returns, and what its effect returns is the response in the history, not the task's result.
+	Token string
 }
 
 // A Task does one attempt up to its last commit, which it returns as a value: flow makes that commit together with the journal
@@ -103,6 +106,11 @@ type Engine struct {
 	workers  int             // that have been started and have not ended
 	idle     []*worker       // those of them that wait for a run, the last to come at the end
 	kick     chan struct{}   // wakes the timers
+
+	callbacks  map[*run][]answer // to tasks that are handed out, not committed yet
+	over       chan struct{}     // closed when Run returns
+	chosenSeed bool              // all chance comes from Options.Seed
+	handsOut   bool              // the current machine has a task that is handed out
 }
 
 // New checks the options. It neither reads nor writes the store. Its errors are fault.Internal: the program is wired wrongly.
@@ -142,23 +150,39 @@ func New(o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Seed == nil {
+	chosenSeed := o.Seed != nil
+	if !chosenSeed {
 		o.Seed = rand.Uint64
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
+	e := &Engine{
+		o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda(),
+		callbacks: make(map[*run][]answer), over: make(chan struct{}), chosenSeed: chosenSeed,
+	}
+	eachTask(m, func(s asl.StateInfo) { e.handsOut = e.handsOut || strings.HasSuffix(s.Resource, callbackSuffix) })
+	return e, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
 	var missing []string
+	eachTask(m, func(s asl.StateInfo) {
+		if tasks[s.Resource] == nil {
+			missing = append(missing, s.Resource+" (state "+s.Name+")")
+		}
+	})
+	return missing
+}
+
+// eachTask visits the Task states of a machine, wherever they are.
+func eachTask(m *asl.Machine, visit func(asl.StateInfo)) {
 	var look func(states []string)
 	look = func(states []string) {
 		for _, name := range states {
 			s, _ := m.State(name)
-			if s.Type == "Task" && tasks[s.Resource] == nil {
-				missing = append(missing, s.Resource+" (state "+name+")")
+			if s.Type == "Task" {
+				visit(s)
 			}
 			for _, inside := range s.Flows {
 				look(inside)
@@ -166,7 +190,6 @@ func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
 		}
 	}
 	look(m.States())
-	return missing
 }
 
 // Machine is what new executions run.
@@ -192,7 +215,11 @@ func (e *Engine) Stage(tx *store.Tx, name string, input any) error {
 		e.stageDefinition(tx)
 	}
 	now := e.now()
-	tx.Put(headKey(name), newHead(e.o.Machine.Hash(), e.o.Name, text, now, e.o.Seed()), store.Absent())
+	head := newHead(e.o.Machine.Hash(), e.o.Name, text, now, e.o.Seed())
+	if e.handsOut {
+		head = append(head, store.B(attrTokenKey, e.newTokenKey()))
+	}
+	tx.Put(headKey(name), head, store.Absent())
 	tx.Put(openKey(name), store.Item{store.N("started_ms", now.UnixMilli())})
 	return nil
 }

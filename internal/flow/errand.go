@@ -76,7 +76,7 @@ func (e *Engine) send(ctx context.Context, r *run) (until time.Time, err error) 
 		if len(r.flight) >= e.o.PerExecution {
 			break
 		}
-		if c.Kind != asl.RunTask || r.flight[c.ID] != nil {
+		if c.Kind != asl.RunTask || r.flight[c.ID] != nil || r.handed[c.ID] != nil {
 			continue
 		}
 		made, err := e.errandOf(r, *c)
@@ -115,7 +115,7 @@ func (e *Engine) do(ctx context.Context, w *worker, t turn) bool {
 	return e.agenda.rouse(t.run)
 }
 
-// collect takes the first answer that came back and is still waited for.
+// collect takes the first answer that came back, or was called back, and is still waited for.
 func (e *Engine) collect(r *run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -128,6 +128,9 @@ func (e *Engine) collect(r *run) {
 			delete(r.flight, d.errand.id)
 			r.answer = d.answer
 		}
+	}
+	if r.answer == nil && r.called.Load() {
+		r.answer = e.callback(r)
 	}
 }
 
@@ -148,7 +151,7 @@ func (r *run) cancelAll() {
 // recall cancels what runs for commands that are not open any more, as the journal says that was read anew.
 func (r *run) recall() {
 	for id := range r.flight {
-		if _, ok := r.command(id); !ok {
+		if _, ok := r.command(id); !ok || r.handed[id] != nil {
 			r.cancel(id)
 		}
 	}

@@ -33,6 +33,9 @@ func (e *Engine) ForgetJournal(ctx context.Context, name string) error {
 	if err != nil || !exists {
 		return err
 	}
+	if err := e.forgetRows(ctx, name); err != nil {
+		return err
+	}
 	for {
 		page, err := e.o.Store.Range(ctx, store.Query{Table: Table, PK: name, Prefix: entryPrefix, Limit: forgetPage})
 		if err != nil || len(page) == 0 {

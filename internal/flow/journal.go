@@ -44,19 +44,28 @@ func entryKey(name string, seq int) store.Key {
 	return store.Key{Table: Table, PK: name, SK: string(sk[:])}
 }
 
-var openPartitions = func() (pk [shards]string) {
+var (
+	openPartitions = sharded("open#") // of the index of open executions
+	taskPartitions = sharded("task#") // of the rows of tasks that are handed out
+)
+
+func sharded(prefix string) (pk [shards]string) {
 	for i := range pk {
-		pk[i] = fmt.Sprintf("open#%02d", i)
+		pk[i] = fmt.Sprintf("%s%02d", prefix, i)
 	}
 	return pk
-}()
+}
 
-func openKey(name string) store.Key {
+func shardOf(name string) uint32 {
 	h := uint32(2166136261) // FNV-1a
 	for i := range len(name) {
 		h = (h ^ uint32(name[i])) * 16777619
 	}
-	return store.Key{Table: Table, PK: openPartitions[h%shards], SK: name}
+	return h % shards
+}
+
+func openKey(name string) store.Key {
+	return store.Key{Table: Table, PK: openPartitions[shardOf(name)], SK: name}
 }
 
 func newHead(hash, machine string, input []byte, now time.Time, seed uint64) store.Item {
@@ -191,6 +200,7 @@ func (e *Engine) startAgain(ctx context.Context, r *run, head store.Item, observ
 	start.Observe = observer(start)
 	x, open := m.Start(start)
 	r.x, r.machine, r.open, r.seq, r.last = x, m, answered(nil, 0, open), 0, start.Time
+	r.handed, r.handsOut = nil, false
 	return nil
 }
 
@@ -209,7 +219,13 @@ func (r *run) read(en store.Entry) error {
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "flow: the journal of %s, entry %d", r.name, r.seq+1)
 	}
-	r.open, r.seq, r.last = answered(r.open, ev.ID, followed), r.seq+1, ev.Time
+	r.seq, r.last = r.seq+1, ev.Time
+	if ev.Kind == asl.TaskSubmitted {
+		r.handOut(ev.ID, ev.Time)
+		return nil
+	}
+	r.open = answered(r.open, ev.ID, followed)
+	r.takeIn(ev.ID, followed)
 	return nil
 }
 
@@ -228,7 +244,7 @@ func startOf(name string, head store.Item) (asl.Start, error) {
 	}
 	const arn = "arn:aws:states:local:000000000000:"
 	machine := head.Str("machine")
-	return asl.Start{
+	start := asl.Start{
 		Input:     input,
 		Name:      name,
 		ID:        arn + "execution:" + machine + ":" + name,
@@ -237,7 +253,11 @@ func startOf(name string, head store.Item) (asl.Start, error) {
 		MachineID: arn + "stateMachine:" + machine,
 		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),
 		Seed:      uint64(head.Int("seed")), // the bits are what counts
-	}, nil
+	}
+	if key := head.Bytes(attrTokenKey); key != nil {
+		start.Token = func(command int64) string { return tokenOf(key, name, command) }
+	}
+	return start, nil
 }
 
 func inputOf(head store.Item) (any, error) {

@@ -94,8 +94,8 @@ func (e *Engine) Head(ctx context.Context, name string) (Stored, error) {
 //
 // fault.NotFound: no such execution; fault.BadRequest: an error over 256 bytes or a cause over 32,768, Step Functions' limits.
 func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Stored, error) {
-	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
-		return Stored{}, fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
+	if err := checkFailure(errorName, cause); err != nil {
+		return Stored{}, err
 	}
 	r := run{name: name}
 	for range maxContended {
@@ -117,7 +117,13 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 	return Stored{}, fault.New(fault.Transient, "flow: %s does not stand still", name)
 }
 
-const maxCauseBytes = 32768 // of a Stop, as on Step Functions
+// checkFailure bounds what comes from outside, as Step Functions does.
+func checkFailure(errorName, cause string) error {
+	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
+		return fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
+	}
+	return nil
+}
 
 // abort commits an execution's end from beside: on a run of its own, which has nothing in common with the one that is being advanced but the
 // journal. Whoever comes second finds the number of his entry taken. It then reads no more than what is new: to read a long journal takes longer
@@ -150,10 +156,16 @@ func (e *Engine) interrupt(name string) {
 	r := e.agenda.runs[name]
 	if r != nil {
 		r.calls.stop()
-		if r.place > 0 {
+		switch {
+		case r.place > 0:
 			r.forget()
 			r.at = time.Time{}
 			heap.Fix(&e.agenda.asleep, r.place-1)
+		case r.parked && len(r.flight) == 0: // nothing that runs will come back: it waits for a callback
+			r.forget()
+			r.parked = false
+			e.agenda.push(r)
+			e.spawn()
 		}
 	}
 	kick := e.kick

@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
@@ -45,6 +47,9 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 		return false
 	}
 	ev := asl.Event{Kind: asl.TaskSucceeded, ID: next.ID, Time: c.at, Seed: e.o.Seed()}
+	if call.Token != "" {
+		ev.Kind = asl.TaskSubmitted
+	}
 	var output []byte
 	if ev.Output, output, err = stageTask(tx, effect); err != nil {
 		return false
@@ -71,7 +76,7 @@ func (c *commit) nextTask() (asl.Command, bool) {
 		return asl.Command{}, false
 	}
 	next, ok := soleTask(c.open)
-	return next, ok && c.r.flight[next.ID] == nil
+	return next, ok && c.r.flight[next.ID] == nil && c.r.handed[next.ID] == nil && !slices.Contains(c.handed, next.ID)
 }
 
 func (e *Engine) stagedOnly(c Call) bool { return e.o.StagedOnly != nil && e.o.StagedOnly(c) }

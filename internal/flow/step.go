@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -46,11 +47,16 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 			return gone
 		}
 		r.recall()
-		if r.answer != nil && !r.expects(r.answer) {
-			r.answer = nil // it was committed after all, or another engine's was
+		if r.answer != nil && !r.expects(r.answer) { // it was committed after all, or another engine's was
+			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
+			r.answer = nil
+		}
+		if err := e.tidyRows(ctx, r); err != nil {
+			r.forget()
+			return e.tryLater(ctx, r, "read", err)
 		}
 	}
-	if r.answer == nil && len(r.flight) > 0 {
+	if r.answer == nil && (len(r.flight) > 0 || r.called.Load()) {
 		e.collect(r)
 	}
 	if r.answer == nil {
@@ -70,7 +76,7 @@ func (r *run) expects(a *answer) bool {
 		return true // else the head would say so
 	}
 	_, ok := r.command(a.id)
-	return ok
+	return ok && (a.kind != asl.TaskSubmitted || r.handed[a.id] == nil)
 }
 
 // carryOut does what the machine wants next, and leaves the answer in r; without one the outcome says why.
@@ -83,27 +89,30 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		return parked
 	}
 	now := e.now()
-	timer, ticking := timerOf(r.open)
-	if ticking && !timer.At.After(now) {
-		r.answer = &answer{kind: asl.TimerFired, id: timer.ID, state: timer.State}
+	next, at, ticking := r.due()
+	if ticking && !at.After(now) {
+		r.answer = &next
 		return again
 	}
-	if c, ok := soleTask(r.open); ok && len(r.flight) == 0 {
+	if c, ok := soleTask(r.open); ok && len(r.flight) == 0 && r.handed[c.ID] == nil {
 		return e.runTask(r.context(ctx), w, r, c)
 	}
 	if until, err := e.send(ctx, r); err != nil {
 		return e.tryLater(ctx, r, "run", err)
-	} else if !until.IsZero() && (!ticking || until.Before(timer.At)) {
+	} else if !until.IsZero() && (!ticking || until.Before(at)) {
 		r.at = until
 		return asleep
 	}
 	switch {
 	case ticking:
-		if r.at = timer.At; r.at.Sub(now) > shortSleep && len(r.flight) == 0 {
+		if r.at = at; r.at.Sub(now) > shortSleep && len(r.flight) == 0 {
 			r.forget()
 		}
 		return asleep
 	case len(r.flight) > 0:
+		return parked
+	case len(r.handed) > 0: // for as long as it takes
+		r.forget()
 		return parked
 	}
 	return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
@@ -125,6 +134,8 @@ type commit struct {
 	taskOps []store.Op // of the answer's task
 	void    []int64    // commands that are cancelled
 	linked  []link     // the tasks that follow
+	handed  []int64    // commands whose tasks are handed out
+	beat    time.Time  // with errBeat: the task's last sign of life
 }
 
 var errStale = errors.New("flow: this command was answered already")
@@ -148,6 +159,9 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 	case c.taskErr != nil:
 		r.answer = e.failure(ctx, r.name, *a, c.taskErr)
 		return again
+	case errors.Is(err, errBeat):
+		r.handed[a.id].beat, r.answer = c.beat, nil
+		return again
 	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table:
 		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
 		return again
@@ -169,16 +183,19 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
-	c.void = c.void[:0]
+	c.void, c.handed = c.void[:0], c.handed[:0]
 	r.noted = r.noted[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
 		c.at = r.last // the clock was set back; the journal's does not
 	}
 	if !a.endedAtStart {
+		if silent, err := c.stillSilent(tx, a); err != nil || !silent {
+			return cmp.Or(err, errBeat)
+		}
 		ev := asl.Event{Kind: a.kind, ID: a.id, Time: c.at, Seed: c.e.o.Seed(), Error: a.name, Cause: a.cause}
 		var output []byte
-		if a.kind == asl.TaskSucceeded {
+		if a.kind == asl.TaskSucceeded || a.kind == asl.TaskSubmitted {
 			if ev.Output, output, c.taskErr = stageTask(tx, a.effect); c.taskErr != nil {
 				return c.taskErr
 			}
@@ -201,6 +218,7 @@ func (c *commit) stage(tx *store.Tx) error {
 
 func (c *commit) stageEntry(tx *store.Tx, ev asl.Event, output []byte) {
 	tx.Put(entryKey(c.r.name, c.seq+1), entry(ev, output), store.Absent())
+	c.stageRow(tx, ev)
 }
 
 // step moves the copy by the event of the entry that was staged last.
@@ -219,6 +237,10 @@ func (c *commit) step(ev asl.Event) error {
 // moved notes what followed from the event.
 func (c *commit) moved(ev asl.Event, followed []asl.Command) {
 	c.seq++
+	if ev.Kind == asl.TaskSubmitted {
+		c.handed = append(c.handed, ev.ID)
+		return
+	}
 	c.open = answered(c.open, ev.ID, followed)
 	for i := range followed {
 		if followed[i].Kind == asl.Cancel {
@@ -261,15 +283,17 @@ func (c *commit) ofTask(key store.Key) bool {
 
 func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
+	a.hear(nil)
 	r.answer, r.tries, r.alone = nil, 0, false
 	c.logFailure()
-	if a.kind == asl.TaskSucceeded {
+	if a.kind == asl.TaskSucceeded || a.kind == asl.TaskSubmitted {
 		c.e.report(r.name, a.state, a.effect)
 	}
 	for _, l := range c.linked {
 		c.e.report(r.name, l.state, l.effect)
 	}
 	r.happened()
+	c.e.clearRows(c.ctx, r.name, c.handouts(a.id))
 	if c.x.Status() != running {
 		if c.e.o.OnEnded != nil {
 			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
@@ -279,6 +303,10 @@ func (c *commit) committed() outcome {
 	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
 	for _, id := range c.void {
 		r.cancel(id)
+	}
+	if r.early {
+		r.early = false
+		r.called.Store(true)
 	}
 	return again
 }

@@ -13,8 +13,11 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// maxErrorBytes bounds an error's name, as on Step Functions. fault.OfTask bounds what else the machine sees.
-const maxErrorBytes = 256
+// What bounds an error's name and its cause, as on Step Functions. fault.OfTask bounds what a function's failure shows of itself.
+const (
+	maxErrorBytes = 256
+	maxCauseBytes = 32768
+)
 
 // Names that Step Functions gives: to a result over 256 KiB, and to a task that was silent for too long.
 const (
@@ -59,6 +62,9 @@ func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
 			a = t.late
 		}
 	}
+	if a.kind == asl.TaskSucceeded && t.call.Token != "" {
+		a.kind = asl.TaskSubmitted
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -71,7 +77,11 @@ func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
 }
 
 func callOf(execution string, c asl.Command) Call {
-	return Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
+	call := Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
+	if isHandedOut(c) {
+		call.Token = c.Token
+	}
+	return call
 }
 
 // invoke calls the task. A panic of it is Transient: whatever broke, the attempt's outcome is unknown.

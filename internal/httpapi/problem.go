@@ -43,6 +43,8 @@ var titles = map[fault.Kind]string{
 	fault.InReview:                   "The order is being reviewed",
 	fault.NotFailed:                  "There is nothing to redrive",
 	fault.ProductExists:              "The product exists",
+	fault.TaskTimedOut:               "The task is closed",
+	fault.TaskDoesNotExist:           "There is no such task",
 	fault.Unavailable:                "Not available now",
 	fault.Transient:                  "Not available now",
 }

@@ -1,0 +1,400 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/fault"
+	"github.com/utkarsh698/cloudflow/internal/store"
+)
+
+// A task whose resource ends in .waitForTaskToken is handed out: its function gives the token to somebody and returns. From that commit on the
+// execution waits for whoever has the token, for as long as the task's timeouts allow, a year if need be, and holds no worker
+// (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token).
+//
+// The journal says when a task was handed out and what it was answered. Beside it each task that is handed out has a row, written with the one
+// and deleted with the other. Heartbeats are noted there, since a journal of them would grow by the minute; and to list what is handed out is to
+// read the rows. A row whose task was closed by something else, as by the failure of a branch beside it, is deleted a moment later.
+
+const (
+	callbackSuffix = ".waitForTaskToken"
+	clearPage      = 90 // rows that are deleted in one commit: far below what one takes
+)
+
+// isHandedOut reports whether the command's task is of that kind.
+func isHandedOut(c asl.Command) bool {
+	return c.Kind == asl.RunTask && strings.HasSuffix(c.Resource, callbackSuffix)
+}
+
+func rowPrefix(name string) string { return name + "/" } // names have no '/'
+
+// rowKey is the row of a task that is handed out.
+func rowKey(name string, id int64) store.Key {
+	return store.Key{Table: Table, PK: taskPartitions[shardOf(name)], SK: fmt.Sprintf("%s%010d", rowPrefix(name), id)}
+}
+
+func newRow(c asl.Command, at time.Time) store.Item {
+	it := store.Item{
+		store.S("state", c.State),
+		store.S("resource", c.Resource),
+		store.S("input", string(asl.AppendJSON(nil, c.Input))),
+		store.S("token", c.Token),
+		store.N("at_ms", at.UnixMilli()),
+		store.N("beat_ms", at.UnixMilli()),
+	}
+	if c.Timeout > 0 {
+		it = append(it, store.N("timeout_ms", c.Timeout.Milliseconds()))
+	}
+	if c.Heartbeat > 0 {
+		it = append(it, store.N("heartbeat_ms", c.Heartbeat.Milliseconds()))
+	}
+	return it
+}
+
+// A handout is a task that is handed out, in memory.
+type handout struct {
+	at   time.Time // since when
+	beat time.Time // its last sign of life that is known here; the row may know of a later one
+}
+
+// over is when the task's time is over, and how; ok is false if it has no limit.
+func (h handout) over(c asl.Command) (at time.Time, heartbeat, ok bool) {
+	if c.Timeout > 0 {
+		at, ok = h.at.Add(c.Timeout), true
+	}
+	if c.Heartbeat > 0 {
+		if silent := h.beat.Add(c.Heartbeat); !ok || silent.Before(at) {
+			return silent, true, true
+		}
+	}
+	return at, false, ok
+}
+
+// handOut notes that a task is handed out.
+func (r *run) handOut(id int64, at time.Time) {
+	if r.handed == nil {
+		r.handed = make(map[int64]*handout, 1)
+	}
+	r.handed[id], r.handsOut = &handout{at: at, beat: at}, true
+}
+
+// takeIn forgets the tasks that an event closed: the one that it answers and those that it makes void.
+func (r *run) takeIn(answered int64, followed []asl.Command) {
+	if len(r.handed) == 0 {
+		return
+	}
+	delete(r.handed, answered)
+	for _, c := range followed {
+		if c.Kind == asl.Cancel {
+			delete(r.handed, c.ID)
+		}
+	}
+}
+
+// handouts brings what is handed out up to the commit, and returns the rows of those that it closed without an answer.
+func (c *commit) handouts(answered int64) (closed []store.Key) {
+	r := c.r
+	delete(r.handed, answered)
+	for _, id := range c.handed { // the answered one too, if the answer is that it is handed out
+		r.handOut(id, c.at)
+	}
+	if c.x.Status() != running {
+		c.void = slices.AppendSeq(c.void, maps.Keys(r.handed))
+	}
+	for _, id := range c.void {
+		if r.handed[id] != nil {
+			closed = append(closed, rowKey(r.name, id))
+			delete(r.handed, id)
+		}
+	}
+	return closed
+}
+
+// stillSilent is asked in the commit that a task was silent for too long: its row may tell of a heartbeat that nobody here has seen.
+func (c *commit) stillSilent(tx *store.Tx, a *answer) (bool, error) {
+	h := c.r.handed[a.id]
+	if h == nil || a.kind != asl.TaskTimedOut || a.name != heartbeatTimeout {
+		return true, nil
+	}
+	row, err := tx.Get(rowKey(c.r.name, a.id))
+	if err != nil {
+		return false, err
+	}
+	c.beat = time.UnixMilli(row.Int("beat_ms")).UTC()
+	return !c.beat.After(h.beat), nil
+}
+
+// errBeat ends a commit that would have told of a silence: there was a heartbeat.
+var errBeat = errors.New("flow: the task has sent a heartbeat")
+
+// stageRow keeps the row of a task in step with the entry that is staged.
+func (c *commit) stageRow(tx *store.Tx, ev asl.Event) {
+	if ev.Kind == asl.TaskSubmitted {
+		if cmd, ok := commandOf(c.open, ev.ID); ok {
+			tx.Put(rowKey(c.r.name, ev.ID), newRow(cmd, ev.Time))
+		}
+	} else if c.r.handed[ev.ID] != nil {
+		tx.Delete(rowKey(c.r.name, ev.ID))
+	}
+}
+
+// clearRows deletes the rows of tasks that are closed. What it leaves behind, as a crash does, is deleted when the journal is read next, or is
+// forgotten; a heartbeat may until then be taken for a task that nobody waits for, and an answer never.
+func (e *Engine) clearRows(ctx context.Context, name string, closed []store.Key) {
+	for len(closed) > 0 {
+		page := closed[:min(len(closed), clearPage)]
+		closed = closed[len(page):]
+		err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
+			for _, k := range page {
+				tx.Delete(k)
+			}
+			return nil
+		})
+		if err != nil {
+			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: rows of closed tasks stay for now", slog.String("execution", name), slog.Any("error", err))
+			return
+		}
+	}
+}
+
+// tidyRows deletes what a crash has left of an execution whose journal was just read.
+func (e *Engine) tidyRows(ctx context.Context, r *run) error {
+	if !r.handsOut {
+		return nil
+	}
+	var closed []store.Key
+	err := e.eachRow(ctx, r.name, func(key store.Key, id int64) {
+		if r.handed[id] == nil {
+			closed = append(closed, key)
+		}
+	})
+	if err == nil {
+		e.clearRows(ctx, r.name, closed)
+	}
+	return err
+}
+
+// forgetRows deletes what a crash has left of an execution that has ended.
+func (e *Engine) forgetRows(ctx context.Context, name string) error {
+	var closed []store.Key
+	err := e.eachRow(ctx, name, func(key store.Key, _ int64) { closed = append(closed, key) })
+	if err == nil {
+		e.clearRows(ctx, name, closed)
+	}
+	return err
+}
+
+// eachRow visits the rows of an execution's tasks that are handed out.
+func (e *Engine) eachRow(ctx context.Context, name string, visit func(key store.Key, id int64)) error {
+	q := store.Query{Table: Table, PK: taskPartitions[shardOf(name)], Prefix: rowPrefix(name)}
+	return store.Each(ctx, e.o.Store, q, func(en store.Entry) error {
+		if id, err := strconv.ParseInt(strings.TrimPrefix(en.Key.SK, q.Prefix), 10, 64); err == nil {
+			visit(en.Key, id)
+		}
+		return nil
+	})
+}
+
+// A HandedOut is a task that waits for who has its token.
+type HandedOut struct {
+	Execution string
+	State     string
+	Resource  string
+	Token     string
+	Input     any       // what the function was called with
+	Since     time.Time // when it was handed out
+	Beat      time.Time // its last heartbeat, or when it was handed out
+	Until     time.Time // when it times out, if no heartbeat comes before; zero: never
+}
+
+// HandedOut returns up to limit tasks that are handed out, beyond the place after, in the order of their executions' names, and where to go on, ""
+// at the end. A page may hold fewer while there are more.
+func (e *Engine) HandedOut(ctx context.Context, after string, limit int) (page []HandedOut, next string, err error) {
+	if limit <= 0 {
+		return nil, "", fault.New(fault.BadRequest, "a page has at least one task")
+	}
+	rows, _, err := store.Merge(e.o.Store, store.Query{Table: Table, After: after}, taskPartitions[:]).Next(ctx, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	open := make(map[string]bool)
+	for _, en := range rows {
+		name, _, _ := strings.Cut(en.Key.SK, "/")
+		if _, asked := open[name]; !asked {
+			head, err := e.Head(ctx, name)
+			if err != nil && !fault.Is(err, fault.NotFound) {
+				return nil, "", err
+			}
+			open[name] = head.Open
+		}
+		if !open[name] { // a crash has left it
+			continue
+		}
+		t, err := handedOutOf(name, en.Item)
+		if err != nil {
+			return nil, "", fault.Wrap(fault.Internal, err, "flow: the row %s", en.Key.SK)
+		}
+		page = append(page, t)
+	}
+	if len(rows) == limit {
+		next = rows[limit-1].Key.SK
+	}
+	return page, next, nil
+}
+
+func handedOutOf(name string, row store.Item) (HandedOut, error) {
+	input, err := asl.DecodeJSON([]byte(row.Str("input")))
+	t := HandedOut{
+		Execution: name, State: row.Str("state"), Resource: row.Str("resource"), Token: row.Str("token"), Input: input,
+		Since: time.UnixMilli(row.Int("at_ms")).UTC(), Beat: time.UnixMilli(row.Int("beat_ms")).UTC(),
+	}
+	t.Until, _, _ = handout{t.Since, t.Beat}.over(asl.Command{
+		Timeout: time.Duration(row.Int("timeout_ms")) * time.Millisecond, Heartbeat: time.Duration(row.Int("heartbeat_ms")) * time.Millisecond,
+	})
+	return t, err
+}
+
+// SendTaskSuccess answers the task of a token: it has succeeded, with a result that json.Marshal takes. When it returns the answer is durable. A
+// task is answered after it was handed out: an answer that comes while its function runs waits for that, so that no function answers its own.
+//
+// fault.BadRequest: no token, or no JSON; fault.TaskDoesNotExist: none of this store's; fault.TaskTimedOut: the task is closed, as it also is for
+// who repeats an answer; fault.PayloadTooLarge: a result over 256 KiB; fault.Unavailable: the engine stops; fault.Transient: ctx ended, or the
+// store's reply was lost, and whether the answer was taken is not known.
+func (e *Engine) SendTaskSuccess(ctx context.Context, token string, result any) error {
+	value, text, err := encode(result)
+	if err != nil {
+		return fault.Wrap(fault.BadRequest, err, "The task's result is no JSON value.")
+	}
+	if len(text) > maxValueBytes {
+		return fault.New(fault.PayloadTooLarge, "The task's result has %d bytes, at most %d.", len(text), maxValueBytes)
+	}
+	return e.callBack(ctx, token, answer{kind: asl.TaskSucceeded, effect: store.Effect{Result: value}})
+}
+
+// SendTaskFailure answers the task of a token: it has failed. Either text may be empty. Its errors are those of SendTaskSuccess; fault.BadRequest is
+// also an error over 256 bytes or a cause over 32,768, Step Functions' limits.
+func (e *Engine) SendTaskFailure(ctx context.Context, token, errorName, cause string) error {
+	if err := checkFailure(errorName, cause); err != nil {
+		return err
+	}
+	return e.callBack(ctx, token, answer{kind: asl.TaskFailed, name: errorName, cause: cause})
+}
+
+// SendTaskHeartbeat says that somebody works at the task of a token: its HeartbeatSeconds begin anew. Its errors are those of SendTaskSuccess.
+func (e *Engine) SendTaskHeartbeat(ctx context.Context, token string) error {
+	name, id, _, err := e.taskOf(ctx, token)
+	if err != nil {
+		return err
+	}
+	return e.o.Store.Update(ctx, func(tx *store.Tx) error {
+		head, err := tx.Get(headKey(name))
+		if err != nil {
+			return err
+		}
+		row, err := tx.Get(rowKey(name, id))
+		if err != nil {
+			return err
+		}
+		if row == nil || head.Str("status") != string(running) {
+			return taskTimedOut()
+		}
+		tx.Put(rowKey(name, id), row.With(store.N("beat_ms", max(e.now().UnixMilli(), row.Int("beat_ms")))))
+		return nil
+	})
+}
+
+func taskTimedOut() error {
+	return fault.New(fault.TaskTimedOut, "The task of this token is closed: it was answered, its time was over, or its execution went on without it.")
+}
+
+// callBack brings an answer from who has the token to the execution, whose worker commits it as any other, and waits for that.
+func (e *Engine) callBack(ctx context.Context, token string, a answer) error {
+	name, id, head, err := e.taskOf(ctx, token)
+	if err != nil {
+		return err
+	}
+	if head.Str("status") != string(running) {
+		return taskTimedOut()
+	}
+	heard := make(chan error, 1)
+	a.id, a.heard = id, heard
+	e.deliver(name, a)
+	select {
+	case err := <-heard:
+		return err
+	case <-ctx.Done():
+		return fault.Wrap(fault.Transient, ctx.Err(), "Whether the answer was taken is not known.")
+	case <-e.over:
+		return fault.New(fault.Unavailable, "The engine has stopped, and whether the answer was taken is not known.")
+	}
+}
+
+// deliver queues an answer for its execution, and wakes that if it waits.
+func (e *Engine) deliver(name string, a answer) {
+	e.Begin(name) // it is open, but may not be recovered yet
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.agenda.runs[name]
+	if r == nil {
+		a.hear(fault.New(fault.Unavailable, "The engine is stopping."))
+		return
+	}
+	e.callbacks[r] = append(e.callbacks[r], a)
+	r.called.Store(true)
+	if e.agenda.rouse(r) {
+		e.agenda.push(r)
+		e.spawn()
+	}
+}
+
+// hear tells who waits for the answer what became of it, if anybody does.
+func (a *answer) hear(err error) {
+	if a.heard != nil {
+		a.heard <- err
+		a.heard = nil
+	}
+}
+
+// callback takes the first answer that came to a task which is handed out. One whose function still runs keeps its answers. The caller holds mu.
+func (e *Engine) callback(r *run) *answer {
+	list := e.callbacks[r]
+	kept := list[:0]
+	var taken *answer
+	for i := range list {
+		a := list[i]
+		_, open := r.command(a.id)
+		switch {
+		case taken == nil && r.handed[a.id] != nil:
+			taken = &a
+		case open:
+			kept = append(kept, a)
+		default:
+			a.hear(taskTimedOut())
+		}
+	}
+	clear(list[len(kept):])
+	if e.callbacks[r] = kept; len(kept) == 0 {
+		delete(e.callbacks, r)
+	}
+	r.early = len(kept) > 0 // they are looked at again after the next commit: before it nothing more can be taken
+	r.called.Store(false)
+	return taken
+}
+
+// refuseCallbacks answers who is left when the execution has ended. The caller holds mu.
+func (e *Engine) refuseCallbacks(r *run, err error) {
+	for _, a := range e.callbacks[r] {
+		a.hear(err)
+	}
+	delete(e.callbacks, r)
+	r.early = false
+	r.called.Store(false)
+}
