@@ -580,6 +580,23 @@ func TestATaskThatIsHandedOutByItsCommitRidesAlong(t *testing.T) {
 	})
 }
 
+// TestATaskWithoutAFunctionIsListed is of a machine whose callbacks are for whoever lists them.
+func TestATaskWithoutAFunctionIsListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &unreliable{Store: newStore()}
+		o := asker(s, asking(``))
+		delete(o.Tasks, approval)
+		e := engine(t, o)
+		token := ask(t, e, s, "o-1").Token
+		if err := sent(t, e, func(ctx context.Context) error { return e.SendTaskSuccess(ctx, token, "yes") }); err != nil {
+			t.Fatal(err)
+		}
+		if d := describe(t, e, "o-1"); d.Status != asl.StatusSucceeded {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
 func TestHandedOutIsPaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()

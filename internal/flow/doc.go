@@ -61,6 +61,7 @@
 //   - Timeouts count from when the task was handed out, and go on counting while no process runs. A heartbeat is a write to the task's row beside the journal.
 //     The commit that would tell of a silence reads that row, so that either it or the heartbeat is refused.
 //   - A token is signed with a key of its execution. Another attempt has another token, and the old one is closed.
+//   - A resource without a function is one that nobody is told of: who asks HandedOut finds its tasks, as a worker of Step Functions' activities polls for them.
 //   - HandedOut lists what waits for an answer, with tokens and inputs: whoever may see it may answer.
 //
 // # What it keeps

@@ -27,6 +27,7 @@ const (
 type Call struct {
 	Execution string // its name
 	State     string // the Task state
+	Resource  string // its resource
 	Entered   int64  // the number that its entry has in the execution's history: the same for all attempts
 	Retry     int    // how many attempts of this entry came before
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
@@ -54,7 +55,7 @@ type Options struct {
 	Store      store.Store
 	Definition []byte          // what new executions run; stored, so that they go on with it when it has changed
 	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
-	Tasks      map[string]Task // by Resource
+	Tasks      map[string]Task // by Resource; one that ends in .waitForTaskToken needs none: then its tasks are in HandedOut, and nobody is told
 	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
 
 	Workers int // executions being advanced and tasks being run at once; 0 means DefaultWorkers
@@ -168,11 +169,19 @@ func New(o Options) (*Engine, error) {
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
 	var missing []string
 	eachTask(m, func(s asl.StateInfo) {
-		if tasks[s.Resource] == nil {
+		if taskFor(tasks, s.Resource) == nil {
 			missing = append(missing, s.Resource+" (state "+s.Name+")")
 		}
 	})
 	return missing
+}
+
+// taskFor is the function of a resource, nil if there is none.
+func taskFor(tasks map[string]Task, resource string) Task {
+	if t := tasks[resource]; t != nil || !strings.HasSuffix(resource, callbackSuffix) {
+		return t
+	}
+	return listed
 }
 
 // eachTask visits the Task states of a machine, wherever they are.

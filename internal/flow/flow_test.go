@@ -67,8 +67,8 @@ func TestATaskSeesItsCall(t *testing.T) {
 		start(t, e, s, "o-1", map[string]any{"n": 1})
 		settle(t, e)
 		want := []flow.Call{
-			{Execution: "o-1", State: "Work", Entered: 2, Attempt: "o-1/1.0", Input: map[string]any{"n": json.Number("1")}},
-			{Execution: "o-1", State: "Work", Entered: 2, Retry: 1, Attempt: "o-1/3.1", Input: map[string]any{"n": json.Number("1")}},
+			{Execution: "o-1", State: "Work", Resource: arn("work"), Entered: 2, Attempt: "o-1/1.0", Input: map[string]any{"n": json.Number("1")}},
+			{Execution: "o-1", State: "Work", Resource: arn("work"), Entered: 2, Retry: 1, Attempt: "o-1/3.1", Input: map[string]any{"n": json.Number("1")}},
 		}
 		if !reflect.DeepEqual(calls, want) {
 			t.Errorf("calls = %+v\nwant    %+v", calls, want)

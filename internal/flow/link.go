@@ -35,14 +35,15 @@ func (c *commit) stageLinks(tx *store.Tx) {
 func (c *commit) stageLink(tx *store.Tx) bool {
 	e, r := c.e, c.r
 	next, ok := c.nextTask()
-	if !ok || e.o.Tasks[next.Resource] == nil {
+	task := taskFor(e.o.Tasks, next.Resource)
+	if !ok || task == nil {
 		return false
 	}
 	call := callOf(r.name, next)
 	if !e.stagedOnly(call) {
 		return false
 	}
-	effect, err := invoke(c.ctx, e.o.Tasks[next.Resource], call)
+	effect, err := invoke(c.ctx, task, call)
 	if err != nil || effect.After != nil {
 		return false
 	}
@@ -79,4 +80,9 @@ func (c *commit) nextTask() (asl.Command, bool) {
 	return next, ok && c.r.flight[next.ID] == nil && c.r.handed[next.ID] == nil && !slices.Contains(c.handed, next.ID)
 }
 
-func (e *Engine) stagedOnly(c Call) bool { return e.o.StagedOnly != nil && e.o.StagedOnly(c) }
+func (e *Engine) stagedOnly(c Call) bool {
+	if c.Token != "" && e.o.Tasks[c.Resource] == nil {
+		return true
+	}
+	return e.o.StagedOnly != nil && e.o.StagedOnly(c)
+}

@@ -77,7 +77,9 @@ func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
 }
 
 func callOf(execution string, c asl.Command) Call {
-	call := Call{Execution: execution, State: c.State, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input}
+	call := Call{
+		Execution: execution, State: c.State, Resource: c.Resource, Entered: c.Entered, Retry: c.Attempt, Attempt: attemptName(execution, c), Input: c.Input,
+	}
 	if isHandedOut(c) {
 		call.Token = c.Token
 	}
