@@ -205,8 +205,12 @@ func (a *agenda) addTask(r *run, t *errand) {
 
 func (a *agenda) pending() int { return len(a.ready) - a.first }
 
-// sleep lets r sleep until r.at, and reports whether it is now the first to wake.
+// sleep lets r sleep until r.at, and reports whether it is now the first to wake. The journal's clock has milliseconds, where a Wait's Timestamp may have
+// nanoseconds: who woke at the very time would find that nothing is due yet.
 func (a *agenda) sleep(r *run) bool {
+	if at := r.at.Truncate(time.Millisecond); at.Before(r.at) {
+		r.at = at.Add(time.Millisecond)
+	}
 	a.slept++
 	r.order = a.slept
 	heap.Push(&a.asleep, r)

@@ -79,6 +79,20 @@ func TestATaskSeesItsCall(t *testing.T) {
 	})
 }
 
+func TestATimerThatIsDueWithinAMillisecondFiresAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		definition := `{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Timestamp":"2000-01-01T00:00:05.000000001Z","End":true}}}`
+		e := engine(t, flow.Options{Store: s, Definition: []byte(definition)})
+		start(t, e, s, "o-1", nil)
+		settle(t, e)
+		want := time.Date(2000, 1, 1, 0, 0, 5, int(time.Millisecond), time.UTC)
+		if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" || !d.Ended.Equal(want) {
+			t.Errorf("%s at %v, want %v", d.Status, d.Ended, want)
+		}
+	})
+}
+
 func TestRetryWaitsAsTheMachineSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
