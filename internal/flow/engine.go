@@ -53,6 +53,9 @@ type Options struct {
 	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
 	Tasks      map[string]Task // by Resource
 	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
+	// Region and Account are what the ARNs of $$ have in them, for a machine that makes others of these; "local" and twelve zeros if empty. An
+	// execution keeps those, and the name, that it was started with.
+	Region, Account string
 
 	Workers int // executions being advanced and tasks being run at once; 0 means DefaultWorkers
 	// PerExecution is how many tasks of one execution may run at once; 0 means a quarter of Workers, at least one.
@@ -130,6 +133,12 @@ func New(o Options) (*Engine, error) {
 	if o.Name == "" {
 		o.Name = "cloudflow"
 	}
+	if o.Region == "" {
+		o.Region = localRegion
+	}
+	if o.Account == "" {
+		o.Account = localAccount
+	}
 	if o.Workers <= 0 {
 		o.Workers = DefaultWorkers
 	}
@@ -192,7 +201,7 @@ func (e *Engine) Stage(tx *store.Tx, name string, input any) error {
 		e.stageDefinition(tx)
 	}
 	now := e.now()
-	tx.Put(headKey(name), newHead(e.o.Machine.Hash(), e.o.Name, text, now, e.o.Seed()), store.Absent())
+	tx.Put(headKey(name), e.newHead(text, now, e.o.Seed()), store.Absent())
 	tx.Put(openKey(name), store.Item{store.N("started_ms", now.UnixMilli())})
 	return nil
 }

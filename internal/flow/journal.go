@@ -59,15 +59,25 @@ func openKey(name string) store.Key {
 	return store.Key{Table: Table, PK: openPartitions[h%shards], SK: name}
 }
 
-func newHead(hash, machine string, input []byte, now time.Time, seed uint64) store.Item {
-	return store.Item{
+// Where an execution is that was not said to be anywhere.
+const (
+	localRegion  = "local"
+	localAccount = "000000000000"
+)
+
+func (e *Engine) newHead(input []byte, now time.Time, seed uint64) store.Item {
+	head := store.Item{
 		store.S("status", string(running)),
 		store.S("input", string(input)),
-		store.S("definition", hash),
-		store.S("machine", machine),
+		store.S("definition", e.o.Machine.Hash()),
+		store.S("machine", e.o.Name),
 		store.N("started_ms", now.UnixMilli()),
 		store.N("seed", int64(seed)), // the bits are what counts
 	}
+	if e.o.Region != localRegion || e.o.Account != localAccount {
+		head = append(head, store.S("region", e.o.Region), store.S("account", e.o.Account))
+	}
+	return head
 }
 
 // entry is the journal's item for an event; output is its Output as JSON, nil for none.
@@ -226,13 +236,16 @@ func startOf(name string, head store.Item) (asl.Start, error) {
 	if err != nil {
 		return asl.Start{}, err
 	}
-	const arn = "arn:aws:states:local:000000000000:"
-	machine := head.Str("machine")
+	machine, region, account := head.Str("machine"), localRegion, localAccount
+	if given := head.Str("account"); given != "" {
+		region, account = head.Str("region"), given
+	}
+	arn := "arn:aws:states:" + region + ":" + account + ":"
 	return asl.Start{
 		Input:     input,
 		Name:      name,
 		ID:        arn + "execution:" + machine + ":" + name,
-		RoleARN:   "arn:aws:iam::000000000000:role/" + machine,
+		RoleARN:   "arn:aws:iam::" + account + ":role/" + machine,
 		Machine:   machine,
 		MachineID: arn + "stateMachine:" + machine,
 		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),
