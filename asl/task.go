@@ -110,7 +110,7 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
 	size := sizeOf(came, maxPayload)
 	if size > maxPayload {
-		f := tooLarge("The state/task '" + sc.state.task.short + "' returned a result")
+		f := resultTooLarge(sc.state.task.short)
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
 		return fails(f)
 	}

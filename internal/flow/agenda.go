@@ -49,8 +49,11 @@ type answer struct {
 	id           int64
 	effect       store.Effect // of TaskSucceeded
 	name, cause  string       // of TaskFailed; of TaskTimedOut when it was the heartbeat's
+	noName       bool         // of TaskFailed: it has none, as against an empty one
+	noCause      bool
 	state        string
 	attempt      string
+	resource     string
 	endedAtStart bool
 }
 

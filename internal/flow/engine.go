@@ -27,6 +27,7 @@ const (
 type Call struct {
 	Execution string // its name
 	State     string // the Task state
+	Resource  string // its Resource, for a function that serves several
 	Entered   int64  // the number that its entry has in the execution's history: the same for all attempts
 	Retry     int    // how many attempts of this entry came before
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")

@@ -67,8 +67,8 @@ func TestATaskSeesItsCall(t *testing.T) {
 		start(t, e, s, "o-1", map[string]any{"n": 1})
 		settle(t, e)
 		want := []flow.Call{
-			{Execution: "o-1", State: "Work", Entered: 2, Attempt: "o-1/1.0", Input: map[string]any{"n": json.Number("1")}},
-			{Execution: "o-1", State: "Work", Entered: 2, Retry: 1, Attempt: "o-1/3.1", Input: map[string]any{"n": json.Number("1")}},
+			{Execution: "o-1", State: "Work", Resource: arn("work"), Entered: 2, Attempt: "o-1/1.0", Input: map[string]any{"n": json.Number("1")}},
+			{Execution: "o-1", State: "Work", Resource: arn("work"), Entered: 2, Retry: 1, Attempt: "o-1/3.1", Input: map[string]any{"n": json.Number("1")}},
 		}
 		if !reflect.DeepEqual(calls, want) {
 			t.Errorf("calls = %+v\nwant    %+v", calls, want)
@@ -220,8 +220,6 @@ func TestFailures(t *testing.T) {
 				return effect, err
 			}, "SUCCEEDED", "Transient", "a panic"},
 		{"a result that is no JSON fails the task", catchAll, always(func() {}, nil), "SUCCEEDED", "Internal", "no JSON"},
-		{"a result over 256 KiB fails the task", catchAll, always(strings.Repeat("x", 256<<10), nil),
-			"SUCCEEDED", "States.DataLimitExceeded", "256 KiB"},
 		{"a transaction that no store takes fails the task", catchAll,
 			func(_ context.Context, c flow.Call) (store.Effect, error) {
 				return store.Effect{Stage: func(tx *store.Tx) (any, error) {

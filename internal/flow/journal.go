@@ -97,6 +97,12 @@ func entry(ev asl.Event, output []byte) store.Item {
 	if ev.Cause != "" {
 		it = append(it, store.S("cause", ev.Cause))
 	}
+	if ev.NoError {
+		it = append(it, store.Bool("no_error", true))
+	}
+	if ev.NoCause {
+		it = append(it, store.Bool("no_cause", true))
+	}
 	return it
 }
 
@@ -109,6 +115,9 @@ func eventOf(it store.Item) (asl.Event, error) {
 		Seed:  uint64(it.Int("seed")), // the bits are what counts
 		Error: it.Str("error"),
 		Cause: it.Str("cause"),
+
+		NoError: it.Bool("no_error"),
+		NoCause: it.Bool("no_cause"),
 	}
 	if text := it.Str("output"); text != "" {
 		var err error

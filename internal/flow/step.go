@@ -176,7 +176,7 @@ func (c *commit) stage(tx *store.Tx) error {
 		c.at = r.last // the clock was set back; the journal's does not
 	}
 	if !a.endedAtStart {
-		ev := asl.Event{Kind: a.kind, ID: a.id, Time: c.at, Seed: c.e.o.Seed(), Error: a.name, Cause: a.cause}
+		ev := asl.Event{Kind: a.kind, ID: a.id, Time: c.at, Seed: c.e.o.Seed(), Error: a.name, Cause: a.cause, NoError: a.noName, NoCause: a.noCause}
 		var output []byte
 		if a.kind == asl.TaskSucceeded {
 			if ev.Output, output, c.taskErr = stageTask(tx, a.effect); c.taskErr != nil {
