@@ -90,36 +90,38 @@ func Read(t *testing.T, folder, suite string) []*Case {
 	return cases
 }
 
-// Judge has each case of a suite judged and logs how many agree, by query language.
-func Judge(t *testing.T, folder, suite string, judge func(context.Context, *Case) error) {
+// Judge has each case of a suite judged, and logs and returns how many agree, by query language.
+func Judge(t *testing.T, folder, suite string, judge func(context.Context, *Case) error) map[string]*Tally {
 	t.Helper()
-	tallies := map[string]*tally{}
+	tallies := map[string]*Tally{}
 	for _, c := range Read(t, folder, suite) {
 		mode := c.Mode()
 		if tallies[mode] == nil {
-			tallies[mode] = &tally{}
+			tallies[mode] = &Tally{}
 		}
 		tallies[mode].add(t, c.Name, judge(t.Context(), c))
 	}
 	for _, mode := range slices.Sorted(maps.Keys(tallies)) {
 		t.Logf("%s, %s: %s", suite, mode, tallies[mode])
 	}
+	return tallies
 }
 
-type tally struct{ passed, failed, unsupported, notApplicable int }
+// A Tally is how many cases agree, and how many are not judged.
+type Tally struct{ Passed, Failed, Unsupported, NotApplicable int }
 
-func (n *tally) add(t *testing.T, name string, err error) {
+func (n *Tally) add(t *testing.T, name string, err error) {
 	t.Helper()
 	switch {
 	case err == nil:
-		n.passed++
+		n.Passed++
 		return
 	case errors.Is(err, ErrUnsupported):
-		n.unsupported++
+		n.Unsupported++
 	case errors.Is(err, ErrNotApplicable):
-		n.notApplicable++
+		n.NotApplicable++
 	default:
-		n.failed++
+		n.Failed++
 		t.Errorf("%s: %v", name, err)
 		return
 	}
@@ -128,8 +130,8 @@ func (n *tally) add(t *testing.T, name string, err error) {
 	}
 }
 
-func (n *tally) String() string {
-	return fmt.Sprintf("%d passed, %d failed, %d unsupported, %d not applicable", n.passed, n.failed, n.unsupported, n.notApplicable)
+func (n *Tally) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d unsupported, %d not applicable", n.Passed, n.Failed, n.Unsupported, n.NotApplicable)
 }
 
 // Mode is the query language of a case.
@@ -231,6 +233,9 @@ const (
 // redriveBegan is when AWS put RedriveCount into the context object.
 var redriveBegan = time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC)
 
+// recordedAt is when each execution starts: the recording has no times.
+var recordedAt = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // BeforeRedrive reports whether the case was recorded when the context object had no RedriveCount.
 func (c *Case) BeforeRedrive() bool {
 	at, err := time.Parse("02-01-2006, 15:04:05", c.Recorded)
@@ -244,7 +249,7 @@ func (c *Case) Express() bool { return c.Machine == "EXPRESS" }
 func (c *Case) Context() map[string]any {
 	const arn = "arn:aws:states:" + Region + ":" + Account + ":"
 	execution := map[string]any{
-		"Id": arn + "execution:m:e", "Name": "e", "RoleArn": "arn:aws:iam::" + Account + ":role/m", "StartTime": "2025-01-01T00:00:00.000Z",
+		"Id": arn + "execution:m:e", "Name": "e", "RoleArn": "arn:aws:iam::" + Account + ":role/m", "StartTime": recordedAt.Format("2006-01-02T15:04:05.000Z"),
 	}
 	if c.BeforeRedrive() {
 		execution["RedriveCount"] = nil
@@ -269,7 +274,5 @@ func (c *Case) Step(ctx context.Context, m *asl.Machine, test *aslrun.TestCase, 
 	if err != nil {
 		return aslrun.Result{}, err
 	}
-	return aslrun.Run{
-		Machine: m, Name: "m", Input: in, Mocks: test, Context: onto, History: true, Execution: "e", Now: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
-	}.Do(ctx)
+	return aslrun.Run{Machine: m, Name: "m", Input: in, Mocks: test, Context: onto, History: true, Execution: "e", Now: recordedAt}.Do(ctx)
 }
