@@ -34,8 +34,9 @@ func (c *compiler) resource(o *fields) *task {
 	if strings.Count(r, "${") != strings.Count(r, "}") {
 		o.problem(name, "a substitution ${...} is not closed")
 	}
-	t := &task{resource: r, short: r, prefix: "Task"}
-	t.callback = strings.HasSuffix(r, ".waitForTaskToken") || strings.HasSuffix(r, ".sync") || strings.HasSuffix(r, ".sync:2")
+	t := &task{resource: r, short: shortOf(r), prefix: "Task"}
+	t.job = strings.HasSuffix(r, ".sync") || strings.HasSuffix(r, ".sync:2")
+	t.callback = t.job || strings.HasSuffix(r, ".waitForTaskToken")
 	parts := strings.Split(r, ":")
 	switch {
 	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":
@@ -46,12 +47,19 @@ func (c *compiler) resource(o *fields) *task {
 	case len(parts) >= 7 && parts[2] == "states" && parts[5] == "activity":
 		t.prefix = "Activity"
 	case len(parts) >= 7 && parts[2] == "states":
-		t.short = parts[5]
 		if known, ok := integrations[t.short]; ok && !slices.Contains(known, strings.Join(parts[6:], ":")) {
 			o.problem(name, "The resource provided "+r+" is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.")
 		}
 	}
 	return t
+}
+
+// shortOf is how AWS names a resource in DataLimitExceeded: an integration by its service, any other by its ARN.
+func shortOf(resource string) string {
+	if parts := strings.Split(resource, ":"); len(parts) >= 7 && parts[2] == "states" && parts[5] != "activity" {
+		return parts[5]
+	}
+	return resource
 }
 
 // integrations are the actions of the optimized integrations whose list is short and has not changed for years, each with what it can wait

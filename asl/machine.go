@@ -85,6 +85,7 @@ type task struct {
 	timeout   seconds
 	heartbeat seconds
 	callback  bool // .waitForTaskToken or .sync: it has a token
+	job       bool // .sync: it is answered when it is done, by whoever does it
 }
 
 // seconds is a duration given in seconds, or the path to one. Zero: none.

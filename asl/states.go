@@ -233,6 +233,16 @@ func place(p placement, raw any, rawSize int, result any, size int) (any, int, *
 	return out, rawSize + size + p.path.names, nil
 }
 
+// ResultTooLarge is how a machine fails a result of a task of that resource that is over the limit: for a driver that does not keep such a result.
+func ResultTooLarge(resource string) (errorName, cause string) {
+	f := resultTooLarge(shortOf(resource))
+	return f.err.s, f.cause.s
+}
+
+func resultTooLarge(short string) *failure {
+	return tooLarge("The state/task '" + short + "' returned a result")
+}
+
 // tooLarge is the failure over what is larger than a payload may be.
 func tooLarge(what string) *failure {
 	return engineFailure(errDataLimit, what+" with a size exceeding the maximum number of bytes service limit.")
@@ -246,7 +256,7 @@ func (x *Execution) payloadSize(sc *scope, v any, bound int) (int, *failure) {
 	if bound = sizeOf(v, maxPayload); bound <= maxPayload {
 		return bound, nil
 	}
-	f := tooLarge("The state/task '" + sc.state.name + "' returned a result")
+	f := resultTooLarge(sc.state.name)
 	f.terminal, f.located = true, true
 	return 0, f
 }

@@ -94,14 +94,16 @@ func (x *Execution) submitted(sc *scope, response any) {
 	x.taskEvent(sc, "Submitted", HistoryEvent{Output: response})
 }
 
-// taskAnswered goes on with a task's answer. What succeeds was handed out, said or not. What fails before it was said failed at that.
+// taskAnswered goes on with a task's answer. What succeeds was handed out, said or not, as was a job that is over. A callback that fails before it
+// was said failed at that.
 func (x *Execution) taskAnswered(sc *scope, ev Event) {
 	var o outcome
 	failed := "Failed"
-	if sc.state.task.callback && !sc.submitted {
-		if ev.Kind == TaskSucceeded {
-			x.submitted(sc, nil)
-		}
+	switch t := sc.state.task; {
+	case !t.callback || sc.submitted:
+	case t.job || ev.Kind == TaskSucceeded:
+		x.submitted(sc, nil)
+	default:
 		failed = "SubmitFailed"
 	}
 	switch ev.Kind {
@@ -122,7 +124,7 @@ func (x *Execution) taskAnswered(sc *scope, ev Event) {
 func (x *Execution) taskSucceeded(sc *scope, came any) outcome {
 	size := sizeOf(came, maxPayload)
 	if size > maxPayload {
-		f := tooLarge("The state/task '" + sc.state.task.short + "' returned a result")
+		f := resultTooLarge(sc.state.task.short)
 		x.taskEvent(sc, "Failed", HistoryEvent{Error: f.err.s, Cause: f.cause.s})
 		return fails(f)
 	}

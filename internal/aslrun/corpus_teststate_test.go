@@ -1,4 +1,4 @@
-package aslrun
+package aslrun_test
 
 import (
 	"context"
@@ -10,9 +10,18 @@ import (
 	"strings"
 
 	"github.com/utkarsh698/cloudflow/asl"
+	"github.com/utkarsh698/cloudflow/internal/aslrun"
+	"github.com/utkarsh698/cloudflow/internal/corpustest"
 )
 
-// testStateArgs are the arguments of a recorded call of TestState.
+// A testStateCase is a recorded call of TestState.
+type testStateCase struct {
+	*corpustest.Case
+	DefinitionIs string `json:"definition_is"`
+	Args         testStateArgs
+}
+
+// testStateArgs are the arguments of such a call.
 type testStateArgs struct {
 	Input     json.RawMessage
 	StateName *string `json:"stateName"`
@@ -27,27 +36,31 @@ type testStateArgs struct {
 
 // judgeTestState runs the state that was tested as a machine of its own. What TestState refuses by its own rules of calling it, or answers from
 // its configuration instead of running the state, has no counterpart here.
-func judgeTestState(ctx context.Context, c *corpusCase) error {
+func judgeTestState(ctx context.Context, recorded *corpustest.Case) error {
+	c := &testStateCase{Case: recorded}
+	if err := json.Unmarshal(recorded.File, c); err != nil {
+		return err
+	}
 	name, state, machine, err := c.testedState()
 	if err != nil {
 		return err
 	}
 	if _, ok := c.Args.Context["State"]; c.Args.Context != nil && !ok {
-		return errNotApplicable // an engine always says which state it is in
+		return corpustest.ErrNotApplicable // an engine always says which state it is in
 	}
 	definition := func() []byte { return alone(name, state, machine) }
 	if c.Expected.Refused {
 		if !strings.Contains(c.Expected.Message, "Invalid State Machine Definition") {
-			return errNotApplicable
+			return corpustest.ErrNotApplicable
 		}
-		_, err := parsed(definition(), false)
+		_, err := corpustest.Parse(definition(), false)
 		return err
 	}
 	test, err := c.testStateMocks(name, state)
 	if err != nil {
 		return err
 	}
-	m, err := parsed(definition(), true)
+	m, err := corpustest.Parse(definition(), true)
 	if err != nil {
 		return err
 	}
@@ -55,34 +68,36 @@ func judgeTestState(ctx context.Context, c *corpusCase) error {
 	if len(input) == 0 {
 		input = json.RawMessage("{}")
 	}
-	result, types, err := c.run(ctx, m, test, c.testStateContext(), input)
+	result, err := c.Step(ctx, m, test, c.testStateContext(), input)
 	if err != nil {
 		return err
 	}
-	return c.compareTestState(result, types, name, state)
+	return c.compareTestState(result, name, state)
 }
 
 // testedState is the state, its name and the machine around it, which may be nil.
-func (c *corpusCase) testedState() (name string, state, machine map[string]any, err error) {
-	v, err := asl.DecodeJSON(c.definition())
+func (c *testStateCase) testedState() (name string, state, machine map[string]any, err error) {
+	v, err := asl.DecodeJSON(c.DefinitionText())
 	if err != nil {
 		return "", nil, nil, err
 	}
 	all, _ := v.(map[string]any)
 	if c.DefinitionIs == "machine" {
 		if c.Args.StateName == nil {
-			return "", nil, nil, errNotApplicable
+			return "", nil, nil, corpustest.ErrNotApplicable
 		}
 		name = *c.Args.StateName
 		state = find(all, name)
 		if state == nil {
-			return "", nil, nil, errNotApplicable // of a name that is not there TestState complains itself
+			return "", nil, nil, corpustest.ErrNotApplicable // of a name that is not there TestState complains itself
 		}
 		return name, state, all, nil
 	}
 	name = "StateName"
-	if s, ok := c.Args.Context["State"].(map[string]any); ok && text(s["Name"]) != "" {
-		name = text(s["Name"])
+	if s, ok := c.Args.Context["State"].(map[string]any); ok {
+		if given, _ := s["Name"].(string); given != "" {
+			name = given
+		}
 	}
 	return name, all, nil, nil
 }
@@ -148,7 +163,7 @@ func targets(state map[string]any) (names []string) {
 
 // testStateMocks answers the state as the call's mock and configuration do. A task service that was really called, and the data of an ItemReader,
 // have no counterpart here.
-func (c *corpusCase) testStateMocks(name string, state map[string]any) (*TestCase, error) {
+func (c *testStateCase) testStateMocks(name string, state map[string]any) (*aslrun.TestCase, error) {
 	var tolerated bool
 	for _, field := range []string{"ToleratedFailureCount", "ToleratedFailurePercentage"} {
 		_, given := state[field]
@@ -159,31 +174,31 @@ func (c *corpusCase) testStateMocks(name string, state map[string]any) (*TestCas
 	mock := c.Args.Mock
 	switch {
 	case mock == nil && state["Type"] == "Task", len(c.Args.Variables) > len("{}"), reads:
-		return nil, errNotApplicable
+		return nil, corpustest.ErrNotApplicable
 	case failures != "" && failures != "0" && !tolerated: // TestState tolerates all where the state tolerates none
-		return nil, errNotApplicable
+		return nil, corpustest.ErrNotApplicable
 	case mock == nil:
 		return nil, nil
 	case state["Type"] != "Task":
 		return mockParts(state, mock.Result, failures)
 	case mock.ErrorOutput != nil:
-		thrown := corpusMock{Error: mock.ErrorOutput}.response()
+		thrown := corpustest.Mock{Error: mock.ErrorOutput}.Response()
 		answers := map[string]any{"0": thrown, "1-99": thrown}
 		if c.Expected.Status == "RETRIABLE" {
 			answers["1-99"] = map[string]any{"Return": map[string]any{}}
 		}
-		return testCaseOf(map[string]any{name: name}, map[string]any{name: answers})
+		return corpustest.TestCase(map[string]any{name: name}, map[string]any{name: answers})
 	default:
-		return testCaseOf(map[string]any{name: name}, map[string]any{name: map[string]any{"0-99": map[string]any{"Return": mock.Result}}})
+		return corpustest.TestCase(map[string]any{name: name}, map[string]any{name: map[string]any{"0-99": map[string]any{"Return": mock.Result}}})
 	}
 }
 
 // mockParts puts a task in place of each branch, or in place of what an iteration goes through, that returns its part of the mocked result; the last
 // ones fail, as many as the configuration says.
-func mockParts(state map[string]any, result json.RawMessage, failures string) (*TestCase, error) {
+func mockParts(state map[string]any, result json.RawMessage, failures string) (*aslrun.TestCase, error) {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(result, &parts); err != nil {
-		return nil, errNotApplicable
+		return nil, corpustest.ErrNotApplicable
 	}
 	fail, _ := strconv.Atoi(failures)
 	states, responses := map[string]any{}, map[string]any{}
@@ -206,7 +221,7 @@ func mockParts(state map[string]any, result json.RawMessage, failures string) (*
 			branches[i], responses[name] = part(name), map[string]any{"0": answer(i)}
 		}
 		state["Branches"] = branches
-		return testCaseOf(states, responses)
+		return corpustest.TestCase(states, responses)
 	}
 	processor, _ := state["ItemProcessor"].(map[string]any)
 	one := part("part")
@@ -220,13 +235,13 @@ func mockParts(state map[string]any, result json.RawMessage, failures string) (*
 	}
 	calls[fmt.Sprintf("%d-98", len(parts))] = map[string]any{"Return": 0} // of a retry
 	responses["part"] = calls
-	return testCaseOf(states, responses)
+	return corpustest.TestCase(states, responses)
 }
 
 // testStateContext makes the context object that of an Express execution, as TestState has it, or the one that was given, whole.
-func (c *corpusCase) testStateContext() map[string]any {
+func (c *testStateCase) testStateContext() map[string]any {
 	if c.Args.Context == nil {
-		return (&corpusCase{Machine: "EXPRESS"}).context()
+		return (&corpustest.Case{Machine: "EXPRESS"}).Context()
 	}
 	defaults := map[string]any{"StateMachine": map[string]any{"Id": "", "Name": ""}}
 	var input any
@@ -260,7 +275,7 @@ func patchOf(from, to map[string]any) map[string]any {
 
 var entered = regexp.MustCompile(`^An error occurred while executing the state '.*' \(entered at the event id #\d+\)\. `)
 
-func (c *corpusCase) compareTestState(r Result, types []string, name string, state map[string]any) error {
+func (c *testStateCase) compareTestState(r aslrun.Result, name string, state map[string]any) error {
 	e := c.Expected
 	next := ""
 	for _, each := range r.States[1:] {
@@ -278,7 +293,7 @@ func (c *corpusCase) compareTestState(r Result, types []string, name string, sta
 	switch e.Status {
 	case "RETRIABLE":
 		attempts := 0
-		for _, each := range types {
+		for _, each := range corpustest.Types(r.History) {
 			if state["Type"] == "Task" && strings.HasSuffix(each, "Scheduled") || each == "MapStateStarted" {
 				attempts++
 			}
@@ -291,5 +306,5 @@ func (c *corpusCase) compareTestState(r Result, types []string, name string, sta
 		e.Status = "SUCCEEDED"
 	}
 	e.States, e.Types = nil, nil
-	return e.compare(r, types)
+	return e.Compare(r)
 }

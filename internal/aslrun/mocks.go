@@ -243,12 +243,26 @@ func (t *TestCase) call(state string) (n int, answer *response) {
 	}
 	n = t.calls[state]
 	t.calls[state]++
+	return n, t.response(state, n)
+}
+
+func (t *TestCase) response(state string, n int) *response {
 	for i := range t.responses[state] {
 		if r := &t.responses[state][i]; r.low <= n && n <= r.high {
-			return n, r
+			return r
 		}
 	}
-	return n, nil
+	return nil
+}
+
+// Answer is what the mocks say to the n-th call of the state, from 0, and how long that takes. It counts nothing: it is for who calls again what was
+// called before. The event has neither an ID nor a time. The error says which mock is missing.
+func (t *TestCase) Answer(state string, n int) (answer asl.Event, after time.Duration, err error) {
+	r := t.response(state, n)
+	if r == nil {
+		return asl.Event{}, 0, t.missing(state, n)
+	}
+	return r.event, r.delay, nil
 }
 
 // missing is why a run stops at a call that nothing answers.

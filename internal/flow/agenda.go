@@ -55,8 +55,11 @@ type answer struct {
 	id           int64
 	effect       store.Effect // of TaskSucceeded
 	name, cause  string       // of TaskFailed; of TaskTimedOut when it was the heartbeat's
+	noName       bool         // of TaskFailed: it has none, as against an empty one
+	noCause      bool
 	state        string
 	attempt      string
+	resource     string
 	endedAtStart bool
 	heard        chan<- error // of a callback: takes what becomes of it
 }
@@ -237,8 +240,12 @@ func (a *agenda) addTask(r *run, t *errand) {
 
 func (a *agenda) pending() int { return len(a.ready) - a.first }
 
-// sleep lets r sleep until r.at, and reports whether it is now the first to wake.
+// sleep lets r sleep until r.at, and reports whether it is now the first to wake. The journal's clock has milliseconds, where a Wait's Timestamp may have
+// nanoseconds: who woke at the very time would find that nothing is due yet.
 func (a *agenda) sleep(r *run) bool {
+	if at := r.at.Truncate(time.Millisecond); at.Before(r.at) {
+		r.at = at.Add(time.Millisecond)
+	}
 	a.slept++
 	r.order = a.slept
 	heap.Push(&a.asleep, r)

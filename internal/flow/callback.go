@@ -282,13 +282,13 @@ func (e *Engine) SendTaskSuccess(ctx context.Context, token string, result any) 
 	return e.callBack(ctx, token, answer{kind: asl.TaskSucceeded, effect: store.Effect{Result: value}})
 }
 
-// SendTaskFailure answers the task of a token: it has failed. Either text may be empty. Its errors are those of SendTaskSuccess; fault.BadRequest is
+// SendTaskFailure answers the task of a token: it has failed. Either text may be empty, which is as if there were none. Its errors are those of SendTaskSuccess; fault.BadRequest is
 // also an error over 256 bytes or a cause over 32,768, Step Functions' limits.
 func (e *Engine) SendTaskFailure(ctx context.Context, token, errorName, cause string) error {
 	if err := checkFailure(errorName, cause); err != nil {
 		return err
 	}
-	return e.callBack(ctx, token, answer{kind: asl.TaskFailed, name: errorName, cause: cause})
+	return e.callBack(ctx, token, answer{kind: asl.TaskFailed, name: errorName, cause: cause, noName: errorName == "", noCause: cause == ""})
 }
 
 // SendTaskHeartbeat says that somebody works at the task of a token: its HeartbeatSeconds begin anew. Its errors are those of SendTaskSuccess.

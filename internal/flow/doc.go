@@ -88,7 +88,7 @@
 //     in flight runs again as the same attempt, and so does each of several. A timer that is overdue fires.
 //   - A task fails, or its Stage does: its writes are dropped and the failure alone is committed: the error is the fault's
 //     kind, the cause {"errorType", "errorMessage"} as Lambda has it. The text of an internal error stays in the log. Unavailable is
-//     Transient: a machine knows one name for "try again".
+//     Transient: a machine knows one name for "try again". A Failure has the words of whom the task speaks for, and is told as it is.
 //   - A condition or floor of the task's writes does not hold: the same, with the error that Effect.Refused makes of it.
 //   - A task panics: Transient, and the stack is in the log. (In a simulation, a panic with a value that has
 //     a method SimulatedCrash() is the death of the process and passes through RunOne.)

@@ -27,7 +27,7 @@ const (
 type Call struct {
 	Execution string // its name
 	State     string // the Task state
-	Resource  string // its resource
+	Resource  string // its Resource, for a function that serves several
 	Entered   int64  // the number that its entry has in the execution's history: the same for all attempts
 	Retry     int    // how many attempts of this entry came before
 	Attempt   string // names this attempt: the same when it is run again after a crash ("<execution>/<command id>.<n>")
@@ -57,6 +57,9 @@ type Options struct {
 	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
 	Tasks      map[string]Task // by Resource; one that ends in .waitForTaskToken needs none: then its tasks are in HandedOut, and nobody is told
 	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
+	// Region and Account are what the ARNs of $$ have in them, for a machine that makes others of these; "local" and twelve zeros if empty. An
+	// execution keeps those, and the name, that it was started with.
+	Region, Account string
 
 	Workers int // executions being advanced and tasks being run at once; 0 means DefaultWorkers
 	// PerExecution is how many tasks of one execution may run at once; 0 means a quarter of Workers, at least one.
@@ -138,6 +141,12 @@ func New(o Options) (*Engine, error) {
 	}
 	if o.Name == "" {
 		o.Name = "cloudflow"
+	}
+	if o.Region == "" {
+		o.Region = localRegion
+	}
+	if o.Account == "" {
+		o.Account = localAccount
 	}
 	if o.Workers <= 0 {
 		o.Workers = DefaultWorkers
@@ -224,11 +233,7 @@ func (e *Engine) Stage(tx *store.Tx, name string, input any) error {
 		e.stageDefinition(tx)
 	}
 	now := e.now()
-	head := newHead(e.o.Machine.Hash(), e.o.Name, text, now, e.o.Seed())
-	if e.handsOut {
-		head = append(head, store.B(attrTokenKey, e.newTokenKey()))
-	}
-	tx.Put(headKey(name), head, store.Absent())
+	tx.Put(headKey(name), e.newHead(text, now, e.o.Seed()), store.Absent())
 	tx.Put(openKey(name), store.Item{store.N("started_ms", now.UnixMilli())})
 	return nil
 }

@@ -68,15 +68,28 @@ func openKey(name string) store.Key {
 	return store.Key{Table: Table, PK: openPartitions[shardOf(name)], SK: name}
 }
 
-func newHead(hash, machine string, input []byte, now time.Time, seed uint64) store.Item {
-	return store.Item{
+// Where an execution is that was not said to be anywhere.
+const (
+	localRegion  = "local"
+	localAccount = "000000000000"
+)
+
+func (e *Engine) newHead(input []byte, now time.Time, seed uint64) store.Item {
+	head := store.Item{
 		store.S("status", string(running)),
 		store.S("input", string(input)),
-		store.S("definition", hash),
-		store.S("machine", machine),
+		store.S("definition", e.o.Machine.Hash()),
+		store.S("machine", e.o.Name),
 		store.N("started_ms", now.UnixMilli()),
 		store.N("seed", int64(seed)), // the bits are what counts
 	}
+	if e.o.Region != localRegion || e.o.Account != localAccount {
+		head = append(head, store.S("region", e.o.Region), store.S("account", e.o.Account))
+	}
+	if e.handsOut {
+		head = append(head, store.B(attrTokenKey, e.newTokenKey()))
+	}
+	return head
 }
 
 // entry is the journal's item for an event; output is its Output as JSON, nil for none.
@@ -96,6 +109,12 @@ func entry(ev asl.Event, output []byte) store.Item {
 	if ev.Cause != "" {
 		it = append(it, store.S("cause", ev.Cause))
 	}
+	if ev.NoError {
+		it = append(it, store.Bool("no_error", true))
+	}
+	if ev.NoCause {
+		it = append(it, store.Bool("no_cause", true))
+	}
 	return it
 }
 
@@ -108,6 +127,9 @@ func eventOf(it store.Item) (asl.Event, error) {
 		Seed:  uint64(it.Int("seed")), // the bits are what counts
 		Error: it.Str("error"),
 		Cause: it.Str("cause"),
+
+		NoError: it.Bool("no_error"),
+		NoCause: it.Bool("no_cause"),
 	}
 	if text := it.Str("output"); text != "" {
 		var err error
@@ -242,13 +264,16 @@ func startOf(name string, head store.Item) (asl.Start, error) {
 	if err != nil {
 		return asl.Start{}, err
 	}
-	const arn = "arn:aws:states:local:000000000000:"
-	machine := head.Str("machine")
+	machine, region, account := head.Str("machine"), localRegion, localAccount
+	if given := head.Str("account"); given != "" {
+		region, account = head.Str("region"), given
+	}
+	arn := "arn:aws:states:" + region + ":" + account + ":"
 	start := asl.Start{
 		Input:     input,
 		Name:      name,
 		ID:        arn + "execution:" + machine + ":" + name,
-		RoleARN:   "arn:aws:iam::000000000000:role/" + machine,
+		RoleARN:   "arn:aws:iam::" + account + ":role/" + machine,
 		Machine:   machine,
 		MachineID: arn + "stateMachine:" + machine,
 		Time:      time.UnixMilli(head.Int("started_ms")).UTC(),

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -426,4 +427,41 @@ func TestAHistoryIsBounded(t *testing.T) {
 			t.Errorf("%d rows are left, %v", len(left), err)
 		}
 	})
+}
+
+func TestAnExecutionKeepsTheARNsThatItWasStartedWith(t *testing.T) {
+	definition := []byte(`{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Seconds":5,"Next":"Say"},
+		"Say":{"Type":"Pass","Parameters":{"execution.$":"$$.Execution.Id","role.$":"$$.Execution.RoleArn","machine.$":"$$.StateMachine.Id"},"End":true}}}`)
+	for rule, c := range map[string]struct {
+		began, goesOn flow.Options
+		want          map[string]any
+	}{
+		"those of nowhere": {flow.Options{}, flow.Options{Region: "eu-central-1", Account: "111111111111"}, map[string]any{
+			"execution": "arn:aws:states:local:000000000000:execution:cloudflow:o-1", "role": "arn:aws:iam::000000000000:role/cloudflow",
+			"machine": "arn:aws:states:local:000000000000:stateMachine:cloudflow",
+		}},
+		"those of a region and an account": {flow.Options{Region: "eu-central-1", Account: "111111111111", Name: "orders"}, flow.Options{}, map[string]any{
+			"execution": "arn:aws:states:eu-central-1:111111111111:execution:orders:o-1", "role": "arn:aws:iam::111111111111:role/orders",
+			"machine": "arn:aws:states:eu-central-1:111111111111:stateMachine:orders",
+		}},
+		"those of an account alone": {flow.Options{Account: "111111111111"}, flow.Options{}, map[string]any{
+			"execution": "arn:aws:states:local:111111111111:execution:cloudflow:o-1", "role": "arn:aws:iam::111111111111:role/cloudflow",
+			"machine": "arn:aws:states:local:111111111111:stateMachine:cloudflow",
+		}},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore()
+				for _, o := range []*flow.Options{&c.began, &c.goesOn} {
+					o.Store, o.Definition = s, definition
+				}
+				start(t, engine(t, c.began), s, "o-1", nil)
+				e := engine(t, c.goesOn)
+				settle(t, e)
+				if d := describe(t, e, "o-1"); !reflect.DeepEqual(d.Output, c.want) {
+					t.Errorf("%s with %v, want %v", d.Status, d.Output, c.want)
+				}
+			})
+		})
+	}
 }

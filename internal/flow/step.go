@@ -193,7 +193,7 @@ func (c *commit) stage(tx *store.Tx) error {
 		if silent, err := c.stillSilent(tx, a); err != nil || !silent {
 			return cmp.Or(err, errBeat)
 		}
-		ev := asl.Event{Kind: a.kind, ID: a.id, Time: c.at, Seed: c.e.o.Seed(), Error: a.name, Cause: a.cause}
+		ev := asl.Event{Kind: a.kind, ID: a.id, Time: c.at, Seed: c.e.o.Seed(), Error: a.name, Cause: a.cause, NoError: a.noName, NoCause: a.noCause}
 		var output []byte
 		if a.kind == asl.TaskSucceeded || a.kind == asl.TaskSubmitted {
 			if ev.Output, output, c.taskErr = stageTask(tx, a.effect); c.taskErr != nil {

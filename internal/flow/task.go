@@ -19,11 +19,8 @@ const (
 	maxCauseBytes = 32768
 )
 
-// Names that Step Functions gives: to a result over 256 KiB, and to a task that was silent for too long.
-const (
-	dataLimitExceeded = "States.DataLimitExceeded"
-	heartbeatTimeout  = "States.HeartbeatTimeout"
-)
+// heartbeatTimeout is the name that Step Functions gives to a task that was silent for too long.
+const heartbeatTimeout = "States.HeartbeatTimeout"
 
 // heedTime is what a task gets to return when its context has ended. One that heeds it needs no more, and is over before its
 // execution goes on: then nothing of it runs beside the next attempt, and a simulation stays deterministic.
@@ -50,7 +47,7 @@ func (e *Engine) runTask(ctx context.Context, w *worker, r *run, c asl.Command) 
 
 // call calls the task's function, within its time if it has one. There is no answer if its context has ended.
 func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
-	a := answer{kind: asl.TaskSucceeded, id: t.id, state: t.call.State, attempt: t.call.Attempt}
+	a := answer{kind: asl.TaskSucceeded, id: t.id, state: t.call.State, attempt: t.call.Attempt, resource: t.call.Resource}
 	var err error
 	if t.limit <= 0 {
 		a.effect, err = invoke(ctx, t.task, t.call)
@@ -228,16 +225,22 @@ func refused(effect store.Effect, err error) error {
 // failure is the answer that the task failed, as Lambda would report it: the kind as the error, the kind and the message as
 // its cause. The text of an internal error stays in the log.
 func (e *Engine) failure(ctx context.Context, execution string, of answer, err error) *answer {
-	kind, message := fault.OfTask(err)
-	if errors.Is(err, errTooLarge) {
-		kind, message = dataLimitExceeded, err.Error()
+	var own *Failure
+	if errors.As(err, &own) {
+		return own.answer(of)
 	}
-	if kind == fault.Internal || kind == dataLimitExceeded || errors.As(err, new(panicError)) {
+	kind, message := fault.OfTask(err)
+	if kind == fault.Internal || errors.As(err, new(panicError)) {
 		e.o.Log.LogAttrs(ctx, slog.LevelError, "flow: a task failed", slog.String("execution", execution),
 			slog.String("state", of.state), slog.String("attempt", of.attempt), slog.Any("error", err))
 		if message == "" {
 			message = "an internal error; the log has its text under this attempt: " + of.attempt
 		}
+	}
+	if errors.Is(err, errTooLarge) { // what the machine itself would say of it
+		own = &Failure{}
+		own.Name, own.Cause = asl.ResultTooLarge(of.resource)
+		return own.answer(of)
 	}
 	cause := asl.AppendJSON(nil, map[string]any{"errorType": string(kind), "errorMessage": message})
 	return &answer{
