@@ -87,7 +87,7 @@ func (d *driver) walk(sc *scope, living map[*scope]bool) {
 // long as the scope lives and no longer; and each execution ends.
 func TestNestedMachines(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		definition := asltest.Draw(t, rapid.IntRange(1, 3).Draw(t, "depth"), "E0")
+		definition := asltest.Draw(t, rapid.IntRange(1, 3).Draw(t, "depth"), "E0", rapid.Bool().Draw(t, "children"))
 		m, err := Parse([]byte(definition))
 		if err != nil {
 			t.Fatalf("%s: %v", definition, err)

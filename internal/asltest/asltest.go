@@ -12,19 +12,22 @@ import (
 const (
 	Resource         = "r"
 	CallbackResource = "r.waitForTaskToken"
+	ChildResource    = "arn:aws:states:::states:startExecution.sync:2"
 )
 
 // Draw draws the definition of a machine of tasks, waits and Pass states, and of Parallel and Map states up to the depth, with retries of the one
-// error, catches, variables and tolerated failures. Its input has an array "items". Every execution of it ends, if its tasks do.
-func Draw(t *rapid.T, depth int, retried string) string {
-	m := machine{t: t, retried: retried}
+// error, catches, variables and tolerated failures. Its input has an array "items". Every execution of it ends, if its tasks do. If children, some
+// tasks start an execution of the machine "child", with such an input.
+func Draw(t *rapid.T, depth int, retried string, children bool) string {
+	m := machine{t: t, retried: retried, children: children}
 	return "{" + m.flow(depth) + "}"
 }
 
 type machine struct {
-	t       *rapid.T
-	retried string
-	n       int // states so far: names are unique in the whole machine
+	t        *rapid.T
+	retried  string
+	children bool
+	n        int // states so far: names are unique in the whole machine
 }
 
 func (m *machine) flow(depth int) string {
@@ -47,6 +50,9 @@ func (m *machine) flow(depth int) string {
 // state is a state but for where it leads; what it catches leads to the last one.
 func (m *machine) state(depth int, name, last string, isLast bool) string {
 	kinds := []string{"task", "task", "callback", "wait", "pass"}
+	if m.children {
+		kinds = append(kinds, "child")
+	}
 	if depth > 0 {
 		kinds = append(kinds, "parallel", "map", "distributed")
 	}
@@ -61,6 +67,8 @@ func (m *machine) state(depth int, name, last string, isLast bool) string {
 	switch kind {
 	case "callback":
 		return fmt.Sprintf(`"Type":"Task","Resource":%q,"Parameters":{"t.$":"$$.Task.Token"}`, CallbackResource) + common
+	case "child":
+		return fmt.Sprintf(`"Type":"Task","Resource":%q,"Parameters":{"StateMachineArn":"child","Input":{"items.$":"$.items"}}`, ChildResource) + common
 	case "parallel":
 		branches := make([]string, rapid.IntRange(1, 3).Draw(m.t, "branches"))
 		for i := range branches {

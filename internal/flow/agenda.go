@@ -62,6 +62,7 @@ type answer struct {
 	resource     string
 	endedAtStart bool
 	heard        chan<- error // of a callback: takes what becomes of it
+	child        bool         // of the end of a child; without a kind as long as that is not known
 }
 
 // forget drops what is loaded; the next step reads the journal again.

@@ -44,7 +44,10 @@ func rowKey(name string, id int64) store.Key {
 	return store.Key{Table: Table, PK: taskPartitions[shardOf(name)], SK: fmt.Sprintf("%s%010d", rowPrefix(name), id)}
 }
 
-func newRow(c asl.Command, at time.Time) store.Item {
+func newRow(c asl.Command, at time.Time, child string) store.Item {
+	if child != "" {
+		return store.Item{store.S("child", child)}
+	}
 	it := store.Item{
 		store.S("state", c.State),
 		store.S("resource", c.Resource),
@@ -62,10 +65,18 @@ func newRow(c asl.Command, at time.Time) store.Item {
 	return it
 }
 
+// A submission is a task that a commit hands out.
+type submission struct {
+	id    int64
+	child string // as a handout's
+}
+
 // A handout is a task that is handed out, in memory.
 type handout struct {
 	at   time.Time // since when
 	beat time.Time // its last sign of life that is known here; the row may know of a later one
+	// child is the execution whose end it waits for, "" if it waits for who has its token.
+	child string
 }
 
 // over is when the task's time is over, and how; ok is false if it has no limit.
@@ -82,11 +93,11 @@ func (h handout) over(c asl.Command) (at time.Time, heartbeat, ok bool) {
 }
 
 // handOut notes that a task is handed out.
-func (r *run) handOut(id int64, at time.Time) {
+func (r *run) handOut(id int64, at time.Time, child string) {
 	if r.handed == nil {
 		r.handed = make(map[int64]*handout, 1)
 	}
-	r.handed[id], r.handsOut = &handout{at: at, beat: at}, true
+	r.handed[id], r.handsOut = &handout{at: at, beat: at, child: child}, true
 }
 
 // takeIn forgets the tasks that an event closed: the one that it answers and those that it makes void.
@@ -102,19 +113,35 @@ func (r *run) takeIn(answered int64, followed []asl.Command) {
 	}
 }
 
-// handouts brings what is handed out up to the commit, and returns the rows of those that it closed without an answer.
-func (c *commit) handouts(answered int64) (closed []store.Key) {
+// closed are tasks that were handed out and that something else than their answer has closed.
+type closed struct {
+	rows     []store.Key
+	children []string
+}
+
+func (c *closed) add(row store.Key, child string) {
+	c.rows = append(c.rows, row)
+	if child != "" {
+		c.children = append(c.children, child)
+	}
+}
+
+// handouts brings what is handed out up to the commit, and returns what that has closed.
+func (c *commit) handouts(a *answer) (closed closed) {
 	r := c.r
-	delete(r.handed, answered)
-	for _, id := range c.handed { // the answered one too, if the answer is that it is handed out
-		r.handOut(id, c.at)
+	if h := r.handed[a.id]; h != nil && h.child != "" && !a.child {
+		closed.add(rowKey(r.name, a.id), h.child)
+	}
+	delete(r.handed, a.id)
+	for _, s := range c.submitted {
+		r.handOut(s.id, c.at, s.child)
 	}
 	if c.x.Status() != running {
 		c.void = slices.AppendSeq(c.void, maps.Keys(r.handed))
 	}
 	for _, id := range c.void {
-		if r.handed[id] != nil {
-			closed = append(closed, rowKey(r.name, id))
+		if h := r.handed[id]; h != nil {
+			closed.add(rowKey(r.name, id), h.child)
 			delete(r.handed, id)
 		}
 	}
@@ -141,20 +168,20 @@ var errBeat = errors.New("flow: the task has sent a heartbeat")
 // stageRow keeps the row of a task in step with the entry that is staged.
 func (c *commit) stageRow(tx *store.Tx, ev asl.Event) {
 	if ev.Kind == asl.TaskSubmitted {
-		if cmd, ok := commandOf(c.open, ev.ID); ok {
-			tx.Put(rowKey(c.r.name, ev.ID), newRow(cmd, ev.Time))
-		}
-	} else if c.r.handed[ev.ID] != nil {
+		cmd, _ := commandOf(c.open, ev.ID)
+		tx.Put(rowKey(c.r.name, ev.ID), newRow(cmd, ev.Time, childIn(cmd, ev.Output)))
+	} else if h := c.r.handed[ev.ID]; h != nil && (h.child == "" || c.r.answer.child) { // else the child is to be stopped first
 		tx.Delete(rowKey(c.r.name, ev.ID))
 	}
 }
 
-// clearRows deletes the rows of tasks that are closed. What it leaves behind, as a crash does, is deleted when the journal is read next, or is
-// forgotten; a heartbeat may until then be taken for a task that nobody waits for, and an answer never.
-func (e *Engine) clearRows(ctx context.Context, name string, closed []store.Key) {
-	for len(closed) > 0 {
-		page := closed[:min(len(closed), clearPage)]
-		closed = closed[len(page):]
+// close stops the children of tasks that are closed, and deletes the rows. What it leaves behind, as a crash does, is done at the next start, or when
+// the journal is read; a heartbeat may until then be taken for a task that nobody waits for, and an answer never.
+func (e *Engine) close(ctx context.Context, name string, closed closed) {
+	e.stopChildren(ctx, closed.children)
+	for rows := closed.rows; len(rows) > 0; {
+		page := rows[:min(len(rows), clearPage)]
+		rows = rows[len(page):]
 		err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
 			for _, k := range page {
 				tx.Delete(k)
@@ -168,39 +195,88 @@ func (e *Engine) clearRows(ctx context.Context, name string, closed []store.Key)
 	}
 }
 
-// tidyRows deletes what a crash has left of an execution whose journal was just read.
-func (e *Engine) tidyRows(ctx context.Context, r *run) error {
+// lookAround brings an execution whose journal was just read up to what has become of the tasks that it handed out: it closes what a crash has left,
+// and hears of the children that have ended.
+func (e *Engine) lookAround(ctx context.Context, r *run) error {
 	if !r.handsOut {
 		return nil
 	}
-	var closed []store.Key
-	err := e.eachRow(ctx, r.name, func(key store.Key, id int64) {
+	if err := e.endedChildren(ctx, r); err != nil {
+		return err
+	}
+	var left closed
+	err := e.eachRow(ctx, r.name, func(key store.Key, id int64, row store.Item) {
 		if r.handed[id] == nil {
-			closed = append(closed, key)
+			left.add(key, row.Str("child"))
 		}
 	})
 	if err == nil {
-		e.clearRows(ctx, r.name, closed)
+		e.close(ctx, r.name, left)
 	}
 	return err
 }
 
-// forgetRows deletes what a crash has left of an execution that has ended.
+// closeEnded closes what a crash has left of executions that have ended. It is asked when all that are open are known.
+func (e *Engine) closeEnded(ctx context.Context) error {
+	left := make(map[string]*closed) // nil: of one that is open
+	for _, pk := range taskPartitions {
+		err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: pk}, func(en store.Entry) error {
+			name, _, _ := strings.Cut(en.Key.SK, "/")
+			of, asked := left[name]
+			if !asked {
+				open, err := e.isOpen(ctx, name)
+				if err != nil {
+					return err
+				}
+				if !open {
+					of = new(closed)
+				}
+				left[name] = of
+			}
+			if of != nil {
+				of.add(en.Key, en.Item.Str("child"))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for name, of := range left {
+		if of != nil {
+			e.close(ctx, name, *of)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) isOpen(ctx context.Context, name string) (bool, error) {
+	e.mu.Lock()
+	known := e.agenda.runs[name] != nil
+	e.mu.Unlock()
+	if known {
+		return true, nil
+	}
+	head, err := e.o.Store.Get(ctx, headKey(name), store.Strong)
+	return head.Str("status") == string(running), err
+}
+
+// forgetRows closes what a crash has left of an execution that has ended.
 func (e *Engine) forgetRows(ctx context.Context, name string) error {
-	var closed []store.Key
-	err := e.eachRow(ctx, name, func(key store.Key, _ int64) { closed = append(closed, key) })
+	var left closed
+	err := e.eachRow(ctx, name, func(key store.Key, _ int64, row store.Item) { left.add(key, row.Str("child")) })
 	if err == nil {
-		e.clearRows(ctx, name, closed)
+		e.close(ctx, name, left)
 	}
 	return err
 }
 
 // eachRow visits the rows of an execution's tasks that are handed out.
-func (e *Engine) eachRow(ctx context.Context, name string, visit func(key store.Key, id int64)) error {
+func (e *Engine) eachRow(ctx context.Context, name string, visit func(key store.Key, id int64, row store.Item)) error {
 	q := store.Query{Table: Table, PK: taskPartitions[shardOf(name)], Prefix: rowPrefix(name)}
 	return store.Each(ctx, e.o.Store, q, func(en store.Entry) error {
 		if id, err := strconv.ParseInt(strings.TrimPrefix(en.Key.SK, q.Prefix), 10, 64); err == nil {
-			visit(en.Key, id)
+			visit(en.Key, id, en.Item)
 		}
 		return nil
 	})
@@ -238,7 +314,7 @@ func (e *Engine) HandedOut(ctx context.Context, after string, limit int) (page [
 			}
 			open[name] = head.Open
 		}
-		if !open[name] { // a crash has left it
+		if !open[name] || en.Item.Str("child") != "" { // a crash has left it, or it waits for nobody's answer
 			continue
 		}
 		t, err := handedOutOf(name, en.Item)
@@ -259,7 +335,7 @@ func handedOutOf(name string, row store.Item) (HandedOut, error) {
 		Execution: name, State: row.Str("state"), Resource: row.Str("resource"), Token: row.Str("token"), Input: input,
 		Since: time.UnixMilli(row.Int("at_ms")).UTC(), Beat: time.UnixMilli(row.Int("beat_ms")).UTC(),
 	}
-	t.Until, _, _ = handout{t.Since, t.Beat}.over(asl.Command{
+	t.Until, _, _ = handout{at: t.Since, beat: t.Beat}.over(asl.Command{
 		Timeout: time.Duration(row.Int("timeout_ms")) * time.Millisecond, Heartbeat: time.Duration(row.Int("heartbeat_ms")) * time.Millisecond,
 	})
 	return t, err
@@ -356,6 +432,14 @@ func (e *Engine) deliver(name string, a answer) {
 		e.agenda.push(r)
 		e.spawn()
 	}
+}
+
+// tell queues an answer for a run that is being advanced.
+func (e *Engine) tell(r *run, a answer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.callbacks[r] = append(e.callbacks[r], a)
+	r.called.Store(true)
 }
 
 // hear tells who waits for the answer what became of it, if anybody does.

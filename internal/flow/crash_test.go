@@ -277,7 +277,7 @@ func TestOnFailed(t *testing.T) {
 				always(nil, fault.New(fault.OrderState, "too late")))
 			start(t, e, s, "o-1", nil)
 			settle(t, e)
-			want := []flow.Ended{{Execution: "o-1", Status: "FAILED", Error: "OrderState", State: "Work", At: now,
+			want := []flow.Ended{{Execution: "o-1", Machine: "cloudflow", Status: "FAILED", Error: "OrderState", State: "Work", At: now,
 				Cause: `{"errorMessage":"too late","errorType":"OrderState"}`}}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v\nwant %+v", got, want)

@@ -64,6 +64,14 @@
 //   - A resource without a function is one that nobody is told of: who asks HandedOut finds its tasks, as a worker of Step Functions' activities polls for them.
 //   - HandedOut lists what waits for an answer, with tokens and inputs: whoever may see it may answer.
 //
+// # Executions that start others
+//
+// A task of arn:aws:states:::states:startExecution needs no function: the engine starts an execution of one of Options.Children, in the commit
+// that says so in the parent's journal. With .sync (and .sync:2) the parent waits for the child's end as for a callback, and its result is what Step Functions
+// gives. The child is an execution as any other, which Describe, List and Stop know; only OnFailed is not told of its failure, which the parent hears.
+// When the parent's task is closed by something else the child is stopped, at the next start if the process dies in between. Executions
+// start one another 32 deep at most.
+//
 // # What it keeps
 //
 // Table "flow". An execution's partition is its name: "head" (status, input, the definition's hash, start, seed), then one
@@ -120,6 +128,6 @@
 //   - Each commit copies the scopes and the open commands of its execution. A Map with 10,000 tasks open is slow for that reason: MaxConcurrency
 //     bounds what is open.
 //   - A task without a timeout that ignores that it was cancelled holds its worker until it returns.
-//   - A Task with .sync is called as any other: its function does the whole job, and its result is the answer.
+//   - Any other Task with .sync is called as one without: its function does the whole job, and its result is the answer.
 //   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal.
 package flow

@@ -238,8 +238,8 @@ func (e *Engine) keepRecovering(ctx context.Context) {
 
 // recoverOpen stores the current definition and adds all executions of the index to the agenda.
 func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {
-	if err := e.storeDefinition(ctx); err != nil {
-		return 0, fmt.Errorf("flow: store the definition: %w", err)
+	if err := e.storeDefinitions(ctx); err != nil {
+		return 0, fmt.Errorf("flow: store the definitions: %w", err)
 	}
 	for _, pk := range openPartitions {
 		err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: pk}, func(en store.Entry) error {
@@ -250,6 +250,9 @@ func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {
 		if err != nil {
 			return found, fmt.Errorf("flow: read the open executions: %w", err)
 		}
+	}
+	if err := e.closeEnded(ctx); err != nil {
+		return found, fmt.Errorf("flow: read what is handed out: %w", err)
 	}
 	return found, nil
 }

@@ -3,7 +3,9 @@ package flow
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +46,7 @@ type Task func(ctx context.Context, c Call) (store.Effect, error)
 // Ended tells how an execution ended.
 type Ended struct {
 	Execution    string
+	Machine      string     // the name of the machine that it ran
 	Status       asl.Status // SUCCEEDED, FAILED, TIMED_OUT or ABORTED
 	Error, Cause string
 	State        string // in which it ended
@@ -57,6 +60,9 @@ type Options struct {
 	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
 	Tasks      map[string]Task // by Resource; one that ends in .waitForTaskToken needs none: then its tasks are in HandedOut, and nobody is told
 	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
+	// Children are machines, by name, that tasks of arn:aws:states:::states:startExecution, .sync, .sync:2 or .waitForTaskToken may start, in
+	// executions of this engine. The last part of the task's StateMachineArn is the name. Their tasks are among Tasks.
+	Children map[string][]byte
 	// Region and Account are what the ARNs of $$ have in them, for a machine that makes others of these; "local" and twelve zeros if empty. An
 	// execution keeps those, and the name, that it was started with.
 	Region, Account string
@@ -78,8 +84,8 @@ type Options struct {
 	// Follow, if not nil, is asked of each execution whose journal is read, to be advanced, whether somebody follows it; nil: nobody does.
 	Follow func(start asl.Start) Follower
 
-	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED. It may run several
-	// times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.
+	// OnFailed stages what must be committed together with an execution's end that is not SUCCEEDED, unless another execution waits for that
+	// end. It may run several times and touches nothing but tx. An error leaves the execution open, to be tried again, so it must pass.
 	OnFailed func(tx *store.Tx, e Ended) error
 
 	// OnEnded is told of each execution that has ended, once that is durable, and is quick. It is for those who count: a crash, or a commit
@@ -111,10 +117,12 @@ type Engine struct {
 	idle     []*worker       // those of them that wait for a run, the last to come at the end
 	kick     chan struct{}   // wakes the timers
 
+	own      *definition
+	children map[string]*definition // by name
+
 	callbacks  map[*run][]answer // to tasks that are handed out, not committed yet
 	over       chan struct{}     // closed when Run returns
 	chosenSeed bool              // all chance comes from Options.Seed
-	handsOut   bool              // the current machine has a task that is handed out
 }
 
 // New checks the options. It neither reads nor writes the store. Its errors are fault.Internal: the program is wired wrongly.
@@ -122,26 +130,20 @@ func New(o Options) (*Engine, error) {
 	if o.Store == nil {
 		return nil, fault.New(fault.Internal, "flow: a store is required")
 	}
-	if n := len(o.Definition); n > store.MaxItemBytes-1000 {
-		return nil, fault.New(fault.Internal, "flow: a definition of %d bytes does not fit into one item", n)
-	}
 	if o.Parse == nil {
 		o.Parse = func(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }
-	}
-	m, err := o.Parse(o.Definition)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, err, "flow: the definition")
-	}
-	if o.Machine != nil && o.Machine.Hash() != m.Hash() {
-		return nil, fault.New(fault.Internal, "flow: the machine is not of this definition")
-	}
-	o.Machine = m
-	if missing := missingTasks(o.Machine, o.Tasks); len(missing) > 0 {
-		return nil, fault.New(fault.Internal, "flow: no task for %s", strings.Join(missing, ", "))
 	}
 	if o.Name == "" {
 		o.Name = "cloudflow"
 	}
+	own, err := define(o.Name, o.Definition, o.Parse)
+	if err != nil {
+		return nil, err
+	}
+	if o.Machine != nil && o.Machine.Hash() != own.machine.Hash() {
+		return nil, fault.New(fault.Internal, "flow: the machine is not of this definition")
+	}
+	o.Machine = own.machine
 	if o.Region == "" {
 		o.Region = localRegion
 	}
@@ -168,29 +170,38 @@ func New(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda(),
+		o: o, own: own, children: make(map[string]*definition), machines: make(map[string]*asl.Machine), agenda: newAgenda(),
 		callbacks: make(map[*run][]answer), over: make(chan struct{}), chosenSeed: chosenSeed,
 	}
-	eachTask(m, func(s asl.StateInfo) { e.handsOut = e.handsOut || strings.HasSuffix(s.Resource, callbackSuffix) })
+	for name, text := range o.Children {
+		if e.children[name], err = define(name, text, o.Parse); err != nil {
+			return nil, err
+		}
+	}
+	if missing := e.missingTasks(); len(missing) > 0 {
+		return nil, fault.New(fault.Internal, "flow: no task for %s", strings.Join(missing, ", "))
+	}
 	return e, nil
 }
 
-func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
-	var missing []string
-	eachTask(m, func(s asl.StateInfo) {
-		if taskFor(tasks, s.Resource) == nil {
-			missing = append(missing, s.Resource+" (state "+s.Name+")")
-		}
-	})
-	return missing
+// definitions are the engine's own, and those of the children by name.
+func (e *Engine) definitions() []*definition {
+	all := []*definition{e.own}
+	for _, name := range slices.Sorted(maps.Keys(e.children)) {
+		all = append(all, e.children[name])
+	}
+	return all
 }
 
-// taskFor is the function of a resource, nil if there is none.
-func taskFor(tasks map[string]Task, resource string) Task {
-	if t := tasks[resource]; t != nil || !strings.HasSuffix(resource, callbackSuffix) {
-		return t
+func (e *Engine) missingTasks() (missing []string) {
+	for _, d := range e.definitions() {
+		eachTask(d.machine, func(s asl.StateInfo) {
+			if !e.does(s.Resource) {
+				missing = append(missing, s.Resource+" (state "+s.Name+")")
+			}
+		})
 	}
-	return listed
+	return missing
 }
 
 // eachTask visits the Task states of a machine, wherever they are.
@@ -222,20 +233,28 @@ func (e *Engine) Stage(tx *store.Tx, name string, input any) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
+	head, err := e.stageStart(tx, e.own, name, input)
+	if err == nil {
+		tx.Put(headKey(name), head, store.Absent())
+	}
+	return err
+}
+
+// stageStart stages the start of an execution, but for the head, which it returns.
+func (e *Engine) stageStart(tx *store.Tx, of *definition, name string, input any) (head store.Item, err error) {
 	_, text, err := encode(input)
 	if err != nil {
-		return fault.Wrap(fault.BadRequest, err, "flow: the input is no JSON value")
+		return nil, fault.Wrap(fault.BadRequest, err, "flow: the input is no JSON value")
 	}
 	if len(text) > maxValueBytes {
-		return fault.New(fault.PayloadTooLarge, "an execution's input of %d bytes, at most %d", len(text), maxValueBytes)
+		return nil, fault.New(fault.PayloadTooLarge, "an execution's input of %d bytes, at most %d", len(text), maxValueBytes)
 	}
 	if !e.stored.Load() {
-		e.stageDefinition(tx)
+		of.stage(tx)
 	}
 	now := e.now()
-	tx.Put(headKey(name), e.newHead(text, now, e.o.Seed()), store.Absent())
 	tx.Put(openKey(name), store.Item{store.N("started_ms", now.UnixMilli())})
-	return nil
+	return e.newHead(of, text, now, e.o.Seed()), nil
 }
 
 // Begin tells the engine that an execution's start was committed. It is cheap and never blocks, and a repeated call does nothing. An
@@ -287,22 +306,25 @@ func (e *Engine) machine(ctx context.Context, hash string) (*asl.Machine, error)
 	return m, nil
 }
 
-func (e *Engine) stageDefinition(tx *store.Tx) {
-	tx.Put(definitionKey(e.o.Machine.Hash()), store.Item{store.B("definition", e.o.Definition)})
+func (d *definition) stage(tx *store.Tx) {
+	tx.Put(definitionKey(d.machine.Hash()), store.Item{store.B("definition", d.text)})
 }
 
-func (e *Engine) storeDefinition(ctx context.Context) error {
+func (e *Engine) storeDefinitions(ctx context.Context) error {
 	if e.stored.Load() {
 		return nil
 	}
-	err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
-		e.stageDefinition(tx)
-		return nil
-	})
-	if err == nil {
-		e.stored.Store(true)
+	for _, d := range e.definitions() {
+		err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
+			d.stage(tx)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	e.stored.Store(true)
+	return nil
 }
 
 // checkName refuses what Step Functions would refuse, and what would collide with flow's own partitions.

@@ -30,7 +30,7 @@ type delivery struct {
 
 // errandOf makes an errand of a task. A function sends no heartbeats, so silence is all that it can offer: the shorter limit counts.
 func (e *Engine) errandOf(r *run, c asl.Command) (errand, error) {
-	t := errand{id: c.ID, call: callOf(r.name, c), task: taskFor(e.o.Tasks, c.Resource), limit: c.Timeout}
+	t := errand{id: c.ID, call: callOf(r.name, c), task: e.function(r, c), limit: c.Timeout}
 	if t.task == nil { // of an older definition: this build is at fault, not the execution
 		return errand{}, fault.New(fault.Internal, "flow: no task for %s", c.Resource)
 	}

@@ -74,19 +74,19 @@ const (
 	localAccount = "000000000000"
 )
 
-func (e *Engine) newHead(input []byte, now time.Time, seed uint64) store.Item {
+func (e *Engine) newHead(of *definition, input []byte, now time.Time, seed uint64) store.Item {
 	head := store.Item{
 		store.S("status", string(running)),
 		store.S("input", string(input)),
-		store.S("definition", e.o.Machine.Hash()),
-		store.S("machine", e.o.Name),
+		store.S("definition", of.machine.Hash()),
+		store.S("machine", of.name),
 		store.N("started_ms", now.UnixMilli()),
 		store.N("seed", int64(seed)), // the bits are what counts
 	}
 	if e.o.Region != localRegion || e.o.Account != localAccount {
 		head = append(head, store.S("region", e.o.Region), store.S("account", e.o.Account))
 	}
-	if e.handsOut {
+	if of.handsOut {
 		head = append(head, store.B(attrTokenKey, e.newTokenKey()))
 	}
 	return head
@@ -243,7 +243,8 @@ func (r *run) read(en store.Entry) error {
 	}
 	r.seq, r.last = r.seq+1, ev.Time
 	if ev.Kind == asl.TaskSubmitted {
-		r.handOut(ev.ID, ev.Time)
+		c, _ := r.command(ev.ID)
+		r.handOut(ev.ID, ev.Time, childIn(c, ev.Output))
 		return nil
 	}
 	r.open = answered(r.open, ev.ID, followed)

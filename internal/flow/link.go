@@ -35,7 +35,7 @@ func (c *commit) stageLinks(tx *store.Tx) {
 func (c *commit) stageLink(tx *store.Tx) bool {
 	e, r := c.e, c.r
 	next, ok := c.nextTask()
-	task := taskFor(e.o.Tasks, next.Resource)
+	task := e.function(r, next)
 	if !ok || task == nil {
 		return false
 	}
@@ -48,7 +48,7 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 		return false
 	}
 	ev := asl.Event{Kind: asl.TaskSucceeded, ID: next.ID, Time: c.at, Seed: e.o.Seed()}
-	if call.Token != "" {
+	if e.submits(call) {
 		ev.Kind = asl.TaskSubmitted
 	}
 	var output []byte
@@ -77,11 +77,15 @@ func (c *commit) nextTask() (asl.Command, bool) {
 		return asl.Command{}, false
 	}
 	next, ok := soleTask(c.open)
-	return next, ok && c.r.flight[next.ID] == nil && c.r.handed[next.ID] == nil && !slices.Contains(c.handed, next.ID)
+	return next, ok && c.r.flight[next.ID] == nil && c.r.handed[next.ID] == nil && !c.hasSubmitted(next.ID)
+}
+
+func (c *commit) hasSubmitted(id int64) bool {
+	return slices.ContainsFunc(c.submitted, func(s submission) bool { return s.id == id })
 }
 
 func (e *Engine) stagedOnly(c Call) bool {
-	if c.Token != "" && e.o.Tasks[c.Resource] == nil {
+	if e.o.Tasks[c.Resource] == nil { // the engine's own
 		return true
 	}
 	return e.o.StagedOnly != nil && e.o.StagedOnly(c)

@@ -51,13 +51,18 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
 			r.answer = nil
 		}
-		if err := e.tidyRows(ctx, r); err != nil {
+		if err := e.lookAround(ctx, r); err != nil {
 			r.forget()
 			return e.tryLater(ctx, r, "read", err)
 		}
 	}
 	if r.answer == nil && (len(r.flight) > 0 || r.called.Load()) {
 		e.collect(r)
+		if r.answer != nil && r.answer.child {
+			if err := e.hearChild(ctx, r); err != nil {
+				return e.tryLater(ctx, r, "read the end of a child", err)
+			}
+		}
 	}
 	if r.answer == nil {
 		if out := e.carryOut(ctx, w, r); r.answer == nil {
@@ -125,17 +130,17 @@ type commit struct {
 	r   *run
 	ctx context.Context // of the tasks that follow
 
-	x       *asl.Execution // as it will be
-	open    []asl.Command
-	seq     int
-	at      time.Time
-	taskErr error // of the task's Stage: nothing was committed
-	hookErr error
-	taskOps []store.Op // of the answer's task
-	void    []int64    // commands that are cancelled
-	linked  []link     // the tasks that follow
-	handed  []int64    // commands whose tasks are handed out
-	beat    time.Time  // with errBeat: the task's last sign of life
+	x         *asl.Execution // as it will be
+	open      []asl.Command
+	seq       int
+	at        time.Time
+	taskErr   error // of the task's Stage: nothing was committed
+	hookErr   error
+	taskOps   []store.Op   // of the answer's task
+	void      []int64      // commands that are cancelled
+	linked    []link       // the tasks that follow
+	submitted []submission // tasks that are handed out
+	beat      time.Time    // with errBeat: the task's last sign of life
 }
 
 var errStale = errors.New("flow: this command was answered already")
@@ -183,7 +188,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
-	c.void, c.handed = c.void[:0], c.handed[:0]
+	c.void, c.submitted = c.void[:0], c.submitted[:0]
 	r.noted = r.noted[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
@@ -238,7 +243,8 @@ func (c *commit) step(ev asl.Event) error {
 func (c *commit) moved(ev asl.Event, followed []asl.Command) {
 	c.seq++
 	if ev.Kind == asl.TaskSubmitted {
-		c.handed = append(c.handed, ev.ID)
+		cmd, _ := commandOf(c.open, ev.ID)
+		c.submitted = append(c.submitted, submission{ev.ID, childIn(cmd, ev.Output)})
 		return
 	}
 	c.open = answered(c.open, ev.ID, followed)
@@ -256,7 +262,7 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 		store.N("ended_ms", c.at.UnixMilli()),
 	), store.Equal(store.S("status", string(running))))
 	tx.Delete(openKey(r.name))
-	if status == succeeded || c.e.o.OnFailed == nil {
+	if status == succeeded || c.e.o.OnFailed == nil || r.head.Str(attrParent) != "" {
 		return nil
 	}
 	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, c.ended()) })
@@ -265,7 +271,7 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 
 // ended is how the execution will have ended.
 func (c *commit) ended() Ended {
-	ended := Ended{Execution: c.r.name, Status: c.x.Status(), At: c.at}
+	ended := Ended{Execution: c.r.name, Machine: c.r.head.Str("machine"), Status: c.x.Status(), At: c.at}
 	ended.Error, ended.Cause = c.x.Failure()
 	ended.State, _ = c.x.Current()
 	return ended
@@ -293,8 +299,9 @@ func (c *commit) committed() outcome {
 		c.e.report(r.name, l.state, l.effect)
 	}
 	r.happened()
-	c.e.clearRows(c.ctx, r.name, c.handouts(a.id))
+	c.e.close(c.ctx, r.name, c.handouts(a))
 	if c.x.Status() != running {
+		c.e.toParent(r.head)
 		if c.e.o.OnEnded != nil {
 			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
 		}

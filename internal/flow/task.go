@@ -59,7 +59,7 @@ func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
 			a = t.late
 		}
 	}
-	if a.kind == asl.TaskSucceeded && t.call.Token != "" {
+	if a.kind == asl.TaskSucceeded && e.submits(t.call) {
 		a.kind = asl.TaskSubmitted
 	}
 	switch {
@@ -72,6 +72,9 @@ func (e *Engine) call(ctx context.Context, w *worker, t *errand) *answer {
 	}
 	return &a
 }
+
+// submits reports whether the task is handed out when its function has returned.
+func (e *Engine) submits(c Call) bool { return c.Token != "" || e.awaitsChild(c.Resource) }
 
 func callOf(execution string, c asl.Command) Call {
 	call := Call{
