@@ -18,7 +18,6 @@ type run struct {
 	head    store.Item
 	seq     int // journal entries
 	last    time.Time
-	open    []asl.Command // not answered yet, in the order of their IDs
 
 	answer *answer // to one of them, not committed yet
 	alone  bool    // the answer is to be committed without the tasks that follow: with them it was refused
@@ -27,6 +26,7 @@ type run struct {
 
 	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
 	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
+	sent   int64             // the last command that was looked at for a task to begin
 	todo   []*errand
 	back   []delivery
 	parked bool // it waits for what comes back, and for no time
@@ -56,22 +56,15 @@ type answer struct {
 
 // forget drops what is loaded; the next step reads the journal again.
 func (r *run) forget() {
-	r.x, r.machine, r.head, r.open, r.follower, r.noted = nil, nil, nil, nil, nil, nil
-}
-
-// command returns the open command of that ID.
-func (r *run) command(id int64) (asl.Command, bool) {
-	for _, c := range r.open {
-		if c.ID == id {
-			return c, true
-		}
-	}
-	return asl.Command{}, false
+	r.x, r.machine, r.head, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, 0
 }
 
 // soleTask is the task that the execution waits for, if it waits for nothing else but its own deadline: most machines do at all times.
-func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
-	for _, c := range open {
+func soleTask(open asl.Open) (sole asl.Command, ok bool) {
+	if open.Len() > 2 {
+		return asl.Command{}, false
+	}
+	for c := range open.After(0) {
 		switch {
 		case c.Deadline():
 		case ok || c.Kind != asl.RunTask:
@@ -81,38 +74,6 @@ func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
 		}
 	}
 	return sole, ok
-}
-
-// timerOf is the open timer that is due first.
-func timerOf(open []asl.Command) (first asl.Command, ok bool) {
-	for _, c := range open {
-		if c.Kind == asl.StartTimer && (!ok || c.At.Before(first.At)) {
-			first, ok = c, true
-		}
-	}
-	return first, ok
-}
-
-// answered removes the command that the event answered and adds those that followed.
-func answered(open []asl.Command, id int64, followed []asl.Command) []asl.Command {
-	open = without(open, id)
-	for _, c := range followed {
-		if c.Kind == asl.Cancel {
-			open = without(open, c.ID)
-		} else {
-			open = append(open, c)
-		}
-	}
-	return open
-}
-
-func without(open []asl.Command, id int64) []asl.Command {
-	for i, c := range open {
-		if c.ID == id {
-			return append(open[:i], open[i+1:]...)
-		}
-	}
-	return open
 }
 
 // A turn is what one worker takes from the agenda: a run to be advanced or, if errand is not nil, one of its tasks.

@@ -189,8 +189,8 @@ func (e *Engine) startAgain(ctx context.Context, r *run, head store.Item, observ
 		return fault.Wrap(fault.Internal, err, "flow: the head of %s", r.name)
 	}
 	start.Observe = observer(start)
-	x, open := m.Start(start)
-	r.x, r.machine, r.open, r.seq, r.last = x, m, answered(nil, 0, open), 0, start.Time
+	x, _ := m.Start(start)
+	r.x, r.machine, r.seq, r.last = x, m, 0, start.Time
 	return nil
 }
 
@@ -202,14 +202,13 @@ func (e *Engine) catchUp(ctx context.Context, r *run) error {
 // read steps through the next entry of the journal.
 func (r *run) read(en store.Entry) error {
 	ev, err := eventAt(en, r.name, r.seq+1)
-	var followed []asl.Command
 	if err == nil {
-		followed, err = r.x.Step(ev)
+		_, err = r.x.Step(ev)
 	}
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "flow: the journal of %s, entry %d", r.name, r.seq+1)
 	}
-	r.open, r.seq, r.last = answered(r.open, ev.ID, followed), r.seq+1, ev.Time
+	r.seq, r.last = r.seq+1, ev.Time
 	return nil
 }
 

@@ -59,7 +59,7 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 		return false
 	}
 	c.x = x
-	c.moved(ev, followed)
+	c.moved(followed)
 	c.linked = append(c.linked, link{next.State, effect})
 	return true
 }
@@ -67,10 +67,10 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 // nextTask is the task that the execution waits for and nobody runs yet. Where others run beside it nothing rides along: who is first there would
 // depend on what happens to be under way, and be another after a crash. A deadline that is due comes before it, too.
 func (c *commit) nextTask() (asl.Command, bool) {
-	if timer, ticking := timerOf(c.open); ticking && !timer.At.After(c.at) {
+	if timer, ticking := c.x.Open().Timer(); ticking && !timer.At.After(c.at) {
 		return asl.Command{}, false
 	}
-	next, ok := soleTask(c.open)
+	next, ok := soleTask(c.x.Open())
 	return next, ok && c.r.flight[next.ID] == nil
 }
 

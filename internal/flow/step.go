@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -69,7 +68,7 @@ func (r *run) expects(a *answer) bool {
 	if a.endedAtStart {
 		return true // else the head would say so
 	}
-	_, ok := r.command(a.id)
+	_, ok := r.x.Open().Command(a.id)
 	return ok
 }
 
@@ -83,12 +82,12 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		return parked
 	}
 	now := e.now()
-	timer, ticking := timerOf(r.open)
+	timer, ticking := r.x.Open().Timer()
 	if ticking && !timer.At.After(now) {
 		r.answer = &answer{kind: asl.TimerFired, id: timer.ID, state: timer.State}
 		return again
 	}
-	if c, ok := soleTask(r.open); ok && len(r.flight) == 0 {
+	if c, ok := soleTask(r.x.Open()); ok && len(r.flight) == 0 {
 		return e.runTask(r.context(ctx), w, r, c)
 	}
 	if until, err := e.send(ctx, r); err != nil {
@@ -117,7 +116,6 @@ type commit struct {
 	ctx context.Context // of the tasks that follow
 
 	x       *asl.Execution // as it will be
-	open    []asl.Command
 	seq     int
 	at      time.Time
 	taskErr error // of the task's Stage: nothing was committed
@@ -168,7 +166,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 // steps a copy: the execution moves when the commit has succeeded, with the result of the run that was committed.
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
-	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
+	c.x, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.seq, nil, nil, nil, c.linked[:0]
 	c.void = c.void[:0]
 	r.noted = r.noted[:0]
 	c.at = c.e.now()
@@ -184,7 +182,7 @@ func (c *commit) stage(tx *store.Tx) error {
 			}
 			c.taskOps = tx.Ops()
 		}
-		c.x, c.open = r.x.Clone(), slices.Clone(r.open)
+		c.x = r.x.Clone()
 		c.stageEntry(tx, ev, output)
 		if err := c.step(ev); err != nil {
 			return err
@@ -212,14 +210,13 @@ func (c *commit) step(ev asl.Event) error {
 	case err != nil:
 		return fault.Wrap(fault.Internal, err, "flow: step")
 	}
-	c.moved(ev, followed)
+	c.moved(followed)
 	return nil
 }
 
-// moved notes what followed from the event.
-func (c *commit) moved(ev asl.Event, followed []asl.Command) {
+// moved notes what followed from the entry's event.
+func (c *commit) moved(followed []asl.Command) {
 	c.seq++
-	c.open = answered(c.open, ev.ID, followed)
 	for i := range followed {
 		if followed[i].Kind == asl.Cancel {
 			c.void = append(c.void, followed[i].ID)
@@ -276,7 +273,7 @@ func (c *commit) committed() outcome {
 		}
 		return gone
 	}
-	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
+	r.x, r.seq, r.last = c.x, c.seq, c.at
 	for _, id := range c.void {
 		r.cancel(id)
 	}
