@@ -10,19 +10,10 @@ import (
 
 // A run is an open execution in memory. While it is being advanced it belongs to one goroutine, else to the agenda.
 type run struct {
-	name string
+	name   string
+	*awake // nil before the first step, and while it sleeps for long
 
-	// What the journal says; x is nil until it is read, and again when more may stand there: after a commit whose outcome is unknown.
-	x       *asl.Execution
-	machine *asl.Machine
-	head    store.Item
-	seq     int // journal entries
-	last    time.Time
-
-	answer *answer // to one of them, not committed yet
-	alone  bool    // the answer is to be committed without the tasks that follow: with them it was refused
-	tries  int     // failures in a row that are not the execution's
-	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
+	told bool // of the start once more, while it was here: guarded by the agenda's lock
 
 	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
 	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
@@ -33,14 +24,28 @@ type run struct {
 	paused bool // it sleeps after a failure that is not its own: what comes back does not wake it
 
 	calls calls
-
-	follower Follower           // nil: nobody is told
-	noted    []asl.HistoryEvent // for the follower, since it was last told
-	heard    int                // how many events followers of this process were told
+	heard int // how many events followers of this process were told
 
 	at    time.Time // when it wakes
 	order uint64    // of going to sleep: who wakes first of two with one time
 	place int       // among the sleepers, from 1; 0: it does not sleep
+}
+
+// awake is what a run has beside that while it is advanced, or soon will be: of a million that wait for days, each has none.
+type awake struct {
+	// What the journal says; x is nil until it is read, and again when more may stand there: after a commit whose outcome is unknown.
+	x       *asl.Execution
+	machine *asl.Machine
+	head    store.Item
+	seq     int // journal entries
+	last    time.Time
+
+	answer *answer // to one of the open commands, not committed yet
+	alone  bool    // the answer is to be committed without the tasks that follow: with them it was refused
+	tries  int     // failures in a row that are not the execution's
+
+	follower Follower           // nil: nobody is told
+	noted    []asl.HistoryEvent // for the follower, since it was last told
 }
 
 // An answer is what is to be committed next for a run: to a command, or the end of a machine that ended without one.
@@ -56,7 +61,14 @@ type answer struct {
 
 // forget drops what is loaded; the next step reads the journal again.
 func (r *run) forget() {
+	r.wake()
 	r.x, r.machine, r.head, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, 0
+}
+
+func (r *run) wake() {
+	if r.awake == nil {
+		r.awake = new(awake)
+	}
 }
 
 // soleTask is the task that the execution waits for, if it waits for nothing else but its own deadline: most machines do at all times.
@@ -148,7 +160,9 @@ func (a *agenda) popPlace() place {
 	a.first++
 	switch {
 	case a.first == len(a.ready):
-		a.ready, a.first = a.ready[:0], 0
+		if a.ready, a.first = a.ready[:0], 0; cap(a.ready) > 1024 {
+			a.ready = nil // so many are ready once, after the start
+		}
 	case a.first >= 1024 && a.first*2 >= len(a.ready):
 		n := copy(a.ready, a.ready[a.first:])
 		clear(a.ready[n:]) // else what stood there is held until as many are ready again
@@ -170,6 +184,9 @@ func (a *agenda) pending() int { return len(a.ready) - a.first }
 func (a *agenda) sleep(r *run) bool {
 	a.slept++
 	r.order = a.slept
+	if r.x == nil && !r.paused {
+		r.awake = nil
+	}
 	heap.Push(&a.asleep, r)
 	return a.asleep[0] == r
 }

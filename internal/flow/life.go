@@ -97,7 +97,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
 		return Stored{}, fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
 	}
-	r := run{name: name}
+	r := run{name: name, awake: new(awake)}
 	for range maxContended {
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {

@@ -35,6 +35,7 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 	if crash := e.crashed.Load(); crash != nil {
 		panic(*crash)
 	}
+	r.wake()
 	r.paused = false
 	if r.x == nil {
 		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
