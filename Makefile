@@ -19,7 +19,7 @@ LINT := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 CORPUS := $(wildcard ../shared/asl-corpus)
 export CLOUDFLOW_ASL_CORPUS ?= $(if $(CORPUS),$(abspath $(CORPUS)))
 
-.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-infra test-aws test-long bench bench-asl loadtest \
+.PHONY: help setup deps-browser deps-prometheus run demo demo-media build test-unit test test-api test-infra test-aws test-long bench bench-asl bench-flow loadtest \
 	lambda synth cdk-bootstrap deploy aws-demo destroy local-up local-down check monitoring fmt vet lint generate generated tidy clean
 
 help: ## print this help
@@ -77,6 +77,9 @@ bench: ## the benchmarks behind the README's figures; writes docs/results/bench.
 
 bench-asl: ## the benchmarks behind the figures in docs/asl.md; writes docs/results/asl.txt
 	./tools/bench-asl
+
+bench-flow: ## what the engine does by itself, beside its floor (ten minutes); writes docs/results/flow.txt
+	./tools/bench-flow
 
 loadtest: ## the load tests behind docs/performance.md; writes docs/results/loadtest.txt and loadtest.html
 	./tools/loadtest

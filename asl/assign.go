@@ -127,7 +127,7 @@ func (sc *scope) holds(assigned map[string]any) bool {
 
 // around is the scope of the whole execution: a distributed Map's iteration is one of its own.
 func (sc *scope) around() *scope {
-	for sc.parent != nil && sc.home != sc {
+	for sc.parent != nil && !sc.apart {
 		sc = sc.parent
 	}
 	return sc
@@ -139,8 +139,8 @@ func (sc *scope) held() int {
 	if sc.fork == nil {
 		return size
 	}
-	for _, inner := range sc.fork.running {
-		if inner.home == sc.home {
+	for inner := range sc.fork.running.all() {
+		if !inner.apart {
 			size += inner.held()
 		}
 	}

@@ -31,8 +31,8 @@ func (x *Execution) context(sc *scope) (any, int) {
 		}
 		sc.context = maps.Clone(x.outer)
 		sc.context["State"] = s
-		if sc.home != nil {
-			sc.context["Execution"] = sc.home.execution(sc.context["Execution"])
+		if home := sc.home(); home != nil {
+			sc.context["Execution"] = home.execution(sc.context["Execution"])
 		}
 		if sc.item != nil {
 			sc.context["Map"] = map[string]any{"Item": sc.item.object()}
@@ -43,8 +43,8 @@ func (x *Execution) context(sc *scope) (any, int) {
 	}
 	const ofState = len(`,"State":{"EnteredTime":"2006-01-02T15:04:05.000Z","Name":,"RetryCount":99999999}`)
 	size := x.outerSize + ofState + stringSize(sc.state.name)
-	if sc.home != nil {
-		size += sc.home.begunSize
+	if home := sc.home(); home != nil {
+		size += home.begunSize
 	}
 	if sc.item != nil {
 		size += sc.item.size + len(`,"Map":{"Item":{"Index":99999999,"Key":,"Value":}}`)

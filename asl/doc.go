@@ -12,7 +12,8 @@
 // commits an event before it carries out the commands that follow from it; after a crash it replays the journal and asks
 // again for what is still open. An event for a command that is not open is ErrStale and changes nothing, so a late or a
 // repeated answer does no harm. Time comes with each event (a year of Wait takes a microsecond in a test), and so does the
-// seed of all chance, such as a retry's jitter. Clone lets a driver see what an event leads to before it has committed it.
+// seed of all chance, such as a retry's jitter. Clone lets a driver see what an event leads to before it has committed it; it and the step after it cost
+// what the step does, however many branches and iterations there are, since clones share what they do not change.
 //
 // # Values
 //

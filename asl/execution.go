@@ -1,10 +1,8 @@
 package asl
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -51,7 +49,7 @@ type Command struct {
 	Timeout   time.Duration // RunTask: 0 is none. When it is over the driver answers TaskTimedOut
 	Heartbeat time.Duration // RunTask: 0 is none. The longest time between two signs of life
 	At        time.Time     // StartTimer
-	Index     []int         // of the branches and iterations that the state stands in, outermost first; nil: the machine's own
+	Index     []int         // of the branches and iterations that the state stands in, outermost first, not to be changed; nil: the machine's own
 }
 
 // Deadline reports whether the command is the timer of the machine's own TimeoutSeconds: the one timer that is of no state.
@@ -119,27 +117,23 @@ type Execution struct {
 	childEvents int64  // of the histories of distributed iterations so far
 	lastID      int64  // of the last command
 	lastBefore  int64  // of the last command of the steps before
+	edition     edition
 	root        *scope
-	scopes      int           // below the root
-	ready       turns         // of the running step
-	open        []openCommand // by ID
-	commands    []Command     // of the running step
+	scopes      int // below the root
+	open        Open
+	ready       turns     // of the running step
+	hands       []*scope  // of the running step: the scopes below the root that have a parent
+	void        []int64   // of the running step: what aborted scopes wait for
+	commands    []Command // of the running step
 
 	outer     map[string]any // the context object's part that never changes
 	outerSize int
 }
 
-// openCommand waits for its answer.
-type openCommand struct {
-	id    int64
-	kind  CommandKind
-	scope *scope // nil: the execution's own deadline
-}
-
 // Start begins an execution. It may be over at once: look at its Status. The input is checked like any payload.
 func (m *Machine) Start(s Start) (*Execution, []Command) {
-	x := &Execution{machine: m, start: &s, status: StatusRunning, now: s.Time, seed: s.Seed}
-	x.root = &scope{flow: m.flow}
+	x := &Execution{machine: m, start: &s, status: StatusRunning, now: s.Time, seed: s.Seed, edition: edition{step: 1}}
+	x.root = &scope{flow: m.flow, made: x.edition.step}
 	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input, RoleARN: s.RoleARN})
 	x.root.lastEvent = 0
 	size := sizeOf(s.Input, maxPayload)
@@ -163,73 +157,82 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 		return nil, ErrStale
 	}
 	if ev.Kind == Aborted {
-		x.clock(ev)
+		x.begins(ev)
 		x.end(StatusAborted, failure{err: text{ev.Error, ev.Error != ""}, cause: text{ev.Cause, ev.Cause != ""}})
 		return nil, nil
 	}
-	i, ok := slices.BinarySearchFunc(x.open, ev.ID, func(o openCommand, id int64) int { return cmp.Compare(o.id, id) })
+	c, ok := x.open.commands.get(number(ev.ID))
 	if !ok {
 		return nil, ErrStale
 	}
-	o := x.open[i]
-	if err := o.answeredBy(ev.Kind); err != nil {
+	if err := c.answeredBy(ev.Kind); err != nil {
 		return nil, err
 	}
-	x.clock(ev)
-	if ev.Kind == TaskSubmitted {
-		x.submitted(o.scope, ev.Output)
-		return nil, nil
+	if ev.Kind == TaskSubmitted && !x.mayBeSubmitted(c) {
+		return nil, fmt.Errorf("asl: %s does not answer command %d, a %s", ev.Kind, c.ID, c.Kind)
 	}
-	x.open = slices.Delete(x.open, i, i+1)
-	x.lastBefore = x.lastID
+	x.begins(ev)
+	if ev.Kind == TaskSubmitted {
+		x.submitted(x.waiting(c), ev.Output)
+		return x.take(), nil
+	}
+	x.open.remove(x.edition, c)
 	switch {
-	case o.scope == nil:
+	case c.Deadline():
 		x.end(StatusTimedOut, failure{err: text{errTimeout, true}})
-	case o.kind == RunTask:
-		x.taskAnswered(o.scope, ev)
+	case c.Kind == RunTask:
+		x.taskAnswered(x.waiting(c), ev)
 	default:
-		x.timerFired(o.scope)
+		x.timerFired(x.waiting(c))
 	}
 	x.run()
 	return x.take(), nil
 }
 
-func (o openCommand) answeredBy(k EventKind) error {
+func (c *Command) answeredBy(k EventKind) error {
 	switch {
-	case o.kind == RunTask && (k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut), o.kind == StartTimer && k == TimerFired:
-		return nil
-	case o.kind == RunTask && k == TaskSubmitted && o.scope.state.task.callback && !o.scope.submitted:
+	case c.Kind == RunTask && (k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut || k == TaskSubmitted), c.Kind == StartTimer && k == TimerFired:
 		return nil
 	}
-	return fmt.Errorf("asl: %s does not answer command %d, a %s", k, o.id, o.kind)
+	return fmt.Errorf("asl: %s does not answer command %d, a %s", k, c.ID, c.Kind)
 }
 
-func (x *Execution) clock(ev Event) {
+// begins begins a step.
+func (x *Execution) begins(ev Event) {
+	x.edition.step++
+	x.lastBefore = x.lastID
+	x.root = x.own(x.root, nil)
 	x.seed = ev.Seed
 	if ev.Time.After(x.now) {
 		x.now = ev.Time
 	}
 }
 
-// command opens a command for the scope.
-func (x *Execution) command(c Command, sc *scope) int64 {
+// command opens a command for the scope; nil: the execution's own deadline.
+func (x *Execution) command(c Command, sc *scope) {
 	x.lastID++
-	c.ID, c.Index = x.lastID, sc.path()
+	c.ID = x.lastID
+	if sc != nil {
+		c.Index, sc.waitsFor = sc.path(), c.ID
+	}
 	x.commands = append(x.commands, c)
-	x.open = append(x.open, openCommand{c.ID, c.Kind, sc})
-	return c.ID
+	x.open.add(x.edition, &c)
 }
 
+// take ends a step.
 func (x *Execution) take() []Command {
+	for _, sc := range x.hands {
+		sc.parent = nil
+	}
 	c := x.commands
-	x.commands = nil
+	x.hands, x.commands = nil, nil
 	return c
 }
 
 // end ends the execution.
 func (x *Execution) end(s Status, f failure) {
 	x.status, x.failure = s, f
-	x.open, x.commands, x.ready = nil, nil, turns{}
+	x.open, x.commands, x.ready, x.hands, x.void = Open{}, nil, turns{}, nil, nil
 	x.root.context, x.root.fork = nil, nil
 	e := HistoryEvent{Error: f.err.s, Cause: f.cause.s}
 	switch s {
@@ -262,6 +265,9 @@ func (x *Execution) FailureJSON() (err, cause any) {
 // Current is the machine's own state being executed, or the last one, in which the execution ended, and its input before InputPath. While
 // branches or iterations run it is the Parallel or the Map state around them.
 func (x *Execution) Current() (state string, input any) { return x.root.state.name, x.root.input }
+
+// Open is what a running execution waits for, until its next Step.
+func (x *Execution) Open() Open { return x.open }
 
 // Deadline is when the machine's TimeoutSeconds end the execution; zero: never. A StartTimer says the same.
 func (x *Execution) Deadline() time.Time {

@@ -40,13 +40,13 @@ func (x *Execution) event(sc *scope, e HistoryEvent) int64 {
 }
 
 // unseen reports whether nobody sees what happens in the scope: then an event is a number and need not be made.
-func (x *Execution) unseen(sc *scope) bool { return x.start.Observe == nil || sc.home != nil }
+func (x *Execution) unseen(sc *scope) bool { return x.start.Observe == nil || sc.home() != nil }
 
 func (x *Execution) count(sc *scope) int64 {
-	if sc.home != nil {
-		sc.home.events++
+	if home := sc.home(); home != nil {
+		home.events++
 		x.childEvents++
-		sc.lastEvent = sc.home.events
+		sc.lastEvent = home.events
 	} else {
 		x.events++
 		sc.lastEvent = x.events
@@ -75,7 +75,7 @@ func (x *Execution) sideEvent(sc *scope, e HistoryEvent) {
 
 // iterationEvent is an event of an iteration of a Map that is not distributed; of any other scope there is none.
 func (x *Execution) iterationEvent(sc *scope, suffix string, e HistoryEvent) {
-	if sc.parent.state.mapping == nil || sc.home == sc {
+	if sc.parent.state.mapping == nil || sc.apart {
 		return
 	}
 	e.Type, e.State, e.Index = "MapIteration"+suffix, sc.parent.state.name, sc.index

@@ -243,7 +243,7 @@ func (x *Execution) iterate(p *scope) *failure {
 		sc := x.begin(p, m.processor, i)
 		sc.item = item
 		if m.distributed {
-			sc.home, sc.begun, sc.begunSize = sc, in, size
+			sc.apart, sc.begun, sc.begunSize = true, in, size
 			x.event(sc, HistoryEvent{Type: "ExecutionStarted", Input: in})
 			sc.lastEvent = 0
 		} else {
@@ -257,7 +257,7 @@ func (x *Execution) iterate(p *scope) *failure {
 // mayStart reports whether one more iteration may run. Below distributed Maps within one another all Maps share what AWS grants one of them, but
 // each has one iteration at least, so that none waits for another.
 func (x *Execution) mayStart(f *fork) bool {
-	n := len(f.running)
+	n := f.running.size
 	return n == 0 || n < f.run.limit && x.scopes < maxDistributedConcurrency
 }
 

@@ -39,7 +39,7 @@ func (d *driver) take(commands []Command) {
 // check compares what the driver holds open with what the execution waits for, all of it in living scopes.
 func (d *driver) check() {
 	if d.x.Status() != StatusRunning {
-		if len(d.x.open) > 0 || d.x.root.fork != nil {
+		if d.x.open != (Open{}) || d.x.root.fork != nil {
 			d.t.Fatal("an execution that has ended holds scopes or commands")
 		}
 		return
@@ -47,39 +47,51 @@ func (d *driver) check() {
 	if len(d.open) == 0 {
 		d.t.Fatal("a running execution waits for nothing")
 	}
-	living := map[*scope]bool{}
-	d.walk(d.x.root, living)
-	ids := make([]int64, 0, len(d.x.open))
-	for _, o := range d.x.open {
-		ids = append(ids, o.id)
-		if !living[o.scope] || o.scope.fork != nil {
-			d.t.Fatalf("command %d is open in a scope that is closed or waits for others", o.id)
+	living, waiting := map[*scope]bool{}, map[string]*scope{}
+	d.walk(d.x.root, nil, living, waiting)
+	ids := make([]int64, 0, d.x.open.Len())
+	var first Command // of the timers
+	for c := range d.x.open.After(0) {
+		ids = append(ids, c.ID)
+		if sc := waiting[fmt.Sprint(c.Index)]; sc == nil || sc.waitsFor != c.ID || sc.state.name != c.State {
+			d.t.Fatalf("command %d is open, and no scope waits for it", c.ID)
 		}
+		if c.Kind == StartTimer && (first.ID == 0 || c.At.Before(first.At)) {
+			first = c
+		}
+	}
+	if timer, ok := d.x.open.Timer(); timer.ID != first.ID || ok != (first.ID != 0) {
+		d.t.Fatalf("the first timer is %v, not %v", timer, first)
 	}
 	if len(living) != d.x.scopes+1 {
 		d.t.Fatalf("%d scopes are counted, there are %d", d.x.scopes+1, len(living))
+	}
+	if len(waiting) != len(ids) {
+		d.t.Fatalf("%d scopes wait for %d commands", len(waiting), len(ids))
 	}
 	if want := slices.Sorted(maps.Keys(d.open)); !slices.Equal(ids, want) {
 		d.t.Fatalf("open are %v, the driver has %v", ids, want)
 	}
 }
 
-func (d *driver) walk(sc *scope, living map[*scope]bool) {
+// walk notes the scopes that there are, and those that wait for an answer, by their place.
+func (d *driver) walk(sc *scope, path []int, living map[*scope]bool, waiting map[string]*scope) {
 	if sc.closed || living[sc] {
 		d.t.Fatal("a closed scope, or one twice, in the tree")
 	}
+	if sc.parent != nil {
+		d.t.Fatal("a scope holds its parent between two steps")
+	}
 	living[sc] = true
 	if sc.fork == nil {
+		waiting[fmt.Sprint(path)] = sc
 		return
 	}
-	if len(sc.fork.running) == 0 {
+	if sc.fork.running.size == 0 {
 		d.t.Fatal("a state waits for no scope")
 	}
-	for _, child := range sc.fork.running {
-		if child.parent != sc {
-			d.t.Fatal("a scope's parent is another one")
-		}
-		d.walk(child, living)
+	for child := range sc.fork.running.all() {
+		d.walk(child, append(path[:len(path):len(path)], child.index), living, waiting)
 	}
 }
 
@@ -97,6 +109,7 @@ func TestNestedMachines(t *testing.T) {
 		x, commands := m.Start(start)
 		d := driver{t: t, x: x, open: map[int64]Command{}}
 		var taken []Event
+		var kept []earlier
 		for step := 0; ; step++ {
 			if fmt.Sprint(commands) != fmt.Sprint(twinCommands) {
 				t.Fatalf("%s: step %d gives %v, then %v", definition, step, commands, twinCommands)
@@ -105,6 +118,9 @@ func TestNestedMachines(t *testing.T) {
 			d.check()
 			if x.Status() != StatusRunning {
 				break
+			}
+			if step%3 == 0 {
+				kept = append(kept, earlier{x.Clone(), len(taken), slices.Collect(x.Open().After(0))})
 			}
 			ev := d.draw(step)
 			clone := x.Clone()
@@ -130,8 +146,33 @@ func TestNestedMachines(t *testing.T) {
 		if fmt.Sprint(x.Output()) != fmt.Sprint(twin.Output()) || x.events != twin.events {
 			t.Fatalf("%s: two ends", definition)
 		}
+		for _, k := range kept {
+			k.check(t, taken, x)
+		}
 		checkHistory(t, m, start, taken, x)
 	})
+}
+
+// An earlier execution is a clone that was left as it was while the others went on.
+type earlier struct {
+	x    *Execution
+	n    int // events until then
+	open []Command
+}
+
+// check lets it go on with the events that followed: nothing of what the others did since has come to it.
+func (k *earlier) check(t *rapid.T, taken []Event, x *Execution) {
+	if open := slices.Collect(k.x.Open().After(0)); fmt.Sprint(open) != fmt.Sprint(k.open) {
+		t.Fatalf("after %d events %v were open, now %v are", k.n, k.open, open)
+	}
+	for _, ev := range taken[k.n:] {
+		if _, err := k.x.Step(ev); err != nil {
+			t.Fatalf("after %d events, at %v: %v", k.n, ev, err)
+		}
+	}
+	if k.x.Status() != x.Status() || k.x.events != x.events || fmt.Sprint(k.x.Output()) != fmt.Sprint(x.Output()) {
+		t.Fatalf("after %d events it ends as %s %v, not as %s %v", k.n, k.x.Status(), k.x.Output(), x.Status(), x.Output())
+	}
 }
 
 // checkHistory replays the events and looks at the history: it is numbered without a gap, each event follows an earlier one, and whatever began

@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,15 +8,20 @@ import (
 
 // scope is one line of control with the frame of the state that it executes: the machine's own, that of a branch of a Parallel state, or that
 // of an iteration of a Map state. The scopes of an execution are a tree: one whose state is a Parallel or a Map in progress has a fork.
+//
+// Clones share scopes: a step copies those that it changes, which are the one that goes on and those around it.
 type scope struct {
-	flow   *flow
-	parent *scope // nil: the machine's own
-	index  int    // of the branch or the iteration
-	closed bool   // it ended or was aborted: nothing answers it any more
+	flow *flow
+	// parent is the scope around, of one that the running step has in its hands. Between steps it is nil: a scope that nobody steps for long
+	// would else hold its parent as it was, and with it all that ran beside it then.
+	parent *scope
+	made   int64 // in which step
+	index  int   // of the branch or the iteration
+	closed bool  // it ended or was aborted: nothing answers it any more
 
-	// home is the scope whose history this one's events stand in: nil is the execution's own. An iteration of a distributed Map is its own
-	// home, for on AWS it is an execution of its own, with a history that nobody sees here; events counts it.
-	home      *scope
+	// apart says of an iteration of a distributed Map that it is, on AWS, an execution of its own, with a history that nobody sees here; events
+	// counts it.
+	apart     bool
 	events    int64
 	begun     any // of its home: the input that it began with
 	begunSize int
@@ -40,9 +44,17 @@ type scope struct {
 	retries   []int  // of this entry, by retrier
 	token     string // of this attempt, if the task has one: its $$.Task.Token, which it keeps when the task has answered
 	submitted bool   // this attempt was handed out: TaskSubmitted
+	waitsFor  int64  // the command of this attempt; it may have been answered
 	context   map[string]any
-	fork      *fork  // of a Parallel or a Map state in progress
-	twin      *scope // its copy, while a clone is made; only of one that may have a command
+	fork      *fork // of a Parallel or a Map state in progress
+}
+
+// home is the scope whose history this one's events stand in: nil is the execution's own.
+func (sc *scope) home() *scope {
+	for sc != nil && !sc.apart {
+		sc = sc.parent
+	}
+	return sc
 }
 
 // variable is the value of a variable. Its size is kept with it, for a path into it asks for that each time.
@@ -54,7 +66,7 @@ type variable struct {
 // variable is a variable as the scope sees it: its own, or that of a scope around it. A distributed Map's iteration sees none from outside.
 func (sc *scope) variable(name string) (v variable, ok bool) {
 	for ; sc != nil; sc = sc.parent {
-		if v, ok = sc.vars[name]; ok || sc.home == sc {
+		if v, ok = sc.vars[name]; ok || sc.apart {
 			return v, ok
 		}
 	}
@@ -73,12 +85,12 @@ func (sc *scope) path() []int {
 
 // fork is what a Parallel or a Map state in progress waits for.
 type fork struct {
-	started int64    // the event that all branches and iterations begin after
-	running []*scope // by index
-	ended   *ended   // the latest
-	count   int      // of branches or iterations
-	size    int      // a bound of their outputs
-	run     *mapRun  // Map
+	started int64 // the event that all branches and iterations begin after
+	running tree[number, *scope]
+	ended   *ended  // the latest
+	count   int     // of branches or iterations
+	size    int     // a bound of their outputs
+	run     *mapRun // Map
 }
 
 // ended is the output of a branch or an iteration. They are a list that only grows, so that clones share what they have in common: a driver
@@ -103,13 +115,6 @@ func (f *fork) results() []any {
 	return list
 }
 
-func (f *fork) leave(sc *scope) {
-	i, ok := slices.BinarySearchFunc(f.running, sc.index, func(s *scope, index int) int { return cmp.Compare(s.index, index) })
-	if ok {
-		f.running = slices.Delete(f.running, i, i+1)
-	}
-}
-
 // maxScopes bounds the branches and iterations of an execution that are in progress at a time, and with it the memory that one step takes: they
 // are half a KB each. AWS grants 10,000 iterations of a distributed Map, each with its own branches.
 const maxScopes = 100000
@@ -125,8 +130,9 @@ func (x *Execution) crowded(more int) bool {
 
 // begin adds a scope to the fork of p. What it begins with is for the caller to say, in a turn.
 func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
-	sc := &scope{flow: flow, parent: p, index: index, home: p.home, item: p.item, lastEvent: p.fork.started}
-	p.fork.running = append(p.fork.running, sc)
+	sc := &scope{flow: flow, parent: p, made: x.edition.step, index: index, item: p.item, lastEvent: p.fork.started}
+	p.fork.running = p.fork.running.with(x.edition, number(index), sc)
+	x.hands = append(x.hands, sc)
 	x.scopes++
 	return sc
 }
@@ -182,10 +188,10 @@ func (x *Execution) finish(sc *scope, output any, size int) {
 // left goes on after a scope that ended, with the next iteration or behind the whole fork.
 func (x *Execution) left(sc *scope) {
 	p := sc.parent
-	p.fork.leave(sc)
+	p.fork.running = p.fork.running.without(x.edition, number(sc.index))
 	sc.closed = true
 	x.scopes--
-	if sc.home == p.home {
+	if !sc.apart {
 		p.lastEvent = sc.lastEvent
 	}
 	if p.state.mapping != nil {
@@ -194,7 +200,7 @@ func (x *Execution) left(sc *scope) {
 			return
 		}
 	}
-	if x.status == StatusRunning && len(p.fork.running) == 0 {
+	if x.status == StatusRunning && p.fork.running.size == 0 {
 		x.join(p)
 	}
 }
@@ -224,14 +230,15 @@ func (x *Execution) join(p *scope) {
 // whose history it happened.
 func (x *Execution) fail(sc *scope, f *failure) {
 	f = f.at(sc)
-	if f.terminal && sc.home == nil || sc.parent == nil {
+	home := sc.home()
+	if f.terminal && home == nil || sc.parent == nil {
 		x.end(StatusFailed, *f)
 		return
 	}
 	if f.terminal {
-		sc = sc.home
+		sc = home
 	}
-	if sc.home == sc {
+	if sc.apart {
 		x.childFailed(sc, f)
 		return
 	}
@@ -256,10 +263,10 @@ func (x *Execution) abortFork(p *scope) {
 	if p.fork == nil {
 		return
 	}
-	for _, sc := range p.fork.running {
-		x.abort(sc)
+	for sc := range p.fork.running.all() {
+		x.abort(x.own(sc, p))
 	}
-	x.scopes -= len(p.fork.running)
+	x.scopes -= p.fork.running.size
 	p.fork = nil
 }
 
@@ -268,6 +275,9 @@ func (x *Execution) abort(sc *scope) {
 	if !sc.closed { // else it is the one that failed
 		x.iterationEvent(sc, "Aborted", HistoryEvent{})
 		sc.closed = true
+		if sc.waitsFor != 0 {
+			x.void = append(x.void, sc.waitsFor)
+		}
 	}
 	if s := sc.state; s != nil && (s.forks() || s.kind == kindTask || s.kind == kindWait) {
 		x.sideEvent(sc, HistoryEvent{Type: string(s.kind) + "StateAborted"})
@@ -279,22 +289,23 @@ func (x *Execution) abort(sc *scope) {
 	}
 }
 
-// cancel makes the open commands of closed scopes void. One that this step itself made is taken back: the driver never hears of it.
+// cancel makes the commands of aborted scopes void. One that this step itself made is taken back: the driver never hears of it.
 func (x *Execution) cancel() {
+	slices.Sort(x.void)
 	var takenBack []int64
-	open := x.open[:0]
-	for _, o := range x.open {
-		switch {
-		case o.scope == nil || !o.scope.closed:
-			open = append(open, o)
-		case o.id > x.lastBefore:
-			takenBack = append(takenBack, o.id)
-		default:
-			x.commands = append(x.commands, Command{Kind: Cancel, ID: o.id, State: o.scope.state.name})
+	for _, id := range x.void {
+		c, ok := x.open.commands.get(number(id))
+		if !ok {
+			continue // it was answered
+		}
+		x.open.remove(x.edition, c)
+		if id > x.lastBefore {
+			takenBack = append(takenBack, id)
+		} else {
+			x.commands = append(x.commands, Command{Kind: Cancel, ID: id, State: c.State})
 		}
 	}
-	clear(x.open[len(open):])
-	x.open = open
+	x.void = nil
 	if takenBack != nil {
 		x.commands = slices.DeleteFunc(x.commands, func(c Command) bool {
 			_, ok := slices.BinarySearch(takenBack, c.ID)
@@ -304,49 +315,55 @@ func (x *Execution) cancel() {
 }
 
 // Clone is a copy that can be stepped on its own: a driver steps it to learn what a commit must hold, and keeps it when
-// the commit succeeded. It shows its events to the same Observe.
+// the commit succeeded. It shows its events to the same Observe. It costs the same whatever is open, for the two share all that neither changes.
 func (x *Execution) Clone() *Execution {
+	x.edition.shared = x.edition.step
 	c := *x
-	c.ready = turns{}
-	c.open = append([]openCommand(nil), x.open...)
-	slab := make([]scope, 0, x.scopes) // one piece of memory for all scopes below the root
-	c.root = x.root.clone(&scope{}, nil, &slab)
-	for i := range c.open {
-		if sc := c.open[i].scope; sc != nil {
-			c.open[i].scope, sc.twin = sc.twin, nil // else x would keep the clone's memory
-		}
-	}
-	x.root.twin = nil // an execution that ended has no command
 	return &c
 }
 
-// clone copies the tree below sc into c, and leaves with each scope that has a command its copy.
-func (sc *scope) clone(c, parent *scope, slab *[]scope) *scope {
-	*c = *sc
-	c.parent = parent
-	if sc.retries != nil {
+// own is the scope as the running step may change it, with its parent: itself, or a copy if clones may share it.
+func (x *Execution) own(sc, parent *scope) *scope {
+	if sc.made <= x.edition.shared {
+		c := *sc
+		c.made = x.edition.step
 		c.retries = slices.Clone(sc.retries)
+		if sc.fork != nil {
+			f := *sc.fork
+			c.fork = &f
+			if f.run != nil {
+				run := *f.run
+				f.run = &run
+			}
+		}
+		sc = &c
 	}
-	switch {
-	case sc.home == sc:
-		c.home = c
-	case sc.home != nil:
-		c.home = parent.home
+	if parent != nil {
+		sc.parent = parent
+		x.hands = append(x.hands, sc)
 	}
-	if sc.fork == nil { // it waits for the answer to a command, and has one: those of a fork are its branches' and iterations'
-		sc.twin = c
-		return c
+	return sc
+}
+
+// waiting is the scope that the command is of. It and those around it are the step's own.
+func (x *Execution) waiting(c *Command) *scope {
+	sc := x.root
+	for _, index := range c.Index {
+		child, _ := sc.fork.running.get(number(index))
+		if mine := x.own(child, sc); mine != child {
+			sc.fork.running = sc.fork.running.with(x.edition, number(index), mine)
+			child = mine
+		}
+		sc = child
 	}
-	f := *sc.fork
-	c.fork = &f
-	f.running = make([]*scope, len(sc.fork.running))
-	for i, child := range sc.fork.running {
-		*slab = append(*slab, scope{})
-		f.running[i] = child.clone(&(*slab)[len(*slab)-1], c, slab)
+	return sc
+}
+
+// mayBeSubmitted reports whether the command's task has a token and was not handed out yet.
+func (x *Execution) mayBeSubmitted(c *Command) bool {
+	sc := x.root
+	for _, index := range c.Index {
+		sc, _ = sc.fork.running.get(number(index))
 	}
-	if f.run != nil {
-		run := *f.run
-		f.run = &run
-	}
-	return c
+	return c.Kind == RunTask && sc.state.task.callback && !sc.submitted
 }

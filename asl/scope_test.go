@@ -127,9 +127,8 @@ func TestAScopeSeesTheVariablesAroundIt(t *testing.T) {
 	root := &scope{vars: map[string]variable{"a": {value: "root"}, "b": {value: "root"}}}
 	branch := &scope{parent: root, vars: map[string]variable{"b": {value: "branch"}}}
 	inner := &scope{parent: branch}
-	child := &scope{parent: branch}
-	child.home = child
-	within := &scope{parent: child, home: child}
+	child := &scope{parent: branch, apart: true}
+	within := &scope{parent: child}
 	for _, c := range []struct {
 		sc         *scope
 		name, want string

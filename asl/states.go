@@ -44,8 +44,8 @@ func (x *Execution) run() {
 // exhausted ends the execution in whose history sc is if that is full, and the whole one if too much went on in the histories below it.
 func (x *Execution) exhausted(sc *scope) bool {
 	events := x.events
-	if sc.home != nil {
-		events = sc.home.events
+	if home := sc.home(); home != nil {
+		events = home.events
 	}
 	switch {
 	case x.childEvents >= maxChildEvents:

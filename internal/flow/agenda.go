@@ -11,42 +11,48 @@ import (
 
 // A run is an open execution in memory. While it is being advanced it belongs to one goroutine, else to the agenda.
 type run struct {
-	name string
+	name   string
+	*awake // nil before the first step, and while it sleeps for long
 
+	told bool // of the start once more, while it was here: guarded by the agenda's lock
+
+	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
+	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
+	sent   int64             // the last command that was looked at for a task to begin
+	todo   []*errand
+	back   []delivery
+	parked bool // it waits for what comes back, and for no time
+	paused bool // it sleeps after a failure that is not its own: what comes back does not wake it
+
+	calls  calls
+	heard  int         // how many events followers of this process were told
+	called atomic.Bool // a callback is to be looked at
+
+	at    time.Time // when it wakes
+	order uint64    // of going to sleep: who wakes first of two with one time
+	place int       // among the sleepers, from 1; 0: it does not sleep
+}
+
+// awake is what a run has beside that while it is advanced, or soon will be: of a million that wait for days, each has none.
+type awake struct {
 	// What the journal says; x is nil until it is read, and again when more may stand there: after a commit whose outcome is unknown.
 	x       *asl.Execution
 	machine *asl.Machine
 	head    store.Item
 	seq     int // journal entries
 	last    time.Time
-	open    []asl.Command // not answered yet, in the order of their IDs
 
-	answer *answer // to one of them, not committed yet
+	answer *answer // to one of the open commands, not committed yet
 	alone  bool    // the answer is to be committed without the tasks that follow: with them it was refused
 	tries  int     // failures in a row that are not the execution's
-	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
-
-	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
-	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
-	todo   []*errand
-	back   []delivery
-	parked bool // it waits for what comes back, and for no time
-	paused bool // it sleeps after a failure that is not its own: what comes back does not wake it
-
-	calls calls
 
 	handed   map[int64]*handout // the tasks that are handed out, by their command's ID
+	overs    overs              // when their times are over
 	handsOut bool               // the journal that was read tells of one
 	early    bool               // a callback waits for the end of its task's function
-	called   atomic.Bool        // a callback is to be looked at
 
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
-	heard    int                // how many events followers of this process were told
-
-	at    time.Time // when it wakes
-	order uint64    // of going to sleep: who wakes first of two with one time
-	place int       // among the sleepers, from 1; 0: it does not sleep
 }
 
 // An answer is what is to be committed next for a run: to a command, or the end of a machine that ended without one.
@@ -67,24 +73,22 @@ type answer struct {
 
 // forget drops what is loaded; the next step reads the journal again.
 func (r *run) forget() {
-	r.x, r.machine, r.head, r.open, r.handed, r.follower, r.noted = nil, nil, nil, nil, nil, nil, nil
+	r.wake()
+	r.x, r.machine, r.head, r.handed, r.overs, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, nil, nil, 0
 }
 
-// command returns the open command of that ID.
-func (r *run) command(id int64) (asl.Command, bool) { return commandOf(r.open, id) }
-
-func commandOf(open []asl.Command, id int64) (asl.Command, bool) {
-	for _, c := range open {
-		if c.ID == id {
-			return c, true
-		}
+func (r *run) wake() {
+	if r.awake == nil {
+		r.awake = new(awake)
 	}
-	return asl.Command{}, false
 }
 
 // soleTask is the task that the execution waits for, if it waits for nothing else but its own deadline: most machines do at all times.
-func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
-	for _, c := range open {
+func soleTask(open asl.Open) (sole asl.Command, ok bool) {
+	if open.Len() > 2 {
+		return asl.Command{}, false
+	}
+	for c := range open.After(0) {
 		switch {
 		case c.Deadline():
 		case ok || c.Kind != asl.RunTask:
@@ -98,57 +102,17 @@ func soleTask(open []asl.Command) (sole asl.Command, ok bool) {
 
 // due is what happens to the run by itself if nothing comes before, and when: a timer fires, or a task that is handed out has no more time.
 func (r *run) due() (a answer, at time.Time, ok bool) {
-	if timer, ticking := timerOf(r.open); ticking {
+	if timer, ticking := r.x.Open().Timer(); ticking {
 		a, at, ok = answer{kind: asl.TimerFired, id: timer.ID, state: timer.State}, timer.At, true
 	}
-	if len(r.handed) == 0 {
-		return a, at, ok
-	}
-	for _, c := range r.open {
-		h := r.handed[c.ID]
-		if h == nil {
-			continue
-		}
-		if over, silent, limited := h.over(c); limited && (!ok || over.Before(at)) {
-			a, at, ok = answer{kind: asl.TaskTimedOut, id: c.ID, state: c.State, attempt: attemptName(r.name, c)}, over, true
-			if silent {
-				a.name = heartbeatTimeout
-			}
+	if over, limited := r.firstOver(); limited && (!ok || over.at.Before(at)) {
+		c, _ := r.x.Open().Command(over.id)
+		a, at, ok = answer{kind: asl.TaskTimedOut, id: c.ID, state: c.State, attempt: attemptName(r.name, c)}, over.at, true
+		if over.silent {
+			a.name = heartbeatTimeout
 		}
 	}
 	return a, at, ok
-}
-
-// timerOf is the open timer that is due first.
-func timerOf(open []asl.Command) (first asl.Command, ok bool) {
-	for _, c := range open {
-		if c.Kind == asl.StartTimer && (!ok || c.At.Before(first.At)) {
-			first, ok = c, true
-		}
-	}
-	return first, ok
-}
-
-// answered removes the command that the event answered and adds those that followed.
-func answered(open []asl.Command, id int64, followed []asl.Command) []asl.Command {
-	open = without(open, id)
-	for _, c := range followed {
-		if c.Kind == asl.Cancel {
-			open = without(open, c.ID)
-		} else {
-			open = append(open, c)
-		}
-	}
-	return open
-}
-
-func without(open []asl.Command, id int64) []asl.Command {
-	for i, c := range open {
-		if c.ID == id {
-			return append(open[:i], open[i+1:]...)
-		}
-	}
-	return open
 }
 
 // A turn is what one worker takes from the agenda: a run to be advanced or, if errand is not nil, one of its tasks.
@@ -223,7 +187,9 @@ func (a *agenda) popPlace() place {
 	a.first++
 	switch {
 	case a.first == len(a.ready):
-		a.ready, a.first = a.ready[:0], 0
+		if a.ready, a.first = a.ready[:0], 0; cap(a.ready) > 1024 {
+			a.ready = nil // so many are ready once, after the start
+		}
 	case a.first >= 1024 && a.first*2 >= len(a.ready):
 		n := copy(a.ready, a.ready[a.first:])
 		clear(a.ready[n:]) // else what stood there is held until as many are ready again
@@ -249,6 +215,9 @@ func (a *agenda) sleep(r *run) bool {
 	}
 	a.slept++
 	r.order = a.slept
+	if r.x == nil && !r.paused {
+		r.awake = nil
+	}
 	heap.Push(&a.asleep, r)
 	return a.asleep[0] == r
 }

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -67,37 +68,82 @@ func newRow(c asl.Command, at time.Time, child string) store.Item {
 
 // A submission is a task that a commit hands out.
 type submission struct {
-	id    int64
-	child string // as a handout's
+	command asl.Command
+	child   string // as a handout's
 }
 
 // A handout is a task that is handed out, in memory.
 type handout struct {
-	at   time.Time // since when
-	beat time.Time // its last sign of life that is known here; the row may know of a later one
+	at                 time.Time // since when
+	beat               time.Time // its last sign of life that is known here; the row may know of a later one
+	timeout, heartbeat time.Duration
 	// child is the execution whose end it waits for, "" if it waits for who has its token.
 	child string
 }
 
-// over is when the task's time is over, and how; ok is false if it has no limit.
-func (h handout) over(c asl.Command) (at time.Time, heartbeat, ok bool) {
-	if c.Timeout > 0 {
-		at, ok = h.at.Add(c.Timeout), true
+// over is when the task's time is over, and whether it is because it was silent; ok is false if it has no limit.
+func (h handout) over() (at time.Time, silent, ok bool) {
+	if h.timeout > 0 {
+		at, ok = h.at.Add(h.timeout), true
 	}
-	if c.Heartbeat > 0 {
-		if silent := h.beat.Add(c.Heartbeat); !ok || silent.Before(at) {
-			return silent, true, true
+	if h.heartbeat > 0 {
+		if next := h.beat.Add(h.heartbeat); !ok || next.Before(at) {
+			return next, true, true
 		}
 	}
 	return at, false, ok
 }
 
+// An over is when the time of a task is over that is handed out, as was known once.
+type over struct {
+	at     time.Time
+	id     int64
+	silent bool
+}
+
+// overs is a heap, the first at its root.
+type overs []over
+
+func (o overs) Len() int { return len(o) }
+func (o overs) Less(i, j int) bool {
+	return o[i].at.Before(o[j].at) || o[i].at.Equal(o[j].at) && o[i].id < o[j].id
+}
+func (o overs) Swap(i, j int) { o[i], o[j] = o[j], o[i] }
+func (o *overs) Push(x any)   { *o = append(*o, x.(over)) } //nolint:forcetypeassert // from limit alone
+func (o *overs) Pop() any {
+	last := (*o)[len(*o)-1]
+	*o = (*o)[:len(*o)-1]
+	return last
+}
+
 // handOut notes that a task is handed out.
-func (r *run) handOut(id int64, at time.Time, child string) {
+func (r *run) handOut(c asl.Command, at time.Time, child string) {
 	if r.handed == nil {
 		r.handed = make(map[int64]*handout, 1)
 	}
-	r.handed[id], r.handsOut = &handout{at: at, beat: at, child: child}, true
+	r.handed[c.ID], r.handsOut = &handout{at: at, beat: at, timeout: c.Timeout, heartbeat: c.Heartbeat, child: child}, true
+	r.limit(c.ID)
+}
+
+// limit notes when the task's time is over.
+func (r *run) limit(id int64) {
+	if at, silent, ok := r.handed[id].over(); ok {
+		heap.Push(&r.overs, over{at, id, silent})
+	}
+}
+
+// firstOver is the first task whose time is over, of those that are handed out.
+func (r *run) firstOver() (first over, ok bool) {
+	for len(r.overs) > 0 {
+		first = r.overs[0]
+		if h := r.handed[first.id]; h != nil {
+			if at, _, _ := h.over(); at.Equal(first.at) {
+				return first, true
+			}
+		}
+		heap.Pop(&r.overs) // it was answered, or has sent a heartbeat
+	}
+	return over{}, false
 }
 
 // takeIn forgets the tasks that an event closed: the one that it answers and those that it makes void.
@@ -134,7 +180,7 @@ func (c *commit) handouts(a *answer) (closed closed) {
 	}
 	delete(r.handed, a.id)
 	for _, s := range c.submitted {
-		r.handOut(s.id, c.at, s.child)
+		r.handOut(s.command, c.at, s.child)
 	}
 	if c.x.Status() != running {
 		c.void = slices.AppendSeq(c.void, maps.Keys(r.handed))
@@ -168,7 +214,7 @@ var errBeat = errors.New("flow: the task has sent a heartbeat")
 // stageRow keeps the row of a task in step with the entry that is staged.
 func (c *commit) stageRow(tx *store.Tx, ev asl.Event) {
 	if ev.Kind == asl.TaskSubmitted {
-		cmd, _ := commandOf(c.open, ev.ID)
+		cmd, _ := c.x.Open().Command(ev.ID)
 		tx.Put(rowKey(c.r.name, ev.ID), newRow(cmd, ev.Time, childIn(cmd, ev.Output)))
 	} else if h := c.r.handed[ev.ID]; h != nil && (h.child == "" || c.r.answer.child) { // else the child is to be stopped first
 		tx.Delete(rowKey(c.r.name, ev.ID))
@@ -335,9 +381,10 @@ func handedOutOf(name string, row store.Item) (HandedOut, error) {
 		Execution: name, State: row.Str("state"), Resource: row.Str("resource"), Token: row.Str("token"), Input: input,
 		Since: time.UnixMilli(row.Int("at_ms")).UTC(), Beat: time.UnixMilli(row.Int("beat_ms")).UTC(),
 	}
-	t.Until, _, _ = handout{at: t.Since, beat: t.Beat}.over(asl.Command{
-		Timeout: time.Duration(row.Int("timeout_ms")) * time.Millisecond, Heartbeat: time.Duration(row.Int("heartbeat_ms")) * time.Millisecond,
-	})
+	t.Until, _, _ = handout{
+		at: t.Since, timeout: time.Duration(row.Int("timeout_ms")) * time.Millisecond,
+		beat: t.Beat, heartbeat: time.Duration(row.Int("heartbeat_ms")) * time.Millisecond,
+	}.over()
 	return t, err
 }
 
@@ -457,7 +504,7 @@ func (e *Engine) callback(r *run) *answer {
 	var taken *answer
 	for i := range list {
 		a := list[i]
-		_, open := r.command(a.id)
+		_, open := r.x.Open().Command(a.id)
 		switch {
 		case taken == nil && r.handed[a.id] != nil:
 			taken = &a

@@ -217,7 +217,7 @@ func (e *Engine) endedChildren(ctx context.Context, r *run) error {
 func (e *Engine) hearChild(ctx context.Context, r *run) error {
 	told := *r.answer
 	r.answer = nil
-	c, _ := r.command(told.id)
+	c, _ := r.x.Open().Command(told.id)
 	a, err := e.childEnded(ctx, r.handed[told.id].child, c)
 	if err != nil {
 		e.tell(r, told) // it is asked again

@@ -74,7 +74,7 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	if d.Status == succeeded {
 		d.Output = r.x.Output()
 	}
-	if timer, ticking := timerOf(r.open); ticking && d.Status == running {
+	if timer, ticking := r.x.Open().Timer(); ticking && d.Status == running {
 		d.Wakes = timer.At
 	}
 	if d.Status != running {

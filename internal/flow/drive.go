@@ -174,7 +174,9 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 		if len(r.back) > 0 || r.called.Load() {
 			return true
 		}
-		r.parked = true
+		if r.parked = true; r.x == nil { // it waits for a callback, for as long as that takes
+			r.awake = nil
+		}
 	case asleep:
 		if (len(r.back) > 0 || r.called.Load()) && !r.paused {
 			return true

@@ -48,7 +48,7 @@ func (e *Engine) errandOf(r *run, c asl.Command) (errand, error) {
 
 // heedDeadline lets the execution's own deadline, the only timer beside a sole task, end that task: its worker waits for nothing else.
 func (e *Engine) heedDeadline(r *run, t *errand) {
-	timer, ok := timerOf(r.open)
+	timer, ok := r.x.Open().Timer()
 	if !ok || e.stagedOnly(t.call) {
 		return
 	}
@@ -71,15 +71,15 @@ func (e *Engine) tooManyAreLate(ctx context.Context, t *errand) bool {
 // send queues the tasks that nobody runs yet, as many as one execution may have out at a time. If it can not send one now it says when to
 // try again.
 func (e *Engine) send(ctx context.Context, r *run) (until time.Time, err error) {
-	for i := range r.open {
-		c := &r.open[i]
+	for c := range r.x.Open().After(r.sent) {
 		if len(r.flight) >= e.o.PerExecution {
 			break
 		}
 		if c.Kind != asl.RunTask || r.flight[c.ID] != nil || r.handed[c.ID] != nil {
+			r.sent = c.ID
 			continue
 		}
-		made, err := e.errandOf(r, *c)
+		made, err := e.errandOf(r, c)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -92,7 +92,7 @@ func (e *Engine) send(ctx context.Context, r *run) (until time.Time, err error) 
 		if r.flight == nil {
 			r.flight = make(map[int64]*errand)
 		}
-		r.flight[c.ID] = t
+		r.flight[c.ID], r.sent = t, c.ID
 		e.mu.Lock()
 		e.agenda.addTask(r, t)
 		e.spawn()
@@ -126,7 +126,9 @@ func (e *Engine) collect(r *run) {
 		}
 		if r.flight[d.errand.id] == d.errand {
 			delete(r.flight, d.errand.id)
-			r.answer = d.answer
+			if r.answer = d.answer; r.answer == nil {
+				r.sent = min(r.sent, d.errand.id-1)
+			}
 		}
 	}
 	if r.answer == nil && r.called.Load() {
@@ -151,7 +153,7 @@ func (r *run) cancelAll() {
 // recall cancels what runs for commands that are not open any more, as the journal says that was read anew.
 func (r *run) recall() {
 	for id := range r.flight {
-		if _, ok := r.command(id); !ok || r.handed[id] != nil {
+		if _, ok := r.x.Open().Command(id); !ok || r.handed[id] != nil {
 			r.cancel(id)
 		}
 	}

@@ -220,9 +220,9 @@ func (e *Engine) startAgain(ctx context.Context, r *run, head store.Item, observ
 		return fault.Wrap(fault.Internal, err, "flow: the head of %s", r.name)
 	}
 	start.Observe = observer(start)
-	x, open := m.Start(start)
-	r.x, r.machine, r.open, r.seq, r.last = x, m, answered(nil, 0, open), 0, start.Time
-	r.handed, r.handsOut = nil, false
+	x, _ := m.Start(start)
+	r.x, r.machine, r.seq, r.last = x, m, 0, start.Time
+	r.handed, r.overs, r.handsOut = nil, nil, false
 	return nil
 }
 
@@ -243,11 +243,10 @@ func (r *run) read(en store.Entry) error {
 	}
 	r.seq, r.last = r.seq+1, ev.Time
 	if ev.Kind == asl.TaskSubmitted {
-		c, _ := r.command(ev.ID)
-		r.handOut(ev.ID, ev.Time, childIn(c, ev.Output))
+		c, _ := r.x.Open().Command(ev.ID)
+		r.handOut(c, ev.Time, childIn(c, ev.Output))
 		return nil
 	}
-	r.open = answered(r.open, ev.ID, followed)
 	r.takeIn(ev.ID, followed)
 	return nil
 }

@@ -97,7 +97,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 	if err := checkFailure(errorName, cause); err != nil {
 		return Stored{}, err
 	}
-	r := run{name: name}
+	r := run{name: name, awake: new(awake)}
 	for range maxContended {
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {

@@ -73,15 +73,15 @@ func (c *commit) stageLink(tx *store.Tx) bool {
 // nextTask is the task that the execution waits for and nobody runs yet. Where others run beside it nothing rides along: who is first there would
 // depend on what happens to be under way, and be another after a crash. A deadline that is due comes before it, too.
 func (c *commit) nextTask() (asl.Command, bool) {
-	if timer, ticking := timerOf(c.open); ticking && !timer.At.After(c.at) {
+	if timer, ticking := c.x.Open().Timer(); ticking && !timer.At.After(c.at) {
 		return asl.Command{}, false
 	}
-	next, ok := soleTask(c.open)
+	next, ok := soleTask(c.x.Open())
 	return next, ok && c.r.flight[next.ID] == nil && c.r.handed[next.ID] == nil && !c.hasSubmitted(next.ID)
 }
 
 func (c *commit) hasSubmitted(id int64) bool {
-	return slices.ContainsFunc(c.submitted, func(s submission) bool { return s.id == id })
+	return slices.ContainsFunc(c.submitted, func(s submission) bool { return s.command.ID == id })
 }
 
 func (e *Engine) stagedOnly(c Call) bool {

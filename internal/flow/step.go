@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/asl"
@@ -37,6 +36,7 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 	if crash := e.crashed.Load(); crash != nil {
 		panic(*crash)
 	}
+	r.wake()
 	r.paused = false
 	if r.x == nil {
 		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
@@ -80,7 +80,7 @@ func (r *run) expects(a *answer) bool {
 	if a.endedAtStart {
 		return true // else the head would say so
 	}
-	_, ok := r.command(a.id)
+	_, ok := r.x.Open().Command(a.id)
 	return ok && (a.kind != asl.TaskSubmitted || r.handed[a.id] == nil)
 }
 
@@ -99,7 +99,7 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 		r.answer = &next
 		return again
 	}
-	if c, ok := soleTask(r.open); ok && len(r.flight) == 0 && r.handed[c.ID] == nil {
+	if c, ok := soleTask(r.x.Open()); ok && len(r.flight) == 0 && r.handed[c.ID] == nil {
 		return e.runTask(r.context(ctx), w, r, c)
 	}
 	if until, err := e.send(ctx, r); err != nil {
@@ -131,7 +131,6 @@ type commit struct {
 	ctx context.Context // of the tasks that follow
 
 	x         *asl.Execution // as it will be
-	open      []asl.Command
 	seq       int
 	at        time.Time
 	taskErr   error // of the task's Stage: nothing was committed
@@ -166,6 +165,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 		return again
 	case errors.Is(err, errBeat):
 		r.handed[a.id].beat, r.answer = c.beat, nil
+		r.limit(a.id)
 		return again
 	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table:
 		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
@@ -187,7 +187,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 // steps a copy: the execution moves when the commit has succeeded, with the result of the run that was committed.
 func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
-	c.x, c.open, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.open, r.seq, nil, nil, nil, c.linked[:0]
+	c.x, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.seq, nil, nil, nil, c.linked[:0]
 	c.void, c.submitted = c.void[:0], c.submitted[:0]
 	r.noted = r.noted[:0]
 	c.at = c.e.now()
@@ -206,7 +206,7 @@ func (c *commit) stage(tx *store.Tx) error {
 			}
 			c.taskOps = tx.Ops()
 		}
-		c.x, c.open = r.x.Clone(), slices.Clone(r.open)
+		c.x = r.x.Clone()
 		c.stageEntry(tx, ev, output)
 		if err := c.step(ev); err != nil {
 			return err
@@ -239,15 +239,14 @@ func (c *commit) step(ev asl.Event) error {
 	return nil
 }
 
-// moved notes what followed from the event.
+// moved notes what followed from the entry's event.
 func (c *commit) moved(ev asl.Event, followed []asl.Command) {
 	c.seq++
 	if ev.Kind == asl.TaskSubmitted {
-		cmd, _ := commandOf(c.open, ev.ID)
-		c.submitted = append(c.submitted, submission{ev.ID, childIn(cmd, ev.Output)})
+		cmd, _ := c.x.Open().Command(ev.ID)
+		c.submitted = append(c.submitted, submission{cmd, childIn(cmd, ev.Output)})
 		return
 	}
-	c.open = answered(c.open, ev.ID, followed)
 	for i := range followed {
 		if followed[i].Kind == asl.Cancel {
 			c.void = append(c.void, followed[i].ID)
@@ -307,7 +306,7 @@ func (c *commit) committed() outcome {
 		}
 		return gone
 	}
-	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
+	r.x, r.seq, r.last = c.x, c.seq, c.at
 	for _, id := range c.void {
 		r.cancel(id)
 	}
