@@ -98,7 +98,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
-	agenda   agenda
+	agenda   *agenda
 	work     context.Context // of the workers, while Run runs
 	workers  int             // that have been started and have not ended
 	idle     []*worker       // those of them that wait for a run, the last to come at the end
@@ -148,7 +148,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda()}, nil
+	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda(o.Now)}, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {
@@ -209,11 +209,7 @@ func (e *Engine) Begin(name string) {
 }
 
 // Open is the number of open executions that the engine knows.
-func (e *Engine) Open() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.agenda.runs)
-}
+func (e *Engine) Open() int { return int(e.agenda.gauge.open.Load()) }
 
 // now has the journal's precision, so that a replay sees the same times.
 func (e *Engine) now() time.Time { return e.o.Now().UTC().Truncate(time.Millisecond) }
