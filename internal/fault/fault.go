@@ -51,6 +51,7 @@ const (
 	NotFailed            Kind = "NotFailed"            // nothing to redrive
 	ProductExists        Kind = "ProductExists"        // stock is given at creation only
 	TooManyOpenOrders    Kind = "TooManyOpenOrders"    // the caller has as many open orders as it may have
+	Overloaded           Kind = "Overloaded"           // all callers together have begun more than is worked off soon
 	Unavailable          Kind = "Unavailable"          // the store is down, the disk nearly full, or the server is draining
 )
 
@@ -89,6 +90,7 @@ var statuses = map[Kind]struct {
 	NotFailed:                  {"NOT_FAILED", http.StatusConflict},
 	ProductExists:              {"PRODUCT_EXISTS", http.StatusConflict},
 	TooManyOpenOrders:          {"TOO_MANY_OPEN_ORDERS", http.StatusTooManyRequests},
+	Overloaded:                 {"OVERLOADED", http.StatusServiceUnavailable},
 	Unavailable:                {"UNAVAILABLE", http.StatusServiceUnavailable},
 }
 
@@ -173,7 +175,7 @@ func Is(err error, kind Kind) bool { return KindOf(err) == kind }
 // Retryable reports whether the same call may succeed later without anyone changing anything.
 func Retryable(err error) bool {
 	switch KindOf(err) {
-	case Transient, Throttled, TooManyOpenOrders, Unavailable:
+	case Transient, Throttled, TooManyOpenOrders, Overloaded, Unavailable:
 		return true
 	default:
 		return false

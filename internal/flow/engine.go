@@ -94,7 +94,8 @@ type Engine struct {
 	late     atomic.Int64        // tasks that outlived their timeout and have not returned yet
 	crashed  atomic.Pointer[any] // a simulated crash of one of them
 
-	recovered bool // of RunOne
+	recovered bool          // of RunOne
+	tookUp    chan struct{} // closed when Run has begun all that was open
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
@@ -148,7 +149,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda(o.Now)}, nil
+	return &Engine{o: o, machines: make(map[string]*asl.Machine), agenda: newAgenda(o.Now), tookUp: make(chan struct{})}, nil
 }
 
 func missingTasks(m *asl.Machine, tasks map[string]Task) []string {

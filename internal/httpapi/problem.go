@@ -43,6 +43,7 @@ var titles = map[fault.Kind]string{
 	fault.InReview:                   "The order is being reviewed",
 	fault.NotFailed:                  "There is nothing to redrive",
 	fault.ProductExists:              "The product exists",
+	fault.Overloaded:                 "Too much to do now",
 	fault.Unavailable:                "Not available now",
 	fault.Transient:                  "Not available now",
 }
