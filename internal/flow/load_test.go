@@ -114,6 +114,7 @@ func TestLoadIsSeenWhileTheEngineWorks(t *testing.T) {
 	s := newStore()
 	e := engine(t, flow.Options{Store: s, Definition: []byte(one("")), Tasks: map[string]flow.Task{arn("work"): counted}})
 	stop := running(t, e)
+	<-e.Recovered() // else it may find one that is begun just now, and take it twice
 	for i := range many {
 		start(t, e, s, fmt.Sprintf("o-%d", i), nil)
 		if l := e.Load(); l.Open < 0 || l.Open > i+1 || l.Ready < 0 || l.Ready > i+1 || l.Oldest < 0 || l.Taken > uint64(i+1) {

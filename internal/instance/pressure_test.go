@@ -216,9 +216,7 @@ func TestAFloodFillsTheQueueAndNoMore(t *testing.T) {
 			flood.Go(func() {
 				for n := range each {
 					r.order(fmt.Sprintf("k-%d-%d", c, n))
-					l := b.Engine.Load()
-					for open, m := int64(l.Open), most.Load(); open > m && !most.CompareAndSwap(m, open); m = most.Load() {
-					}
+					raise(&most, int64(b.Engine.Load().Open))
 				}
 			})
 		}
