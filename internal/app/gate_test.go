@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func TestTheGateTellsCallersWhenAndTheOperatorWhy(t *testing.T) {
 			for end := time.Now().Add(d); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
 				err := g.Enter()
 				var f *fault.Error
-				if f, _ = err.(*fault.Error); !fault.Is(err, fault.Overloaded) || f.Kind.Status() != 503 || f.Kind.Code() != "OVERLOADED" {
+				if !errors.As(err, &f) || !fault.Is(err, fault.Overloaded) || f.Kind.Status() != 503 || f.Kind.Code() != "OVERLOADED" {
 					t.Fatalf("%v", err)
 				}
 				if s, ok := f.Details["retry_after_seconds"].(int64); !ok || s < 1 || s > 60 || len(f.Details) != 1 {
