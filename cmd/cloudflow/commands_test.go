@@ -327,6 +327,8 @@ func TestCommandLine(t *testing.T) {
 			{[]string{"serve", "--rate-per-key", "-1"}, "--rate-per-key -1"},
 			{[]string{"serve", "--rate-per-address", "1000001"}, "--rate-per-address"},
 			{[]string{"serve", "--max-open-orders", "-5"}, "0 (no limit)"},
+			{[]string{"serve", "--max-open-executions", "-1"}, "0 (no limit)"},
+			{[]string{"serve", "--max-ready-executions", "1000001"}, "0 (no limit)"},
 			{[]string{"serve", "--keep-executions", "1m"}, "1h is the least"},
 			{[]string{"serve", "--keep-feed", "1s"}, "1m is the least"},
 			{[]string{"serve", "--max-connections", "-5"}, "0 (no limit)"},

@@ -58,6 +58,9 @@ type settings struct {
 	MaxOpenOrders  int `env:"MAX_OPEN_ORDERS" envDefault:"200" help:"orders of one caller that are not decided yet (--max-open-orders); 0: any number"`
 	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"4096" help:"connections at once (--max-connections)"`
 
+	MaxOpenExecutions  int `env:"MAX_OPEN_EXECUTIONS" envDefault:"250000" help:"open executions of all callers, beyond which new orders are refused (--max-open-executions); 0: any number"`
+	MaxReadyExecutions int `env:"MAX_READY_EXECUTIONS" envDefault:"10000" help:"those of them that wait for a worker, beyond which new orders are refused (--max-ready-executions); 0: any number"`
+
 	Sender   string `env:"SENDER" envDefault:"log" help:"how notifications leave: log or smtp (--sender)"`
 	SMTPAddr string `env:"SMTP_ADDR" envDefault:"127.0.0.1:25" help:"the relay, host:port"`
 	SMTPFrom string `env:"SMTP_FROM" envDefault:"orders@cloudflow.invalid" help:"the address that e-mail comes from"`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/instance"
+	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
@@ -34,6 +35,9 @@ the next start.
 Without --auth it runs in development mode: everybody on this machine is admin, it listens on loopback only, and the rates
 and --max-open-orders are off, since everybody is one caller. With --auth keys callers have API keys, the first of which is
 made with ` + "`cloudflow key create --data DIR`" + ` before the start; with --auth jwt they have an issuer's tokens.
+
+With --auth or without, a new order is answered 503 with Retry-After while more executions than --max-ready-executions wait for a
+worker, or the first of them waits for 10 s, or more than --max-open-executions are open. What was accepted goes on.
 
 With --saga new orders run the state machine in a file. Those that are open go on with the one that they began with; what a change
 would have changed for them is told by ` + "`cloudflow saga check`" + `.
@@ -66,6 +70,8 @@ it, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.`,
 	flags.IntVar(&c.RatePerAddress, "rate-per-address", c.RatePerAddress, "calls a second from one address; 0 behind a proxy, where all are one")
 	flags.IntVar(&c.MaxOpenOrders, "max-open-orders", c.MaxOpenOrders, "orders that one caller may have open at once; 0: any number")
 	flags.IntVar(&c.MaxConnections, "max-connections", c.MaxConnections, "connections at once, a quarter of them from one address; 0: any number")
+	flags.IntVar(&c.MaxOpenExecutions, "max-open-executions", c.MaxOpenExecutions, "executions begun and not ended, beyond which new orders are refused; 0: any number")
+	flags.IntVar(&c.MaxReadyExecutions, "max-ready-executions", c.MaxReadyExecutions, "those of them that wait for a worker, beyond which new orders are refused; 0: any number, however long they wait")
 	flags.DurationVar(&c.KeepExecutions, "keep-executions", c.KeepExecutions, "how long the history of a saga that has ended is kept")
 	flags.DurationVar(&c.KeepFeed, "keep-feed", c.KeepFeed, "how far back the live feed can be resumed")
 	return cmd
@@ -73,9 +79,13 @@ it, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.`,
 
 // limits are what callers may do, as the flags say.
 func (c *cli) limits() *httpapi.Limits {
+	work := limit.Bounds{Open: c.MaxOpenExecutions, Ready: c.MaxReadyExecutions}
+	if work.Ready > 0 {
+		work.Wait = httpapi.DefaultLimits.Work.Wait
+	}
 	return &httpapi.Limits{
 		PerKey: httpapi.RateOf(c.RatePerKey), PerAddress: httpapi.RateOf(c.RatePerAddress),
-		OpenOrders: c.MaxOpenOrders, Connections: c.MaxConnections,
+		OpenOrders: c.MaxOpenOrders, Connections: c.MaxConnections, Work: work,
 	}
 }
 
@@ -177,6 +187,7 @@ func (c *cli) checkServe() error {
 	}{
 		{"rate-per-key", c.RatePerKey}, {"rate-per-address", c.RatePerAddress},
 		{"max-open-orders", c.MaxOpenOrders}, {"max-connections", c.MaxConnections},
+		{"max-open-executions", c.MaxOpenExecutions}, {"max-ready-executions", c.MaxReadyExecutions},
 	} {
 		if l.n < 0 || l.n > maxLimit {
 			return usagef("--%s %d is not from 0 (no limit) to %d", l.name, l.n, maxLimit)

@@ -17,6 +17,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
 	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/observe/trace"
 	"github.com/utkarsh698/cloudflow/internal/order"
@@ -60,6 +61,8 @@ type Config struct {
 
 	Saga []byte // the order saga's machine, with saga.LocalResources in place, that new orders run; nil: the one that is built in
 
+	Bounds limit.Bounds // of what the engine has to do, before new orders are refused; the zero value: they never are
+
 	Apart   bool // commit each step of the saga on its own, as on AWS: for simulation
 	Workers int  // executions being advanced at once; 0: flow's default
 	Now     func() time.Time
@@ -80,7 +83,9 @@ func New(c Config) (*App, error) {
 	a := &App{Queue: storebus.Open(c.Store, "notifications", storebus.Config{Now: c.Now})}
 	sagas := &sagas{keys: c.SagaKeys}
 	var chance *chance
-	a.Services, chance = c.services(t, shape{saga: sagas, outbox: outbox{a.Queue}, queue: a.Queue})
+	a.Services, chance = c.services(t, shape{
+		saga: sagas, outbox: outbox{a.Queue}, queue: a.Queue, gate: newGate(c, func() flow.Load { return a.Engine.Load() }),
+	})
 
 	resources := saga.LocalResources()
 	table := a.table(c, t, a.thenWake)

@@ -3,12 +3,14 @@ package app
 import (
 	"github.com/utkarsh698/cloudflow/internal/breaker"
 	"github.com/utkarsh698/cloudflow/internal/flow"
+	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/observe/metrics"
 )
 
 // Counts are told of what happened, once it is durable, and are quick. Any may be nil.
 type Counts struct {
 	OrderCreated   func()
+	OrderRefused   func(reason string) // by the gate; nothing is stored
 	OrderEnded     func(status string)
 	ExecutionEnded func(status string)
 	BreakerChanged func(name string, to breaker.State) // decided here
@@ -31,8 +33,13 @@ func CountIn(m *metrics.Metrics) Counts {
 			changes[name+" "+string(state)] = m.Counter(metrics.BreakerChanges, name, string(state))
 		}
 	}
+	refused := map[string]*metrics.Counter{}
+	for _, reason := range limit.Reasons {
+		refused[string(reason)] = m.Counter(metrics.OrdersRefused, string(reason))
+	}
 	return Counts{
 		OrderCreated:   m.Counter(metrics.OrdersCreated).Inc,
+		OrderRefused:   func(reason string) { refused[reason].Inc() },
 		OrderEnded:     func(status string) { ended[status].Inc() },
 		ExecutionEnded: func(status string) { executions[status].Inc() },
 		BreakerChanged: func(name string, to breaker.State) { changes[name+" "+string(to)].Inc() },

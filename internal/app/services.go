@@ -37,6 +37,7 @@ type shape struct {
 	saga     order.Starter
 	startNow startNow // nil: saga stages the starts
 	outbox   order.Outbox
+	gate     order.Gate               // nil: whoever runs the saga has bounds of its own
 	queue    notification.StagedQueue // nil: the notifications' queue is not in the store
 	phone    notification.Sender      // nil: phone numbers do not count
 	cacheFor time.Duration            // of the breakers
@@ -91,7 +92,7 @@ func (c Config) services(t traced, on shape) (*Services, *chance) {
 		Keys: c.ContactKeys, Now: c.Now, Log: c.Log, Concurrency: c.Sends, Received: t.received(),
 	})
 	s.Orders = order.New(order.Config{
-		Store: c.Store, Feed: c.Feed, Catalog: catalog{s.Inventory}, Admission: s.Breakers[ChargeBreaker],
+		Store: c.Store, Feed: c.Feed, Catalog: catalog{s.Inventory}, Admission: s.Breakers[ChargeBreaker], Gate: on.gate,
 		Saga: t.starter(on.saga), StartNow: on.startNow, Outbox: t.outbox(on.outbox), Keys: c.ContactKeys,
 		Now: c.Now, NewID: s.NewID, Currency: c.Currency, Log: c.Log,
 		Created: c.Counts.OrderCreated, Ended: c.Counts.OrderEnded,

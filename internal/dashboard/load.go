@@ -226,7 +226,7 @@ func (d loadData) Counts() []loadCount {
 	c := d.Now.Counts
 	all := []loadCount{
 		{"confirmed", c.Confirmed, false}, {"compensated", c.Compensated, false}, {"failed", c.Failed, false}, {"cancelled", c.Cancelled, false},
-		{"refused: not enough stock", c.InsufficientStock, false}, {"refused: unavailable", c.Unavailable, true}, {"refused: too many", c.Throttled, true},
+		{"refused: not enough stock", c.InsufficientStock, false}, {"refused: unavailable", c.Unavailable, true}, {"refused: too much to do", c.Overloaded, true}, {"refused: too many", c.Throttled, true},
 		{"no outcome in time", c.Pending, true}, {"other errors", c.Error, true},
 	}
 	var some []loadCount

@@ -53,6 +53,7 @@ const (
 	TaskTimedOut         Kind = "TaskTimedOut"         // the task of a token is closed
 	TaskDoesNotExist     Kind = "TaskDoesNotExist"     // no task has this token
 	TooManyOpenOrders    Kind = "TooManyOpenOrders"    // the caller has as many open orders as it may have
+	Overloaded           Kind = "Overloaded"           // all callers together have begun more than is worked off soon
 	Unavailable          Kind = "Unavailable"          // the store is down, the disk nearly full, or the server is draining
 )
 
@@ -93,6 +94,7 @@ var statuses = map[Kind]struct {
 	TaskTimedOut:               {"TASK_TIMED_OUT", http.StatusConflict},
 	TaskDoesNotExist:           {"TASK_DOES_NOT_EXIST", http.StatusNotFound},
 	TooManyOpenOrders:          {"TOO_MANY_OPEN_ORDERS", http.StatusTooManyRequests},
+	Overloaded:                 {"OVERLOADED", http.StatusServiceUnavailable},
 	Unavailable:                {"UNAVAILABLE", http.StatusServiceUnavailable},
 }
 
@@ -177,7 +179,7 @@ func Is(err error, kind Kind) bool { return KindOf(err) == kind }
 // Retryable reports whether the same call may succeed later without anyone changing anything.
 func Retryable(err error) bool {
 	switch KindOf(err) {
-	case Transient, Throttled, TooManyOpenOrders, Unavailable:
+	case Transient, Throttled, TooManyOpenOrders, Overloaded, Unavailable:
 		return true
 	default:
 		return false

@@ -128,15 +128,22 @@ type agenda struct {
 	first  int
 	asleep sleepers
 	slept  uint64
+
+	age   func() time.Duration // since it was made
+	gauge gauge                // what of it is seen without a lock
 }
 
 // A place in the queue is a run's, or its tasks': however many there are, they have one.
 type place struct {
 	run   *run
 	tasks bool
+	since time.Duration // the agenda's age at which it was taken
 }
 
-func newAgenda() agenda { return agenda{runs: make(map[string]*run)} }
+func newAgenda(now func() time.Time) *agenda {
+	made := now()
+	return &agenda{runs: make(map[string]*run), age: func() time.Duration { return now().Sub(made) }}
+}
 
 // add makes a run that is ready, and reports false if there is one of that name, which then knows that it was told again.
 func (a *agenda) add(name string) bool {
@@ -146,13 +153,24 @@ func (a *agenda) add(name string) bool {
 	}
 	r := &run{name: name}
 	a.runs[name] = r
+	a.gauge.open.Store(int64(len(a.runs)))
 	a.push(r)
 	return true
 }
 
-func (a *agenda) remove(r *run) { delete(a.runs, r.name) }
+func (a *agenda) remove(r *run) {
+	delete(a.runs, r.name)
+	a.gauge.open.Store(int64(len(a.runs)))
+}
 
-func (a *agenda) push(r *run) { a.ready = append(a.ready, place{run: r}) }
+func (a *agenda) push(r *run) { a.enqueue(place{run: r}) }
+
+// enqueue puts the place at the end of the queue.
+func (a *agenda) enqueue(p place) {
+	p.since = a.age()
+	a.ready = append(a.ready, p)
+	a.queued()
+}
 
 // pop takes what is ready first, a zero turn if nothing is. Who has more tasks then goes to the end of the queue for the next: executions
 // take turns, a task each, and one with ten thousand of them holds up nobody.
@@ -172,7 +190,7 @@ func (a *agenda) pop() turn {
 		}
 		t := turn{r, r.todo[0]}
 		if r.todo = r.todo[1:]; len(r.todo) > 0 {
-			a.ready = append(a.ready, p)
+			a.enqueue(p)
 		}
 		return t
 	}
@@ -195,13 +213,15 @@ func (a *agenda) popPlace() place {
 		clear(a.ready[n:]) // else what stood there is held until as many are ready again
 		a.ready, a.first = a.ready[:n], 0
 	}
+	a.gauge.taken.Add(1)
+	a.queued()
 	return r
 }
 
 // addTask queues a task of the run.
 func (a *agenda) addTask(r *run, t *errand) {
 	if r.todo = append(r.todo, t); len(r.todo) == 1 {
-		a.ready = append(a.ready, place{r, true})
+		a.enqueue(place{run: r, tasks: true})
 	}
 }
 

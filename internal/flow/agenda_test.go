@@ -14,7 +14,7 @@ import (
 
 func TestAnAgendaHoldsNoRunThatIsOver(t *testing.T) {
 	const many = 10_000
-	a := newAgenda()
+	a := newAgenda(time.Now)
 	for i := range many {
 		a.add(fmt.Sprintf("o-%d", i))
 	}

@@ -47,7 +47,8 @@
 //   - A task whose command is cancelled (a branch beside it failed, the execution ended) has its context ended. What it returns later is
 //     dropped with all that it staged, as is what an attempt returns after its timeout. It may have called the outside: so may any attempt.
 //   - Fairness: however many tasks an execution has, they have one place in the queue. A worker takes one of them, and the execution goes to the
-//     end for its next. So nobody waits for more than one task of each other execution before it, and a worker that is free.
+//     end for its next. So for its next turn nobody waits for more than one task of each other execution, and a worker that is free. To read its
+//     journal is a turn, too.
 //   - A timeout counts from when the function is called, not from when the task was asked for: what waits for a worker does not time out.
 //   - RunOne carries out the tasks one after the other, in the order in which the machine asked for them: a simulation is the same each time.
 //
@@ -120,9 +121,10 @@
 //     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
-//   - Open executions are limited by memory: one that is running has about 2 KB, one that sleeps for more than a minute has
-//     dropped all but its name and its time, about 320 bytes, and reads its journal when it wakes. There is no limit at which a Begin
-//     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them.
+//   - Open executions are limited by memory (BenchmarkOpenExecutions): one that is running has about 2.7 KB, one that sleeps for more than a
+//     minute has dropped all but its name and its time, about 430 bytes, and reads its journal when it wakes. There is no limit at which a Begin
+//     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
+//     are open, how many of them wait for a worker, and for how long the first of these has.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
 //   - A commit costs the same however many tasks are open beside its own: it steps a clone, which shares what it does not change. A Map

@@ -222,6 +222,7 @@ func (e *Engine) keepRecovering(ctx context.Context) {
 		found, err := e.recoverOpen(ctx)
 		if err == nil {
 			e.o.Log.LogAttrs(ctx, slog.LevelInfo, "flow: recovered", slog.Int("open", found))
+			close(e.tookUp)
 			return
 		}
 		if ctx.Err() != nil {
@@ -237,6 +238,9 @@ func (e *Engine) keepRecovering(ctx context.Context) {
 		}
 	}
 }
+
+// Recovered is closed when Run has found all executions that were open at its start, so that Load has them.
+func (e *Engine) Recovered() <-chan struct{} { return e.tookUp }
 
 // recoverOpen stores the current definition and adds all executions of the index to the agenda.
 func (e *Engine) recoverOpen(ctx context.Context) (found int, err error) {

@@ -107,11 +107,12 @@ type Engine struct {
 	late     atomic.Int64        // tasks that outlived their timeout and have not returned yet
 	crashed  atomic.Pointer[any] // a simulated crash of one of them
 
-	recovered bool // of RunOne
+	recovered bool          // of RunOne
+	tookUp    chan struct{} // closed when Run has begun all that was open
 
 	mu       sync.Mutex
 	machines map[string]*asl.Machine // by hash, without the current one
-	agenda   agenda
+	agenda   *agenda
 	work     context.Context // of the workers, while Run runs
 	workers  int             // that have been started and have not ended
 	idle     []*worker       // those of them that wait for a run, the last to come at the end
@@ -170,8 +171,8 @@ func New(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		o: o, own: own, children: make(map[string]*definition), machines: make(map[string]*asl.Machine), agenda: newAgenda(),
-		callbacks: make(map[*run][]answer), over: make(chan struct{}), chosenSeed: chosenSeed,
+		o: o, own: own, children: make(map[string]*definition), machines: make(map[string]*asl.Machine), agenda: newAgenda(o.Now),
+		callbacks: make(map[*run][]answer), over: make(chan struct{}), tookUp: make(chan struct{}), chosenSeed: chosenSeed,
 	}
 	for name, text := range o.Children {
 		if e.children[name], err = define(name, text, o.Parse); err != nil {
@@ -269,11 +270,7 @@ func (e *Engine) Begin(name string) {
 }
 
 // Open is the number of open executions that the engine knows.
-func (e *Engine) Open() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.agenda.runs)
-}
+func (e *Engine) Open() int { return int(e.agenda.gauge.open.Load()) }
 
 // now has the journal's precision, so that a replay sees the same times.
 func (e *Engine) now() time.Time { return e.o.Now().UTC().Truncate(time.Millisecond) }

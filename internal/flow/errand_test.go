@@ -169,7 +169,13 @@ func TestATaskThatIsCancelledIsNotCommitted(t *testing.T) {
 					definition := strings.ReplaceAll(string(parallel(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":null,"Next":"Rest"}]`, "fails", "slow")),
 						`"Done":`, `"Rest":{"Type":"Wait","Seconds":30,"Next":"Done"},"Done":`)
 					definition = strings.ReplaceAll(definition, `"ResultPath":null,"End"`, limit+`"ResultPath":null,"End"`)
-					e := engine(t, flow.Options{Store: s, Definition: []byte(definition), Tasks: map[string]flow.Task{arn("slow"): slow,
+					var heard atomic.Int64 // when the context of the slow one ended
+					begin := time.Now()
+					e := engine(t, flow.Options{Store: s, Definition: []byte(definition), Tasks: map[string]flow.Task{
+						arn("slow"): func(ctx context.Context, c flow.Call) (store.Effect, error) {
+							context.AfterFunc(ctx, func() { heard.Store(int64(time.Since(begin))) })
+							return slow(ctx, c)
+						},
 						arn("fails"): func(context.Context, flow.Call) (store.Effect, error) {
 							<-time.After(time.Second)
 							return store.Effect{}, fault.New(fault.OrderState, "no")
@@ -178,6 +184,9 @@ func TestATaskThatIsCancelledIsNotCommitted(t *testing.T) {
 					start(t, e, s, "o-1", nil)
 					if took := ended(t, e); took != 31*time.Second {
 						t.Errorf("took %v", took)
+					}
+					if at := time.Duration(heard.Load()); at < time.Second || at > time.Second+time.Millisecond {
+						t.Errorf("the branch beside it failed after a second, its context ended after %v", at)
 					}
 					if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
 						t.Errorf("%s %s %s", d.Status, d.Error, d.Cause)
@@ -192,6 +201,72 @@ func TestATaskThatIsCancelledIsNotCommitted(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The failure of the branch is committed and its reply lost: that it made the others void is read from the journal.
+func TestTheContextOfATaskEndsThoughTheCommitThatCancelledItHadNoReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &unreliable{Store: newStore(), fate: func(n int64) fate {
+			if n == 3 { // after the definition and the start
+				return replyLost
+			}
+			return commits
+		}}
+		var heard atomic.Int64
+		begin := time.Now()
+		definition := strings.ReplaceAll(string(parallel(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":null,"Next":"Rest"}]`, "fails", "slow")),
+			`"Done":`, `"Rest":{"Type":"Wait","Seconds":30,"Next":"Done"},"Done":`)
+		e := engine(t, flow.Options{Store: s, Definition: []byte(definition), Tasks: map[string]flow.Task{
+			arn("slow"): func(ctx context.Context, _ flow.Call) (store.Effect, error) {
+				<-ctx.Done()
+				heard.Store(int64(time.Since(begin)))
+				return store.Effect{}, ctx.Err()
+			},
+			arn("fails"): func(context.Context, flow.Call) (store.Effect, error) {
+				<-time.After(time.Second)
+				return store.Effect{}, fault.New(fault.OrderState, "no")
+			}}})
+		stop := running(t, e)
+		start(t, e, s, "o-1", nil)
+		ended(t, e)
+		if at := time.Duration(heard.Load()); at < time.Second || at > 2*time.Second {
+			t.Errorf("its context ended after %v", at)
+		}
+		if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
+			t.Errorf("%s %s", d.Status, d.Cause)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A cancelled task that does not heed it holds its worker, but no place among the tasks of its execution.
+func TestATaskThatIsCancelledTakesNoPlaceOfTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		both := string(parallel("", "a", "b"))
+		definition := strings.Replace(string(parallel(`,"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":null,"Next":"Then"}]`, "fails", "deaf")),
+			`"Done":`, `"Then":`+both[strings.Index(both, `{"Type":"Parallel"`):strings.Index(both, `,"Done":`)]+`,"Done":`, 1)
+		e := engine(t, flow.Options{Store: s, Definition: []byte(definition), Workers: 8, PerExecution: 2, Tasks: map[string]flow.Task{
+			arn("a"): slowly(time.Second), arn("b"): slowly(time.Second),
+			arn("deaf"): func(context.Context, flow.Call) (store.Effect, error) {
+				<-time.After(10 * time.Second)
+				return store.Effect{}, nil
+			},
+			arn("fails"): always(nil, fault.New(fault.OrderState, "no"))}})
+		stop := running(t, e)
+		start(t, e, s, "o-1", nil)
+		if took := ended(t, e); took != time.Second {
+			t.Errorf("two tasks of a second, side by side, took %v", took)
+		}
+		if d := describe(t, e, "o-1"); d.Status != "SUCCEEDED" {
+			t.Errorf("%s %s %s", d.Status, d.Error, d.Cause)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestOneExecutionOfManyTasksHoldsUpNobody(t *testing.T) {
@@ -232,6 +307,49 @@ func TestOneExecutionOfManyTasksHoldsUpNobody(t *testing.T) {
 		for _, name := range []string{"many", "few-0", "few-5"} {
 			if d := describe(t, e, name); d.Status != "SUCCEEDED" {
 				t.Errorf("%s is %s %s", name, d.Status, d.Cause)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// With one worker the order in which tasks are called is the order of the queue.
+func TestExecutionsTakeTurnsATaskEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		var called []string
+		e := engine(t, flow.Options{Store: s, Definition: mapped(""), Workers: 1, PerExecution: 1000, Tasks: map[string]flow.Task{
+			arn("each"): func(_ context.Context, c flow.Call) (store.Effect, error) {
+				called = append(called, c.Execution)
+				<-time.After(time.Second)
+				return store.Effect{}, nil
+			}}})
+		stop := running(t, e)
+		start(t, e, s, "many", items(60))
+		<-time.After(1500 * time.Millisecond)
+		for i := range 4 {
+			start(t, e, s, fmt.Sprintf("few-%d", i), items(5))
+		}
+		came := 2 // many has had two turns
+		ended(t, e)
+		if len(called) != 60+4*5 {
+			t.Fatalf("%d tasks were called", len(called))
+		}
+		for i := range 4 {
+			name, waited := fmt.Sprintf("few-%d", i), map[string]int{}
+			most := 2 // one before it is read, and one before its first task
+			for n, left := came, 5; left > 0; n++ {
+				if called[n] != name {
+					if waited[called[n]]++; waited[called[n]] > most {
+						t.Fatalf("%s waits for more than %d tasks of %s: %v", name, most, called[n], called[:n+1])
+					}
+					continue
+				}
+				left--
+				most = 1
+				clear(waited)
 			}
 		}
 		if err := stop(); err != nil {

@@ -49,12 +49,16 @@ const (
 
 // Limits are what callers may do together and over time, as an operator sets it. The rates and the cap on open orders hold where callers
 // are told apart: in development mode (Config.Principal is nil) everybody is one caller on loopback, and both are off. All that stands
-// above holds always.
+// above holds always, and so do the bounds of work.
 type Limits struct {
 	PerKey      limit.Rate // of one principal's calls
 	PerAddress  limit.Rate // of one address's calls, the refused ones included
 	OpenOrders  int        // of one principal; 0: any number
 	Connections int        // open at once; 0: any number
+
+	// Work is how much the engine may have to do before new orders are refused, whoever's: 503 OVERLOADED. The order service asks, not this
+	// package, so that a replay comes first.
+	Work limit.Bounds
 }
 
 // DefaultLimits are sized for the two cores that the README's figures are from, which take about 3,400 orders a second.
@@ -69,6 +73,16 @@ var DefaultLimits = Limits{
 	OpenOrders: 200,
 	// 16 KiB of header, 64 KiB of body and about 20 KiB of net/http's own for each are 400 MiB at the very worst, and 80 MiB while idle.
 	Connections: 4096,
+	Work: limit.Bounds{
+		// Only orders whose provider is away for long become so many. They sleep, with 430 bytes each, which are 108 MB; were all of them
+		// at work at once, with 2.7 KB, it would be 690 MB.
+		Open: 250_000,
+		// What the two cores work off in three seconds: with all of that before it an order is still decided within its caller's wait.
+		Ready: 10_000,
+		// Where the queue moves more slowly, half of the longest wait for an outcome: who joins it behind an order that has waited for so
+		// long would most likely be answered without one.
+		Wait: maxWait / 2,
+	},
 }
 
 // RateOf is the rate of n calls a second: its burst is what comes in two seconds, so that a page that loads twenty things at once, or a

@@ -96,6 +96,13 @@ func TestPlaceOrder(t *testing.T) {
 			p["error"] != "PAYMENT_PROVIDER_UNAVAILABLE" || p["message"] != "The circuit breaker is open." {
 			t.Errorf("%d %v %s", a.status, a.header, a.body)
 		}
+		w.err = fault.New(fault.Overloaded, "There is too much to do.").With("retry_after_seconds", int64(4))
+		a = w.serve(t).send("POST", "/orders", oneLine)
+		p = a.problem(t)
+		if a.status != 503 || a.header.Get("Retry-After") != "4" || p["retry_after_seconds"] != 4.0 || p["error"] != "OVERLOADED" ||
+			p["type"] != "urn:problem-type:cloudflow:overloaded" || p["title"] != "Too much to do now" || p["instance"] != "/orders" {
+			t.Errorf("%d %v %s", a.status, a.header, a.body)
+		}
 		w.err = fault.New(fault.InsufficientStock, "Short.").With("product_id", "KEYBD-01").With("requested", int64(2)).With("available", int64(1))
 		if p := w.serve(t).send("POST", "/orders", oneLine).problem(t); p["product_id"] != "KEYBD-01" || p["requested"] != 2.0 || p["available"] != 1.0 {
 			t.Errorf("%v", p)

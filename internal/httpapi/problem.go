@@ -45,6 +45,7 @@ var titles = map[fault.Kind]string{
 	fault.ProductExists:              "The product exists",
 	fault.TaskTimedOut:               "The task is closed",
 	fault.TaskDoesNotExist:           "There is no such task",
+	fault.Overloaded:                 "Too much to do now",
 	fault.Unavailable:                "Not available now",
 	fault.Transient:                  "Not available now",
 }

@@ -37,7 +37,10 @@ func watch(m *metrics.Metrics, store string) pebblestore.Watch {
 func (i *Instance) observe(ctx context.Context, o metrics.Observer) error {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
 	defer cancel()
-	o.Set(metrics.ExecutionsOpen, float64(i.App.Engine.Open()))
+	load := i.App.Engine.Load()
+	o.Set(metrics.ExecutionsOpen, float64(load.Open))
+	o.Set(metrics.ExecutionsReady, float64(load.Ready))
+	o.Set(metrics.ExecutionsOldest, load.Oldest.Seconds())
 	observeStore(o, ownStore, i.Dir.Store.Stats())
 	observeStore(o, providerStore, i.Dir.Provider.Stats())
 	i.observeQueue(ctx, o)

@@ -1,10 +1,12 @@
 // Package limit keeps one caller from taking what belongs to all: token buckets for the pace of calls, and a listener
-// that bounds the connections. The numbers and their reasons stand in httpapi's limits.go.
+// that bounds the connections. And it keeps all of them together from giving more than can be done: a gate before new work. The numbers and
+// their reasons stand in httpapi's limits.go.
 //
 // It promises: a caller who keeps to its pace is never refused by its own bucket; memory is bounded, whoever calls; nobody can free
-// itself, or another, by making the buckets forget. It refuses at once and holds nobody in a queue.
+// itself, or another, by making the buckets forget; no bound of the gate is passed, however many come at once. It refuses at once and holds
+// nobody in a queue.
 //
-// It keeps nothing: after a restart every bucket is full.
+// It keeps nothing: after a restart every bucket is full, and the gate goes by what there is to do then.
 package limit
 
 import (

@@ -37,6 +37,9 @@ const (
 	// errorPause is how long a worker of a closed loop rests after a call that reached nobody. Without it a run against a server that is
 	// down would be through with all of its orders in a few seconds.
 	errorPause = 100 * time.Millisecond
+	// awayPause is how long a worker of a closed loop stays away at most when it is refused because there is too much to do. A refusal takes a
+	// hundredth of an order: without a pause the run would measure nothing else. Longer ones would be gaps in charts by the second.
+	awayPause = time.Second
 	// defaultInFlight is as many as the larger benchmark has callers.
 	defaultInFlight = 256
 	// customers is how many customers order: enough that none has a list worth speaking of, few enough to be looked at.

@@ -130,8 +130,12 @@ func (r *run) work(ctx, work context.Context, p *pacer, rec *recorder) {
 		}
 		now := r.Now()
 		rec.record(a, now.Sub(began), now)
-		if !a.answered && p.rate == 0 {
+		switch {
+		case p.rate > 0: // the next one is due when it is due
+		case !a.answered:
 			rest(ctx, errorPause)
+		case a.away > 0:
+			rest(ctx, min(a.away, awayPause))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package loadtest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -91,6 +92,7 @@ func TestAnAnswerIsCountedAsWhatItIs(t *testing.T) {
 		{"another conflict", 409, `{"status":409,"error":"PRICE_CHANGED"}`, loadtest.Error, "409 PRICE_CHANGED"},
 		{"an open circuit", 503, `{"status":503,"error":"PAYMENT_PROVIDER_UNAVAILABLE"}`, loadtest.Unavailable, "503 PAYMENT_PROVIDER_UNAVAILABLE"},
 		{"a proxy that has lost its server", 503, `<html>`, loadtest.Unavailable, "503 no answer of a CloudFlow"},
+		{"a server with too much to do", 503, `{"status":503,"error":"OVERLOADED"}`, loadtest.Overloaded, "503 OVERLOADED"},
 		{"too many calls", 429, `{"status":429,"error":"THROTTLED"}`, loadtest.Throttled, "429 THROTTLED"},
 		{"an order that is not decided", 202, `{"status":"PENDING"}`, loadtest.Pending, "202 "},
 		{"an unknown product", 422, `{"status":422,"error":"UNKNOWN_PRODUCT"}`, loadtest.Error, "422 UNKNOWN_PRODUCT"},
@@ -136,6 +138,47 @@ func TestAServerThatCannotBeReachedIsAResultFullOfErrors(t *testing.T) {
 			t.Errorf("errors %+v", r.Errors)
 		}
 	})
+}
+
+func TestAWorkerThatIsToldToStayAwayDoes(t *testing.T) {
+	for _, c := range []struct {
+		rule       string
+		status     int
+		code, away string
+		rate       float64 // 0: a closed loop of one worker
+		orders     int64   // in ten seconds
+	}{
+		{"for as long as it is told", 503, "OVERLOADED", "1", 0, 10},
+		{"but for a second at most", 503, "OVERLOADED", "57", 0, 10},
+		{"and so with too many calls", 429, "THROTTLED", "2", 0, 10},
+		{"an open loop has no mercy", 503, "OVERLOADED", "57", 100, 1000},
+		{"an open circuit is what a run may be about", 503, "PAYMENT_PROVIDER_UNAVAILABLE", "57", 0, 1000},
+		{"a date is not read", 503, "OVERLOADED", "Thu, 15 Jan 2026 10:30:00 GMT", 0, 1000},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conf := config(nil)
+				conf.HTTP = doer(func(*http.Request) (*http.Response, error) {
+					<-time.After(10 * time.Millisecond)
+					rec := httptest.NewRecorder()
+					rec.Header().Set("Retry-After", c.away)
+					answer(rec, c.status, fmt.Sprintf(`{"status":%d,"error":%q}`, c.status, c.code))
+					return rec.Result(), nil
+				})
+				conf.Concurrency, conf.Rate, conf.Duration, conf.Orders = 1, c.rate, 10*time.Second, 0
+				if c.rate > 0 {
+					conf.Concurrency = 0
+				}
+				r := run(t, conf)
+				if n := r.Counts.Errors(); n < c.orders*9/10 || n > c.orders {
+					t.Errorf("%d orders, want %d", n, c.orders)
+				}
+				if c.code == "OVERLOADED" && r.Counts.Overloaded != r.Counts.Errors() {
+					t.Errorf("counted %+v", r.Counts)
+				}
+			})
+		})
+	}
 }
 
 func TestAnOrderThatIsNeverAnsweredTimesOut(t *testing.T) {

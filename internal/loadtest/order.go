@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi/apigen"
@@ -47,8 +48,9 @@ func newCustomer(c Config, doer Doer) (*customer, error) {
 // An answer is how an order came back.
 type answer struct {
 	outcome  Outcome
-	detail   string // of an error
-	answered bool   // by anybody
+	detail   string        // of an error
+	answered bool          // by anybody
+	away     time.Duration // how long it was told to stay away; 0: nothing was said
 }
 
 // place places one order and waits for its outcome.
@@ -87,7 +89,8 @@ func (c *customer) placeAndCancel(ctx context.Context, j job, body apigen.OrderR
 // A reply is what is looked at of an answer.
 type reply struct {
 	status int
-	body   struct { // of an order or of a problem; the events are not decoded, which would cost what a dozen orders cost
+	away   time.Duration // Retry-After
+	body   struct {      // of an order or of a problem; the events are not decoded, which would cost what a dozen orders cost
 		OrderID string          `json:"order_id"`
 		Status  json.RawMessage `json:"status"` // an order's is a text, a problem's a number
 		Error   string          `json:"error"`
@@ -106,6 +109,9 @@ func read(resp *http.Response, err error) reply {
 		return reply{err: err}
 	}
 	r := reply{status: resp.StatusCode}
+	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16); err == nil {
+		r.away = time.Duration(seconds) * time.Second //nolint:gosec // under 2^16
+	}
 	if json.Unmarshal(text, &r.body) != nil {
 		r.body.Error = "no answer of a CloudFlow"
 	}
@@ -132,10 +138,12 @@ func outcome(r reply) answer {
 	case r.status == http.StatusConflict && r.body.Error == "INSUFFICIENT_STOCK":
 		a.outcome = InsufficientStock
 		return a
+	case r.status == http.StatusServiceUnavailable && r.body.Error == "OVERLOADED":
+		a.outcome, a.away = Overloaded, r.away
 	case r.status == http.StatusServiceUnavailable:
 		a.outcome = Unavailable
 	case r.status == http.StatusTooManyRequests:
-		a.outcome = Throttled
+		a.outcome, a.away = Throttled, r.away
 	default:
 		a.outcome = Error
 	}

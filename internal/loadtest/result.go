@@ -20,17 +20,18 @@ const (
 	Cancelled         Outcome = "cancelled"
 	InsufficientStock Outcome = "insufficient_stock" // refused at once: 409 INSUFFICIENT_STOCK
 	Unavailable       Outcome = "unavailable"        // refused: 503
+	Overloaded        Outcome = "overloaded"         // refused: 503 OVERLOADED, there is too much to do
 	Throttled         Outcome = "throttled"          // refused: 429
 	Pending           Outcome = "pending"            // accepted, and not final when the wait was over
 	Error             Outcome = "error"              // any other answer, or none
 )
 
 // Outcomes are all of them, in the order in which they are shown.
-var Outcomes = []Outcome{Confirmed, Compensated, Failed, Cancelled, InsufficientStock, Unavailable, Throttled, Pending, Error}
+var Outcomes = []Outcome{Confirmed, Compensated, Failed, Cancelled, InsufficientStock, Unavailable, Overloaded, Throttled, Pending, Error}
 
 // IsError reports whether the order came back without an answer to it. A declined card is an answer, and so is a shortage.
 func (o Outcome) IsError() bool {
-	return o == Unavailable || o == Throttled || o == Pending || o == Error
+	return o == Unavailable || o == Overloaded || o == Throttled || o == Pending || o == Error
 }
 
 // Counts are how many orders came back in which way.
@@ -41,6 +42,7 @@ type Counts struct {
 	Cancelled         int64 `json:"cancelled"`
 	InsufficientStock int64 `json:"insufficient_stock"`
 	Unavailable       int64 `json:"unavailable"`
+	Overloaded        int64 `json:"overloaded"`
 	Throttled         int64 `json:"throttled"`
 	Pending           int64 `json:"pending"`
 	Error             int64 `json:"error"`
@@ -61,6 +63,8 @@ func (c *Counts) of(o Outcome) *int64 {
 		return &c.InsufficientStock
 	case Unavailable:
 		return &c.Unavailable
+	case Overloaded:
+		return &c.Overloaded
 	case Throttled:
 		return &c.Throttled
 	case Pending:
@@ -71,7 +75,9 @@ func (c *Counts) of(o Outcome) *int64 {
 }
 
 // Errors is how many came back without an answer to the order.
-func (c Counts) Errors() int64 { return c.Unavailable + c.Throttled + c.Pending + c.Error }
+func (c Counts) Errors() int64 {
+	return c.Unavailable + c.Overloaded + c.Throttled + c.Pending + c.Error
+}
 
 // Latency is from when an order was due (open loop) or started (closed loop) until it came back, in milliseconds, to three digits. The errors
 // are in it: a time-out is the worst latency there is, and leaving it out would make a server look better the worse it is.

@@ -169,7 +169,7 @@ func TestJSONHasStableNamesAndComesBackAsItWas(t *testing.T) {
 		t.Errorf("members\n%s, want\n%s", got, want)
 	}
 	for name, want := range map[string]string{
-		"counts":  "confirmed compensated failed cancelled insufficient_stock unavailable throttled pending error",
+		"counts":  "confirmed compensated failed cancelled insufficient_stock unavailable overloaded throttled pending error",
 		"latency": "p50_ms p90_ms p95_ms p99_ms p99_9_ms max_ms",
 		"mix":     "happy declined short cancel",
 	} {

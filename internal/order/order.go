@@ -25,13 +25,14 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// Config of a Service. All of it is required, but Feed (then there is no news), Keys (then orders with a contact are refused), StartNow, Log and
-// what counts.
+// Config of a Service. All of it is required, but Gate, Feed (then there is no news), Keys (then orders with a contact are refused), StartNow,
+// Log and what counts.
 type Config struct {
 	Store     store.Store
 	Feed      store.FeedReader // of the store, with what IsEvent selects
 	Catalog   Catalog
 	Admission Admission
+	Gate      Gate // nil: however many orders come, they are taken
 	Saga      Starter
 	Outbox    Outbox
 	Keys      pii.Keys
@@ -56,6 +57,7 @@ type Service struct {
 	behind    chan struct{} // holds one while a reader of the feed who is behind reads
 	catalog   Catalog
 	admission Admission
+	gate      Gate
 	saga      Starter
 	startNow  func(ctx context.Context, s Start) error
 	outbox    Outbox
@@ -82,12 +84,16 @@ func New(c Config) *Service {
 	if c.Ended == nil {
 		c.Ended = func(string) {}
 	}
+	if c.Gate == nil {
+		c.Gate = openGate{}
+	}
 	return &Service{
 		store:     c.Store,
 		feed:      c.Feed,
 		behind:    make(chan struct{}, 1),
 		catalog:   c.Catalog,
 		admission: c.Admission,
+		gate:      c.Gate,
 		saga:      c.Saga,
 		startNow:  c.StartNow,
 		outbox:    c.Outbox,
@@ -116,6 +122,19 @@ type Quote struct{ UnitPriceCents, Available int64 }
 type Admission interface {
 	Admit(ctx context.Context) error
 }
+
+// A Gate keeps new orders out while there is too much to do. Those that are stored, and what an operator resumes, do not pass it again.
+type Gate interface {
+	// Enter lets an order in, or is fault.Overloaded with retry_after_seconds. It is quick: a refusal must cost less than an order.
+	Enter() error
+	// Leave is for who was let in, when the saga of the order has begun, or the order was not stored.
+	Leave()
+}
+
+type openGate struct{}
+
+func (openGate) Enter() error { return nil }
+func (openGate) Leave()       {}
 
 // A Starter starts executions of the saga, and knows how they ended.
 type Starter interface {

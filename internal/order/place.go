@@ -91,8 +91,9 @@ func (r *PlaceRequest) CheckOwner() error {
 }
 
 // Place stores a new order and starts its saga, in one commit. The checks come in this order: the owner (fault.Forbidden), a replay,
-// validation (fault.ValidationFailed with the field), and then what is certain to fail: fault.UnknownProduct, fault.PriceChanged,
-// fault.InsufficientStock, fault.PaymentProviderUnavailable, fault.TooManyOpenOrders. fault.Unavailable: prices cannot be read.
+// validation (fault.ValidationFailed with the field), whether there is too much to do (fault.Overloaded), and then what is certain to fail:
+// fault.UnknownProduct, fault.PriceChanged, fault.InsufficientStock, fault.PaymentProviderUnavailable, fault.TooManyOpenOrders.
+// fault.Unavailable: prices cannot be read.
 //
 // Calls with one key make one order, however many come at once, and all get the same bytes.
 func (s *Service) Place(ctx context.Context, r PlaceRequest) (Placed, error) {
@@ -124,6 +125,10 @@ func (s *Service) place(ctx context.Context, r PlaceRequest) (Placed, error) {
 	if err := s.validate(&r); err != nil {
 		return Placed{}, err
 	}
+	if err := s.gate.Enter(); err != nil { // before anything is read: where there is too much to do already, a refusal is to cost little
+		return Placed{}, err
+	}
+	defer s.gate.Leave()
 	created, err := s.admit(ctx, r)
 	if err != nil {
 		return Placed{}, err

@@ -8,10 +8,13 @@ type Instrument int
 // The instruments. Their labels are given in the order of the row's.
 const (
 	OrdersCreated Instrument = iota
+	OrdersRefused
 	OrdersEnded
 	OrdersReview
 	SagaExecutions
 	ExecutionsOpen
+	ExecutionsReady
+	ExecutionsOldest
 	TaskDuration
 	BreakerChanges
 	BreakerState
@@ -36,8 +39,9 @@ const (
 	instruments
 )
 
-// The values of status, of OrdersEnded and of SagaExecutions, and those of state.
+// The values of reason, those of status, of OrdersEnded and of SagaExecutions, and those of state.
 var (
+	RefusalReasons    = []string{"open", "ready", "wait"}
 	OrderStatuses     = []string{"CONFIRMED", "FAILED", "COMPENSATED", "CANCELLED"}
 	ExecutionStatuses = []string{"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 	CircuitStates     = []string{"CLOSED", "OPEN", "HALF_OPEN"}
@@ -113,6 +117,12 @@ var catalog = [instruments]Row{
 		Help:       "Orders that were stored. The answer to a repeated call is none.",
 		cloudWatch: []cloudWatch{{name: "OrdersCreated", unit: "Count"}},
 	},
+	OrdersRefused: {
+		Name: "cloudflow.orders.refused", Prometheus: "cloudflow_orders_refused_total", Unit: "{order}", Kind: KindCounter,
+		Labels: []string{"reason"}, values: RefusalReasons,
+		Help: "Orders that were answered 503 OVERLOADED, by the bound that was reached: executions that are open, that are ready, or how long " +
+			"the first of these had to wait.",
+	},
 	OrdersEnded: {
 		Name: "cloudflow.orders.ended", Prometheus: "cloudflow_orders_ended_total", Unit: "{order}", Kind: KindCounter,
 		Labels: []string{"status"}, values: OrderStatuses,
@@ -135,6 +145,14 @@ var catalog = [instruments]Row{
 		Name: "cloudflow.executions.open", Prometheus: "cloudflow_executions_open", Unit: "{execution}", Kind: KindGauge,
 		Help:       "Executions of the saga that have begun and not ended.",
 		cloudWatch: []cloudWatch{{name: "OpenExecutions", unit: "Count"}},
+	},
+	ExecutionsReady: {
+		Name: "cloudflow.executions.ready", Prometheus: "cloudflow_executions_ready", Unit: "{execution}", Kind: KindGauge,
+		Help: "Those of them that wait for a worker: the engine's queue.",
+	},
+	ExecutionsOldest: {
+		Name: "cloudflow.executions.oldest", Prometheus: "cloudflow_executions_oldest_seconds", Unit: "s", Kind: KindGauge,
+		Help: "How long the first of the engine's queue has waited for a worker; 0 if it is empty.",
 	},
 	TaskDuration: {
 		Name: "cloudflow.task.duration", Prometheus: "cloudflow_task_duration_seconds", Unit: "s", Kind: KindHistogram,
