@@ -1,8 +1,12 @@
 package instance_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -301,5 +305,35 @@ func TestRefusalsAreCountedAndShown(t *testing.T) {
 	}
 	if report := w.rest(); report.Orders != int64(accepted+1) {
 		t.Errorf("%d orders were accepted, %d are stored", accepted+1, report.Orders)
+	}
+}
+
+// A server that does not know yet what was open says so.
+func TestReadyOnceWhatWasOpenIsFound(t *testing.T) {
+	t.Parallel()
+	i, err := instance.Open(instance.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := func() int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ready", nil)
+		r.Host = "localhost"
+		rec := httptest.NewRecorder()
+		i.Handler.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	if status := ready(); status != http.StatusServiceUnavailable {
+		t.Errorf("before it works: %d", status)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	worked := make(chan error, 1)
+	go func() { worked <- i.App.Run(ctx) }()
+	<-i.App.Engine.Recovered()
+	if status := ready(); status != http.StatusOK {
+		t.Errorf("at work: %d", status)
+	}
+	stop()
+	if err := errors.Join(<-worked, i.Close()); err != nil {
+		t.Error(err)
 	}
 }
