@@ -22,7 +22,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/app"
+	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
@@ -74,6 +76,7 @@ type World struct {
 	acknowledged map[string]string       // idempotency key -> the body that was answered
 
 	mu         sync.Mutex // what follows is also written by tasks that were given up
+	memory     invariant.Memory
 	violations []string
 	lines      []string // the trace
 }
@@ -109,6 +112,7 @@ func (w *World) start() {
 		Simulator:   provider.Config{LateAfter: w.config.LateAfter, Sleep: sleep},
 		Gateway:     func(g payment.Gateway) payment.Gateway { return &faultyGateway{g, w.plan} },
 		Task:        w.task,
+		Parse:       parsed,
 		Apart:       w.config.Apart,
 		Now:         w.now,
 		Rand:        rand.New(rand.NewPCG(w.rnd.Uint64(), w.rnd.Uint64())),
@@ -118,6 +122,20 @@ func (w *World) start() {
 		w.t.Fatal(err)
 	}
 	w.app = a
+}
+
+// machines are those that were parsed, by their definition: a process starts often here.
+var machines sync.Map
+
+func parsed(definition []byte) (*asl.Machine, error) {
+	if m, ok := machines.Load(string(definition)); ok {
+		return m.(*asl.Machine), nil
+	}
+	m, err := aslrun.Parse(definition)
+	if err == nil {
+		machines.Store(string(definition), m)
+	}
+	return m, err
 }
 
 // A call is one delivery of a task.
@@ -383,7 +401,7 @@ func (w *World) violate(format string, args ...any) {
 
 // snapshot is both books as of now; nobody writes meanwhile.
 func (w *World) snapshot() *invariant.Snapshot {
-	s := invariant.New()
+	s := w.memory.New()
 	for _, book := range []struct {
 		from *memstore.Store
 		add  func(store.Entry) error
