@@ -5,7 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/app"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/invariant"
 	"github.com/utkarsh698/cloudflow/internal/order"
@@ -70,6 +72,26 @@ func (w *World) checkRest() {
 	}
 	w.checkMoney()
 	w.checkJournals()
+}
+
+// openAtMost is longer than a circuit stays open, and than the permit of a call that never comes back lives.
+const openAtMost = 6 * time.Minute
+
+// checkRefusal holds that no circuit refuses orders for longer than that, wherever the clock was set before.
+func (w *World) checkRefusal(err error) {
+	if since := min(time.Since(w.changed), w.clock.sinceSet()); since > openAtMost {
+		w.violate("a circuit refuses orders, and has not changed for %s: %v", since, err)
+	}
+}
+
+// checkCircuits holds the same of both circuits when nobody has called the provider for a while.
+func (w *World) checkCircuits() {
+	w.pass(w.clock.untilLastSet() + openAtMost + time.Second)
+	for _, name := range []string{app.ChargeBreaker, app.RefundBreaker} {
+		if err := w.app.Breakers[name].Admit(context.Background()); err != nil {
+			w.checkRefusal(err)
+		}
+	}
 }
 
 // checkAcknowledged holds I7: what a client was told is there.

@@ -69,8 +69,9 @@ type glance struct {
 const (
 	maxTries = 500
 	// maxRefusals is how often a customer comes again whose order cannot be taken now.
-	maxRefusals = 5
+	maxRefusals = 10
 	comesAgain  = 45 * time.Second
+	maxResumes  = 20
 )
 
 // Live is a whole life: the shelves are filled, all visits are paid, and then the world works until it rests. All that waits for a person is
@@ -89,13 +90,8 @@ func (w *World) Live() {
 		w.survive(w.meddle)
 	}
 	w.RunUntilIdle()
-	for range 20 {
-		if n, err := w.app.Orders.CountInReview(context.Background()); err != nil || n == 0 || w.config.Abandon {
-			break
-		}
-		w.pass(time.Hour) // as long as a bug may last
-		w.survive(func() { w.attend(&caller{Visit: Visit{Deed: Resume}}) })
-		w.RunUntilIdle()
+	if !w.config.Abandon {
+		w.resumeAll()
 	}
 	for i := range w.config.Wishes {
 		for _, deed := range []Deed{Place, Look} {
@@ -112,6 +108,20 @@ func (w *World) Live() {
 		w.note("order " + g.status)
 	}
 	w.clock.tell(w.note)
+}
+
+// resumeAll has the operator come, when the bugs are mended, until nobody waits for a person any more.
+func (w *World) resumeAll() {
+	for range maxResumes {
+		n, err := w.app.Orders.CountInReview(context.Background())
+		if err == nil && n == 0 {
+			return
+		}
+		w.pass(time.Hour) // longer than a bug lives
+		w.survive(func() { w.attend(&caller{Visit: Visit{Deed: Resume}}) })
+		w.RunUntilIdle()
+	}
+	w.violate("I5: orders still wait for a person who has resumed them %d times", maxResumes)
 }
 
 // turn lets one thing happen: somebody who got no answer calls again, or a step is made that jumps no further than until; zero: anywhere.
@@ -135,7 +145,7 @@ func (w *World) turn(until time.Time) bool {
 	return w.stepUntil(until)
 }
 
-// meddle lets the next visitor call, wherever the world is: the call is one of its own, and no fault meets it in the midst of another.
+// meddle lets the next visitor call, wherever the world is, and whatever fault the call then meets itself.
 func (w *World) meddle() {
 	if len(w.script) == 0 {
 		return
@@ -226,6 +236,9 @@ func (w *World) placeOnce(ctx context.Context, c *caller) (answered bool) {
 		return true
 	}
 	w.note("place: " + string(fault.KindOf(err)))
+	if fault.Is(err, fault.PaymentProviderUnavailable) {
+		w.checkRefusal(err)
+	}
 	if fault.Is(err, fault.PaymentProviderUnavailable) && c.refusals < maxRefusals {
 		c.refusals++
 		c.due = time.Now().Add(comesAgain + 13*time.Nanosecond)

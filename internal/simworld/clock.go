@@ -87,6 +87,25 @@ func (c *clock) untilSet(d time.Duration) time.Duration {
 	return d
 }
 
+// untilLastSet is how long it is until the clock is set for the last time; 0: that is over.
+func (c *clock) untilLastSet() (left time.Duration) {
+	for _, s := range c.c.Steps {
+		left = max(left, s.At-time.Since(c.began))
+	}
+	return left
+}
+
+// sinceSet is how long ago the clock was set, or the world began.
+func (c *clock) sinceSet() time.Duration {
+	since := time.Since(c.began)
+	for _, s := range c.c.Steps {
+		if ago := time.Since(c.began) - s.At; ago >= 0 {
+			since = min(since, ago)
+		}
+	}
+	return since
+}
+
 // tell notes the steps that were made by now.
 func (c *clock) tell(note func(what string)) {
 	for _, s := range c.c.Steps {

@@ -55,7 +55,7 @@ type plan struct {
 	mu     sync.Mutex // a task that was given up runs on beside the world
 	points int        // so far
 	fired  int
-	inside bool // of a duplicate, or of a visitor's call in the midst of something
+	inside bool // of a duplicate
 	late   bool // some task may have been done after its order had ended
 }
 
@@ -88,7 +88,7 @@ func (p *plan) at(ctx context.Context, point string, do func(context.Context) er
 	return err
 }
 
-// next counts the point, unless it is in the midst of another: these have no faults of their own.
+// next counts the point, unless it is one of a duplicate: these have no faults of their own.
 func (p *plan) next(point string) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +107,7 @@ func (p *plan) next(point string) Fault {
 	return f
 }
 
-// enter begins or ends what happens in the midst of a point.
+// enter begins or ends the delivery of a duplicate.
 func (p *plan) enter(inside bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -102,3 +102,31 @@ func TestEachTroubleAlone(t *testing.T) {
 		})
 	}
 }
+
+// The process dies at each point while a provider that was down opens the circuit and closes it again, and the next one's clock is an hour behind
+// or ahead: whoever waits for a time waits no longer than it would have.
+func TestACrashAtEveryPointWithTheClockSet(t *testing.T) {
+	for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+		for _, f := range []simworld.Fault{simworld.CrashBefore, simworld.CrashAfter} {
+			t.Run(f.String()+", the clock is then set by "+(-ahead).String(), func(t *testing.T) {
+				t.Parallel()
+				for n, crashed := 1, true; crashed; n++ {
+					c := simworld.Config{Seed: uint64(n), Visits: placed(8, 20*time.Second), Faults: map[int]simworld.Fault{n: f}}
+					c.Goods, c.Wishes = wants(8, provider.Visa)
+					c.Outages = []simworld.Outage{{For: time.Minute, Fault: provider.Fault{Down: true}}}
+					c.Clock = simworld.Clock{Process: ahead, Restart: time.Nanosecond} // the next shows the time of the world
+					w := live(t, c)
+					if v := w.Violations(); len(v) > 0 {
+						t.Fatalf("point %d:\n%s\n\n%s\n%s", n, strings.Join(v, "\n"), c, w.Trace())
+					}
+					if crashed = w.Crashed(); crashed && w.Happened()["restart with another clock"] > 1 {
+						t.Fatalf("point %d: it died more than once", n)
+					}
+					if !crashed && n < 100 {
+						t.Errorf("only %d points", n-1)
+					}
+				}
+			})
+		}
+	}
+}

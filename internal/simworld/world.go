@@ -98,6 +98,7 @@ type World struct {
 	steps    int
 	failures int // in a row, of what the engine and the queue begin with
 
+	changed  time.Time               // when a circuit changed last, or the process that knows it
 	handlers map[string]saga.Handler // of the process that runs
 	calls    []call                  // of tasks, for duplicates
 
@@ -150,7 +151,7 @@ func (w *World) start() {
 		},
 		Gateway: func(g payment.Gateway) payment.Gateway { return &faultyGateway{Gateway: g, w: w} },
 		Task:    w.task,
-		Counts:  app.Counts{BreakerChanged: func(name string, to breaker.State) { w.note(name + " " + string(to)) }},
+		Counts:  app.Counts{BreakerChanged: w.circuitChanged},
 		Parse:   parsed,
 		Apart:   w.config.Apart,
 		Now:     w.clock.process,
@@ -160,7 +161,12 @@ func (w *World) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.app = a
+	w.app, w.changed = a, time.Now()
+}
+
+func (w *World) circuitChanged(name string, to breaker.State) {
+	w.note(name + " " + string(to))
+	w.changed = time.Now()
 }
 
 // machines are those that were parsed, by their definition: a process starts often here.
@@ -283,6 +289,7 @@ func (w *World) RunUntilIdle() {
 	if idle.Open > 0 {
 		w.violate("I7: %d executions are open, and nobody goes on with them", idle.Open)
 	}
+	w.checkCircuits()
 	for range maxRounds { // a reserve that is delivered again while the expirer is at work is for its next round
 		w.ours.Settle()                                // replicas lag behind for seconds, not for ever
 		w.pass(16*time.Minute + 2*w.clock.mayDiffer()) // past the age at which holds are asked about
