@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/aslrun"
 	"github.com/utkarsh698/cloudflow/internal/bus"
 	"github.com/utkarsh698/cloudflow/internal/bus/storebus"
@@ -50,7 +51,7 @@ type Config struct {
 	Currency    string              // "USD" if empty
 
 	BreakerFailures int                                   // 0: the breaker's default
-	Simulator       provider.Config                       // Store and Now are set here
+	Simulator       provider.Config                       // Store is set here, and Now to that of the services if it is nil
 	Gateway         func(payment.Gateway) payment.Gateway // wraps the provider, for simulation; nil: as it is
 
 	Task func(name string, h saga.Handler) saga.Handler // wraps each task of the saga, to count them or for simulation; nil: as it is
@@ -58,6 +59,8 @@ type Config struct {
 	Counts Counts // are told of what happens
 
 	Tracer *trace.Tracer // nil: nothing is traced
+
+	Parse func(definition []byte) (*asl.Machine, error) // compiles a machine, for simulation, which starts often; nil: aslrun.Parse
 
 	Saga []byte // the order saga's machine, with saga.LocalResources in place, that new orders run; nil: the one that is built in
 
@@ -92,13 +95,16 @@ func New(c Config) (*App, error) {
 	task := t.task(func(ctx context.Context, call flow.Call) (store.Effect, error) {
 		return table.Do(ctx, call.Input, call.Attempt)
 	})
+	if c.Parse == nil {
+		c.Parse = aslrun.Parse
+	}
 	if c.Saga == nil {
 		c.Saga = saga.Definition(resources)
 	}
 	engine, err := flow.New(flow.Options{
 		Store:      c.Store,
 		Definition: c.Saga,
-		Parse:      aslrun.Parse,
+		Parse:      c.Parse,
 		Tasks:      map[string]flow.Task{resources.Order: task, resources.Inventory: task, resources.Payment: task},
 		StagedOnly: func(call flow.Call) bool { return !c.Apart && table.StagedOnly(call.Input) },
 		Name:       "cloudflow-saga",

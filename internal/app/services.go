@@ -73,7 +73,10 @@ func (c Config) services(t traced, on shape) (*Services, *chance) {
 	var ledger payment.Ledger = noProvider{}
 	if c.Provider != nil {
 		sim := c.Simulator
-		sim.Store, sim.Now = c.Provider, c.Now
+		sim.Store = c.Provider
+		if sim.Now == nil {
+			sim.Now = c.Now
+		}
 		s.Provider = provider.New(sim)
 		gateway, ledger = s.Provider, s.Provider
 	}

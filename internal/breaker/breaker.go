@@ -147,7 +147,7 @@ func (b *Breaker) Admit(ctx context.Context) error {
 	case b.rec.State == Open && b.openLeft(b.rec, now.UnixMilli()) > 0:
 		return refusal(b.openLeft(b.rec, now.UnixMilli()))
 	case b.rec.State == HalfOpen:
-		if until, out := b.rec.permitOut(now.UnixMilli()); out {
+		if until, out := b.permitOut(now.UnixMilli()); out {
 			return refusal(until - now.UnixMilli())
 		}
 	}
@@ -185,7 +185,7 @@ func (b *Breaker) pass(now time.Time) (*Permit, error) {
 		}
 		return nil, nil
 	case HalfOpen:
-		if _, out := b.rec.permitOut(ms); out {
+		if _, out := b.permitOut(ms); out {
 			return nil, errProbing()
 		}
 		return nil, nil
@@ -207,7 +207,7 @@ func (b *Breaker) probe(ctx context.Context, now time.Time) (*Permit, error) {
 		if r.State == Open && b.openLeft(r, now.UnixMilli()) == 0 {
 			r.OpenUntil = now.UnixMilli()
 		}
-		return r.probe(now.UnixMilli(), token, now.Add(b.c.Lease).UnixMilli())
+		return r.probe(now.UnixMilli(), token, b.c.Lease.Milliseconds())
 	})
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -361,6 +361,11 @@ func (b *Breaker) openLeft(r record, now int64) int64 {
 	return left
 }
 
+// permitOut is the record's. mu is held.
+func (b *Breaker) permitOut(now int64) (until int64, out bool) {
+	return b.rec.permitOut(now, b.c.Lease.Milliseconds())
+}
+
 // A Snapshot is the circuit as an operator sees it.
 type Snapshot struct {
 	Name       string
@@ -392,7 +397,7 @@ func (b *Breaker) State(ctx context.Context) (Snapshot, error) {
 	if s.State == Open {
 		s.OpenUntil = time.UnixMilli(b.rec.OpenUntil).UTC()
 	}
-	if _, out := b.rec.permitOut(now.UnixMilli()); out {
+	if _, out := b.permitOut(now.UnixMilli()); out {
 		s.PermitsOut = 1
 	}
 	if now.Before(b.retryAt) {

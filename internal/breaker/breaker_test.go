@@ -478,3 +478,28 @@ func TestAClockThatIsSetBackDoesNotKeepTheCircuitOpen(t *testing.T) {
 		wantState(t, b, Closed)
 	})
 }
+
+// The permit's holder died, and the clock of the next process is behind: the permit lives no longer than a lease.
+func TestAClockThatIsSetBackDoesNotKeepTheCircuitHalfOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		skew := time.Duration(0)
+		s := newTestStore()
+		first := newBreaker(s, Config{Now: func() time.Time { return time.Now().Add(skew) }})
+		if err := first.Trip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		mustAcquire(t, first) // and is never heard of again
+		next := newBreaker(s, Config{Now: first.c.Now})
+		if err := next.Admit(t.Context()); !fault.Is(err, fault.PaymentProviderUnavailable) {
+			t.Fatalf("the permit lives: %v", err)
+		}
+		skew = -time.Hour
+		if err := next.Admit(t.Context()); err != nil {
+			t.Fatalf("nobody has the permit: %v", err)
+		}
+		mustAcquire(t, next).Done(t.Context(), true)
+		mustAcquire(t, next).Done(t.Context(), true)
+		wantState(t, next, Closed)
+	})
+}

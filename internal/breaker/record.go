@@ -56,7 +56,7 @@ func (r record) closed() record {
 	return record{State: Closed, Generation: r.Generation + 1}
 }
 
-// probe gives out the permit if the circuit has been open long enough, or is half open with no permit that lives.
+// probe gives out the permit, for lease milliseconds, if the circuit has been open long enough, or is half open with no permit that lives.
 func (r record) probe(now int64, token string, lease int64) (record, bool) {
 	switch r.State {
 	case Open:
@@ -65,13 +65,13 @@ func (r record) probe(now int64, token string, lease int64) (record, bool) {
 		}
 		r = record{State: HalfOpen, Generation: r.Generation + 1, Attempt: r.Attempt}
 	case HalfOpen:
-		if _, out := r.permitOut(now); out {
+		if _, out := r.permitOut(now, lease); out {
 			return r, false
 		}
 	default:
 		return r, false
 	}
-	r.Permits = []grant{{token, lease}}
+	r.Permits = []grant{{token, now + lease}}
 	return r, true
 }
 
@@ -109,10 +109,11 @@ func (r record) abandoned(generation int64, token string) (record, bool) {
 	return r, true
 }
 
-// permitOut reports whether a permit lives, and until when.
-func (r record) permitOut(now int64) (until int64, out bool) {
+// permitOut reports whether a permit lives, and until when. None is given out for longer than a lease: one that would live on for longer has seen
+// the clock set back, and its holder may be dead.
+func (r record) permitOut(now, lease int64) (until int64, out bool) {
 	for _, g := range r.Permits {
-		if now < g.Lease {
+		if now < g.Lease && g.Lease-now <= lease {
 			return g.Lease, true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -161,8 +162,9 @@ func entries(t *testing.T, s *memstore.Store) (all []store.Entry) {
 	return all
 }
 
-func (d dump) check(everything bool) invariant.Report {
-	s := invariant.New()
+func (d dump) check(everything bool) invariant.Report { return d.checkBy(invariant.New(), everything) }
+
+func (d dump) checkBy(s *invariant.Snapshot, everything bool) invariant.Report {
 	for _, e := range d.ours {
 		_ = s.Add(e)
 	}
@@ -445,6 +447,12 @@ func TestEachCorruptionBreaksItsRule(t *testing.T) {
 			c.edit(t, &d)
 			if got := d.rules(); got != c.want {
 				t.Errorf("broken: %q, want %q\n%v", got, c.want, d.check(false).Violations)
+			}
+			var memory invariant.Memory
+			for _, seen := range []dump{whole, d, whole, d} { // who remembers how it was finds the same, and forgets what is mended
+				if got, want := seen.checkBy(memory.New(), false), seen.check(false); !reflect.DeepEqual(got, want) {
+					t.Errorf("remembered: %+v, want %+v", got, want)
+				}
 			}
 		})
 	}

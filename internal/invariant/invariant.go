@@ -48,7 +48,8 @@ const expiry = 18 * time.Minute
 // A check collects violations.
 type check struct {
 	s          *Snapshot
-	now        time.Time
+	now        time.Time // by our clock
+	bookAt     time.Time // by the provider's
 	violations []Violation
 
 	lateHolds, movedProducts, mayWait int
@@ -62,7 +63,12 @@ func (c *check) fail(rule, subject, format string, args ...any) {
 // execution or a waiting message is itself a violation. now is when the snapshot was begun: the provider's late captures fall due by
 // it, and what the provider's dump has from a later time is no stranger.
 func (s *Snapshot) Check(now time.Time, everything bool) Report {
-	c := &check{s: s, now: now, violations: slices.Clone(s.unread)}
+	return s.CheckApart(now, now, everything)
+}
+
+// CheckApart is Check where the provider's clock is not ours: then it was now here and bookAt there.
+func (s *Snapshot) CheckApart(now, bookAt time.Time, everything bool) Report {
+	c := &check{s: s, now: now, bookAt: bookAt, violations: slices.Clone(s.unread)}
 	r := Report{Orders: len(s.orders), Products: len(s.stock)}
 	c.stock()
 	c.aging()
@@ -98,7 +104,7 @@ func (s *Snapshot) Check(now time.Time, everything bool) Report {
 			c.atRest(o)
 		}
 	}
-	c.strangers(now)
+	c.strangers()
 	if everything && len(s.queued) > 0 {
 		c.fail("I9", "queue", "%d messages are still queued", len(s.queued))
 	}

@@ -1,8 +1,6 @@
 package invariant
 
 import (
-	"time"
-
 	"github.com/utkarsh698/cloudflow/internal/order"
 	"github.com/utkarsh698/cloudflow/internal/payment"
 )
@@ -106,7 +104,7 @@ func (c *check) holders() {
 
 // ledgers are the pages of the provider's book that cannot be read.
 func (c *check) ledgers() {
-	c.s.book(c.now)
+	c.s.book(c.bookAt)
 	for _, id := range sortedKeys(c.s.illegible) {
 		c.fail("I3", id, "the provider's ledger: %v", c.s.illegible[id])
 	}
@@ -179,7 +177,7 @@ func (c *check) hold(o *orderFacts) {
 
 // money checks I3 and I4, by the provider's own ledger.
 func (c *check) money(o *orderFacts) {
-	l := c.s.ledger(o.id, c.now)
+	l := c.s.ledger(o.id, c.bookAt)
 	if l.captures > 1 {
 		c.fail("I3", o.id, "captured %d times", l.captures)
 	}
@@ -264,7 +262,7 @@ func (c *check) atRest(o *orderFacts) {
 
 // strangers are holds, payments, captures, executions, answers and places in lists of orders that do not exist. A release of stock for
 // an unknown order is none: that is what a tombstone is for.
-func (c *check) strangers(now time.Time) {
+func (c *check) strangers() {
 	unknown := func(id string) bool { return c.s.orders[id] == nil }
 	for _, id := range sortedKeys(c.s.holds) {
 		if state := c.s.holds[id].state; unknown(id) && state != tombstone && state != released {
@@ -276,7 +274,7 @@ func (c *check) strangers(now time.Time) {
 			c.fail("I3", id, "a payment of an order that does not exist")
 		}
 	}
-	for _, id := range c.s.charged(now) {
+	for _, id := range c.s.charged(c.bookAt) {
 		// The provider's book is another company's and is not deleted with our orders.
 		if unknown(id) && !order.MadeAt(id).Before(c.s.deletedBefore) {
 			c.fail("I3", id, "the provider has captured money for an order that does not exist")

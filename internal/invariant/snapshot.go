@@ -49,8 +49,9 @@ type Snapshot struct {
 	accounts  map[time.Time]map[string]provider.Account
 	illegible map[string]error // by order: its page of the provider's book cannot be read
 
-	events  []eventlog.Event // of the order that is being read
+	log     []store.Entry // of the order that is being read: its events, then its head
 	current string
+	memory  *Memory // nil: nothing is remembered
 
 	walked *walked // nil: all of it is of one moment
 }
@@ -155,7 +156,7 @@ func (s *Snapshot) addOrder(e store.Entry) {
 		return
 	}
 	if id != s.current {
-		s.current, s.events = id, s.events[:0]
+		s.current, s.log = id, s.log[:0]
 	}
 	o := s.orders[id]
 	if o == nil {
@@ -163,19 +164,16 @@ func (s *Snapshot) addOrder(e store.Entry) {
 		s.orders[id] = o
 	}
 	switch {
-	case strings.HasPrefix(e.Key.SK, "event#"):
-		if ev, err := eventlog.DecodeExact(e); err == nil {
-			s.events = append(s.events, ev)
-		} else {
-			o.logError = err.Error() // a violation of this order, not the end of the check
-		}
+	case strings.HasPrefix(e.Key.SK, eventlog.Prefix):
+		s.log = append(s.log, e)
 	case e.Key.SK == "head": // behind the events, in the order of the dump
-		head, err := order.DecodeHead(e.Item)
-		if err != nil {
-			o.logError = err.Error()
+		s.log = append(s.log, e)
+		if known := s.memory.recall(id, s.log); known != nil {
+			s.orders[id] = known
 			return
 		}
-		s.fold(o, head)
+		o.readLog(s.log)
+		s.memory.keep(s.log, o)
 	}
 }
 
@@ -201,24 +199,43 @@ func (s *Snapshot) addPlace(list, rest string, e store.Entry) {
 	s.places[place{list, e.Key.SK}] = true
 }
 
+// readLog reads an order's events and, behind them, its head. What cannot be decoded is a violation of this order, not the end of the check.
+func (o *orderFacts) readLog(log []store.Entry) {
+	events := make([]eventlog.Event, 0, len(log)-1)
+	for _, e := range log[:len(log)-1] {
+		ev, err := eventlog.DecodeExact(e)
+		if err != nil {
+			o.logError = err.Error()
+			continue
+		}
+		events = append(events, ev)
+	}
+	head, err := order.DecodeHead(log[len(log)-1].Item)
+	if err != nil {
+		o.logError = err.Error()
+		return
+	}
+	o.fold(events, head)
+}
+
 // fold holds the log of an order against its head. If the two differ the log is believed, of which the head is a projection; a log that
 // is broken leaves the head.
-func (s *Snapshot) fold(o *orderFacts, head order.State) {
+func (o *orderFacts) fold(events []eventlog.Event, head order.State) {
 	believed := head
 	defer func() { o.believe(believed) }()
 	if o.logError != "" {
 		return
 	}
-	if err := eventlog.Verify(s.events); err != nil {
+	if err := eventlog.Verify(events); err != nil {
 		o.logError = err.Error()
 		return
 	}
-	folded, err := order.Fold(s.events)
+	folded, err := order.Fold(events)
 	if err != nil {
 		o.logError = err.Error()
 		return
 	}
-	created, err := order.DecodeCreated(s.events[0])
+	created, err := order.DecodeCreated(events[0])
 	if err != nil {
 		o.logError = err.Error()
 		return

@@ -8,7 +8,6 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/notification"
-	"github.com/utkarsh698/cloudflow/internal/payment"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -24,16 +23,17 @@ const (
 	Refused           // it is not written, and the caller hears "unknown"
 	Duplicate         // before it is done, an earlier task of any order is delivered once more and runs to its end
 	Stall             // it is on its way for so long that its task is given up, and arrives all the same
+	Meddle            // before it is done, somebody outside calls: the next of Config.Visits
 )
 
-// Faults are all that can go wrong at a point.
+// Faults are all that can go wrong at a point, whoever is in the world.
 var Faults = []Fault{CrashBefore, CrashAfter, ReplyLost, Refused, Duplicate, Stall}
 
 // stallFor is longer than any task's timeout, and ends at an instant of its own.
 const stallFor = 45*time.Second + 7*time.Nanosecond
 
 func (f Fault) String() string {
-	return [...]string{"none", "crash before", "crash after", "reply lost", "not done", "duplicate", "stall"}[f]
+	return [...]string{"none", "crash before", "crash after", "reply lost", "not done", "duplicate", "stall", "meddle"}[f]
 }
 
 // crash is the panic of a process that dies. It runs through every recover of the code under test.
@@ -45,8 +45,12 @@ func (crash) SimulatedCrash() {}
 // A plan says which fault happens at which point. Points are counted from 1 over the world's whole life, restarts included.
 type plan struct {
 	faults map[int]Fault
+	note   func(what string)
 	trace  func(format string, args ...any)
+	pause  func(time.Duration)
+	turns  *turns
 	again  func() // delivers an earlier task once more
+	meddle func() // lets the next visitor call
 
 	mu     sync.Mutex // a task that was given up runs on beside the world
 	points int        // so far
@@ -57,6 +61,8 @@ type plan struct {
 
 // at is called at each point, with what is to happen there.
 func (p *plan) at(ctx context.Context, point string, do func(context.Context) error) error {
+	p.turns.take()
+	defer p.turns.take()
 	f := p.next(point)
 	switch f {
 	case CrashBefore:
@@ -65,8 +71,10 @@ func (p *plan) at(ctx context.Context, point string, do func(context.Context) er
 		return fault.New(fault.Transient, "simulated: %s was not done", point)
 	case Duplicate:
 		p.again()
+	case Meddle:
+		p.meddle()
 	case Stall:
-		pause(stallFor)
+		p.pause(stallFor)
 		ctx = context.WithoutCancel(ctx)
 	case None, CrashAfter, ReplyLost:
 	}
@@ -94,6 +102,7 @@ func (p *plan) next(point string) Fault {
 	}
 	p.fired++
 	p.late = p.late || f == Duplicate || f == Stall
+	p.note(f.String())
 	p.trace("point %d, %s: %s", p.points, point, f)
 	return f
 }
@@ -105,29 +114,43 @@ func (p *plan) enter(inside bool) {
 	p.inside = inside
 }
 
-// A faultyStore is our store as the process sees it: its commits are points.
+// A faultyStore is our store as the process sees it: its commits are points, and meet the disk.
 type faultyStore struct {
 	store.Store
-	plan   *plan
-	commit func() // after each commit
+	w *World
 }
 
 func (s *faultyStore) Update(ctx context.Context, fn func(*store.Tx) error) error {
-	writes := ""
-	err := s.plan.at(ctx, "commit", func(ctx context.Context) error {
-		err := s.Store.Update(ctx, func(tx *store.Tx) error {
-			if err := fn(tx); err != nil {
-				return err
-			}
-			writes = describe(tx)
-			return nil
-		})
-		if err == nil {
-			s.plan.trace("commit %s", writes)
-			s.commit()
+	return s.w.plan.at(ctx, "commit", func(ctx context.Context) error {
+		answer := s.w.disk.write()
+		switch answer {
+		case refused:
+			return errDiskFull
+		case lost:
+			panic(crash{"the disk is full"})
+		case written, keptByLuck:
+		}
+		err := s.commit(ctx, fn)
+		if answer == keptByLuck {
+			panic(crash{"the disk is full"})
 		}
 		return err
 	})
+}
+
+func (s *faultyStore) commit(ctx context.Context, fn func(*store.Tx) error) error {
+	writes := ""
+	err := s.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		writes = describe(tx)
+		return nil
+	})
+	if err == nil {
+		s.w.tracef("commit %s", writes)
+		s.w.checkCommit()
+	}
 	return err
 }
 
@@ -137,44 +160,6 @@ func describe(tx *store.Tx) string {
 		text += fmt.Sprintf("%c%s ", "PDCA"[op.Kind], op.Key)
 	}
 	return text
-}
-
-// A faultyGateway is the provider as the process sees it: each call to it is a point.
-type faultyGateway struct {
-	payment.Gateway
-	plan *plan
-}
-
-func (g *faultyGateway) Open(ctx context.Context, in payment.Intent) (id string, err error) {
-	err = g.plan.at(ctx, "provider open", func(ctx context.Context) error {
-		id, err = g.Gateway.Open(ctx, in)
-		return err
-	})
-	return id, err
-}
-
-func (g *faultyGateway) Capture(ctx context.Context, intentID string) (r payment.Receipt, err error) {
-	err = g.plan.at(ctx, "provider capture", func(ctx context.Context) error {
-		r, err = g.Gateway.Capture(ctx, intentID)
-		return err
-	})
-	return r, err
-}
-
-func (g *faultyGateway) Cancel(ctx context.Context, intentID string) (c payment.Cancellation, err error) {
-	err = g.plan.at(ctx, "provider cancel", func(ctx context.Context) error {
-		c, err = g.Gateway.Cancel(ctx, intentID)
-		return err
-	})
-	return c, err
-}
-
-func (g *faultyGateway) Refund(ctx context.Context, intentID string) (r payment.Receipt, err error) {
-	err = g.plan.at(ctx, "provider refund", func(ctx context.Context) error {
-		r, err = g.Gateway.Refund(ctx, intentID)
-		return err
-	})
-	return r, err
 }
 
 // A mailbox is the relay that notifications are sent to: it counts what arrives, and each send is a point.
@@ -192,28 +177,4 @@ func (m *mailbox) Send(ctx context.Context, e notification.Email) error {
 		m.sent[e.MessageID]++
 		return nil
 	})
-}
-
-// sleep is how the provider waits. Where the answer and the caller's deadline fall on the same instant a select would toss a coin
-// that no seed decides; here the deadline wins.
-func sleep(ctx context.Context, d time.Duration) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// pause waits on the world's clock, which jumps there: nothing else is running.
-func pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	<-timer.C
 }

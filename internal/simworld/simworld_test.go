@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,21 +99,26 @@ func scenarios() []scenario {
 // Every single crash point of every scenario: the process dies before the n-th write or provider call, after it, its reply is
 // lost, or it is not done, for each n until there is none left.
 func TestSagaSurvivesACrashAtEveryPoint(t *testing.T) {
-	started, runs, violations := time.Now(), 0, 0
+	var runs, violations atomic.Int64
+	started := time.Now()
+	t.Cleanup(func() {
+		longtest.Record(t, started, longtest.Result{What: "runs, one fault each", Count: int(runs.Load()), Seed: 1, Violations: int(violations.Load())})
+	})
 	all := scenarios()
 	step := longtest.Count(8, 2, 1)
 	for i := 0; i < len(all); i += step {
 		s := all[i]
 		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
 			for n := 1; ; n++ {
 				reached := false
 				for _, f := range simworld.Faults {
 					for _, apart := range []bool{false, true} {
 						w := s.play(t, simworld.Config{Seed: uint64(n), Faults: map[int]simworld.Fault{n: f}, Apart: apart})
-						runs++
+						runs.Add(1)
 						reached = reached || w.Crashed()
 						if v := w.Violations(); len(v) > 0 {
-							violations += len(v)
+							violations.Add(int64(len(v)))
 							t.Fatalf("point %d, %s, steps apart: %t:\n%s\n\ntrace:\n%s", n, f, apart, strings.Join(v, "\n"), w.Trace())
 						}
 					}
@@ -123,7 +129,6 @@ func TestSagaSurvivesACrashAtEveryPoint(t *testing.T) {
 			}
 		})
 	}
-	longtest.Record(t, started, longtest.Result{What: "runs, one fault each", Count: runs, Seed: 1, Violations: violations})
 }
 
 // Several orders, several faults, all by chance.

@@ -3,6 +3,7 @@
 package memstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -322,26 +323,24 @@ func (s *Store) DumpTable(ctx context.Context, table, from string, fn func(store
 
 func (s *Store) dump(ctx context.Context, wanted func(partitionKey) bool, fn func(store.Entry) error) error {
 	s.mu.Lock()
-	var all []store.Entry
+	var keys []partitionKey
+	items := 0
 	for pk, p := range s.partitions {
-		if !wanted(pk) {
-			continue
+		if wanted(pk) {
+			keys = append(keys, pk)
+			items += len(p.rows)
 		}
-		for _, r := range p.rows {
+	}
+	slices.SortFunc(keys, func(a, b partitionKey) int {
+		return cmp.Or(strings.Compare(a.table, b.table), strings.Compare(a.pk, b.pk))
+	})
+	all := make([]store.Entry, 0, items)
+	for _, pk := range keys {
+		for _, r := range s.partitions[pk].rows {
 			all = append(all, store.Entry{Key: store.Key{Table: pk.table, PK: pk.pk, SK: r.sk}, Item: r.item})
 		}
 	}
 	s.mu.Unlock()
-	sort.Slice(all, func(i, j int) bool {
-		a, b := all[i].Key, all[j].Key
-		if c := strings.Compare(a.Table, b.Table); c != 0 {
-			return c < 0
-		}
-		if c := strings.Compare(a.PK, b.PK); c != 0 {
-			return c < 0
-		}
-		return a.SK < b.SK
-	})
 	for _, e := range all {
 		if err := ctx.Err(); err != nil {
 			return err
