@@ -45,7 +45,7 @@ const drainTime = 25 * time.Second
 const sends = 8
 
 // recoveryTime is how long callers are kept waiting at the start until the engine has found what was open, so that new orders are refused if
-// that is too much already. 100,000 executions were found in two to three seconds on two busy cores. If the store cannot be read or written,
+// that is too much already. 100,000 executions were found in four to five seconds on two very busy cores. If the store cannot be read or written,
 // callers are answered all the same.
 const recoveryTime = 10 * time.Second
 

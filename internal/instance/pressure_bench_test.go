@@ -1,20 +1,25 @@
 package instance_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/limit"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/store"
+	"github.com/utkarsh698/cloudflow/internal/store/pebblestore"
 )
 
 // BenchmarkFlood lets many callers place orders as fast as they are answered, and nobody waits for an outcome: more comes than is worked off. One
@@ -63,6 +68,59 @@ func BenchmarkFlood(b *testing.B) {
 			stop()
 		})
 	}
+}
+
+// BenchmarkRecovery is how long a start takes to find 100,000 open executions, for which callers wait, and until all of them sleep again, for which
+// new orders do. It is the engine's part of a start, on a store like an instance's.
+func BenchmarkRecovery(b *testing.B) {
+	const many, writers = 100_000, 256
+	s, err := pebblestore.Open(b.TempDir(), pebblestore.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	engine := func() *flow.Engine {
+		e, err := flow.New(flow.Options{Store: s, Definition: []byte(`{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":86400,"End":true}}}`)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return e
+	}
+	e := engine()
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for n := w; n < many; n += writers {
+				if err := s.Update(b.Context(), func(tx *store.Tx) error { return e.Stage(tx, fmt.Sprintf("ord-%026d", n), nil) }); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	var found, asleep time.Duration
+	for b.Loop() {
+		e := engine()
+		ctx, stop := context.WithCancel(b.Context())
+		done := make(chan error, 1)
+		began := time.Now()
+		go func() { done <- e.Run(ctx) }()
+		<-e.Recovered()
+		found += time.Since(began)
+		for e.Load().Ready > 0 {
+			<-time.After(time.Millisecond)
+		}
+		asleep += time.Since(began)
+		if n := e.Load().Open; n != many {
+			b.Errorf("%d were found", n)
+		}
+		stop()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+	b.ReportMetric(found.Seconds()/float64(b.N), "s-until-found")
+	b.ReportMetric(asleep.Seconds()/float64(b.N), "s-until-asleep")
 }
 
 // BenchmarkRefusal is what it costs to refuse an order, and, under a key, to look whether there is an answer to it.
