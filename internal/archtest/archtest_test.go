@@ -151,6 +151,12 @@ func TestWalls(t *testing.T) {
 	each("flow knows asl and store, never the order saga", internal("flow"), func(imported string) bool {
 		return standard(imported) || imported == module+"asl" || slices.Contains([]string{"fault", "store"}, room(imported))
 	})
+	each("engine is the door to flow, and names of the house what a program of its own needs", []string{"engine"}, func(imported string) bool {
+		return standard(imported) || slices.Contains([]string{"aslrun", "fault", "flow", "store", "store/pebblestore"}, room(imported))
+	})
+	each("an example imports what anybody can", []string{"examples/embed"}, func(imported string) bool {
+		return standard(imported) || imported == module+"engine"
+	})
 	each("sagagraph draws a machine and knows nothing of what runs it", internal("sagagraph"), func(imported string) bool {
 		return standard(imported) && imported != "net/http" && imported != "os" || imported == module+"asl"
 	})
