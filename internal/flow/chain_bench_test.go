@@ -68,8 +68,10 @@ func benchmarkChain(b *testing.B, callers int, staged bool) {
 		return nil
 	}
 	bare, disk := newBareStore(b, filepath.Join(dir, "bare")), newBareDisk(b, filepath.Join(dir, "disk"))
-	const warm = 256                          // the first executions: the definition is stored, goroutines and memtable are there
-	turns := min(16, max(1, b.N/(4*callers))) // in each all callers have something to do nearly all the time
+	// The first executions are not counted: then the definition is stored, and goroutines and the memtable are there.
+	const warm = 256
+	// In each turn all callers have something to do nearly all the time.
+	turns := min(16, max(1, b.N/(4*callers)))
 	atOnce(b, callers, warm, func(i int) error { return execute(i) })
 	var sum chainTurn
 	var ofStore, ofDisk []float64
