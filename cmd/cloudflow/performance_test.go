@@ -9,24 +9,36 @@ import (
 	"testing"
 )
 
-// The tables of docs/performance.md are made from docs/results/loadtest.txt, and from nothing else.
+// The tables of docs/performance.md are made from what was measured, docs/results/loadtest.txt and flow.txt, and from nothing else.
 func TestPerformancePage(t *testing.T) {
-	results, err := os.ReadFile(filepath.Join("..", "..", "docs", "results", "loadtest.txt"))
-	if err != nil {
-		t.Fatalf("%v; `make loadtest` writes it", err)
+	for _, part := range []struct {
+		name, command string
+		tables        func(results string) (string, error)
+	}{{"loadtest", "make loadtest", performanceTables}, {"flow", "make bench-flow", flowTables}} {
+		t.Run(part.name, func(t *testing.T) {
+			results, err := os.ReadFile(filepath.Join("..", "..", "docs", "results", part.name+".txt"))
+			if err != nil {
+				t.Fatalf("%v; `%s` writes it", err, part.command)
+			}
+			tables, err := part.tables(string(results))
+			if err != nil {
+				t.Fatalf("docs/results/%s.txt: %v", part.name, err)
+			}
+			checkPerformancePage(t, part.name, tables)
+		})
 	}
+}
+
+// checkPerformancePage holds the part of that name against the tables, or renews it.
+func checkPerformancePage(t *testing.T, name, tables string) {
 	path := filepath.Join("..", "..", "docs", "performance.md")
 	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	between := regexp.MustCompile(`(?s)(<!-- loadtest -->\n).*?(<!-- end of loadtest -->)`)
+	between := regexp.MustCompile(`(?s)(<!-- ` + name + ` -->\n).*?(<!-- end of ` + name + ` -->)`)
 	if !between.Match(page) {
 		t.Fatal("the page has no place for the tables")
-	}
-	tables, err := performanceTables(string(results))
-	if err != nil {
-		t.Fatalf("docs/results/loadtest.txt: %v", err)
 	}
 	want := between.ReplaceAllString(string(page), "${1}"+tables+"${2}")
 	if os.Getenv(update) != "" {
@@ -36,7 +48,7 @@ func TestPerformancePage(t *testing.T) {
 		return
 	}
 	if string(page) != want {
-		t.Errorf("the tables are not those of docs/results/loadtest.txt; set %s=1 to renew them", update)
+		t.Errorf("the tables are not those of docs/results/%s.txt; set %s=1 to renew them", name, update)
 	}
 }
 
