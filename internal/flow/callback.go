@@ -102,6 +102,16 @@ func (r *run) takeIn(answered int64, followed []asl.Command) {
 	}
 }
 
+// awaits are the states of the tasks that are handed out, in the order in which the machine asked for them.
+func (r *run) awaits() (states []string) {
+	for _, c := range r.open {
+		if r.handed[c.ID] != nil {
+			states = append(states, c.State)
+		}
+	}
+	return states
+}
+
 // handouts brings what is handed out up to the commit, and returns the rows of those that it closed without an answer.
 func (c *commit) handouts(answered int64) (closed []store.Key) {
 	r := c.r

@@ -102,6 +102,9 @@ func TestATaskIsHandedOutAndCalledBack(t *testing.T) {
 		if task.Execution != "o-1" || task.State != "Ask" || task.Resource != approval || !task.Since.Equal(began) || !task.Until.Equal(began.Add(24*time.Hour)) {
 			t.Errorf("%+v", task)
 		}
+		if d := describe(t, e, "o-1"); !slices.Equal(d.Awaits, []string{"Ask"}) || !d.Wakes.IsZero() || flow.ExecutionOf(task.Token) != "o-1" {
+			t.Errorf("it awaits %q until %v; the token is of %q", d.Awaits, d.Wakes, flow.ExecutionOf(task.Token))
+		}
 		<-time.After(12 * time.Hour)
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -115,6 +118,9 @@ func TestATaskIsHandedOutAndCalledBack(t *testing.T) {
 		d := describe(t, e, "o-1")
 		if out := string(asl.AppendJSON(nil, d.Output)); d.Status != asl.StatusSucceeded || out != `{"answer":{"approved":true},"order":7}` {
 			t.Errorf("%s %s", d.Status, out)
+		}
+		if d.Awaits != nil || flow.ExecutionOf("o-1") != "" {
+			t.Errorf("it awaits %q; o-1 is a token of %q", d.Awaits, flow.ExecutionOf("o-1"))
 		}
 		var types []string
 		for _, h := range d.History[2:6] {

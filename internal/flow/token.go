@@ -43,6 +43,15 @@ func splitToken(token string) (name string, id int64, ok bool) {
 	return name, id, checkName(name) == nil
 }
 
+// ExecutionOf is the execution that a token names, "" if none. It proves nothing: it is for who writes down whose task was answered.
+func ExecutionOf(token string) string {
+	name, _, ok := splitToken(token)
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // newTokenKey is a key for the tokens of one execution. Where all chance is given, as in a simulation, it is made of that.
 func (e *Engine) newTokenKey() []byte {
 	key := make([]byte, tokenKeyBytes)
