@@ -57,20 +57,24 @@ var routes = []route{
 // notOnAWS are the paths of the document that a single binary alone has, each with why. A path that is in neither list fails the synthesis, so
 // that nobody forgets to decide.
 var notOnAWS = map[string]string{
-	"/events":              "API Gateway cannot hold a stream open; listen to the event bus",
-	"/ready":               "a function does not start up while it is called",
-	"/metrics":             "CloudWatch has them",
-	"/openapi.yaml":        "a page",
-	"/docs":                "a page",
-	"/docs/style.css":      "a page",
-	"/admin/faults":        "for development",
-	"/admin/verify":        "needs one snapshot of all tables",
-	"/admin/backup":        "the tables have point-in-time recovery",
-	"/admin/export/orders": "longer than an answer may be; export the table to S3",
-	"/admin/export/events": "longer than an answer may be; export the table to S3",
-	"/admin/retention":     "works through all tables in one process",
-	"/admin/keys":          "API keys are API Gateway's",
-	"/admin/keys/{key_id}": "API keys are API Gateway's",
+	"/events":                "API Gateway cannot hold a stream open; listen to the event bus",
+	"/ready":                 "a function does not start up while it is called",
+	"/metrics":               "CloudWatch has them",
+	"/openapi.yaml":          "a page",
+	"/docs":                  "a page",
+	"/docs/style.css":        "a page",
+	"/admin/faults":          "for development",
+	"/admin/tasks":           "Step Functions hands tokens out by itself",
+	"/admin/tasks/success":   "call Step Functions' own SendTaskSuccess",
+	"/admin/tasks/failure":   "call Step Functions' own SendTaskFailure",
+	"/admin/tasks/heartbeat": "call Step Functions' own SendTaskHeartbeat",
+	"/admin/verify":          "needs one snapshot of all tables",
+	"/admin/backup":          "the tables have point-in-time recovery",
+	"/admin/export/orders":   "longer than an answer may be; export the table to S3",
+	"/admin/export/events":   "longer than an answer may be; export the table to S3",
+	"/admin/retention":       "works through all tables in one process",
+	"/admin/keys":            "API keys are API Gateway's",
+	"/admin/keys/{key_id}":   "API keys are API Gateway's",
 }
 
 // The names of what API Gateway is told.

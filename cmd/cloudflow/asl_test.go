@@ -25,7 +25,7 @@ func TestASLPage(t *testing.T) {
 		put(t, f[1], f[2])
 	}
 	commands := consoleCommands(string(text))
-	if len(files) != 3 || len(commands) != 3 {
+	if len(files) != 4 || len(commands) != 3 {
 		t.Fatalf("the page has %d files and %d commands", len(files), len(commands))
 	}
 	for _, c := range commands {

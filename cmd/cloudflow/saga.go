@@ -59,8 +59,9 @@ done stays done. --reason is kept in the order's log with who gave it. Only an o
 		},
 	}
 	redrive.Flags().StringVar(&reason, "reason", "", "why it can go on now (required)")
-	return group("saga", "Look at the sagas of orders, and redrive one that failed", `  cloudflow saga list --status FAILED`,
-		c.sagaList(), show, c.sagaHistory(), c.sagaGraph(), c.sagaCheck(), redrive)
+	return group("saga", "Look at the sagas of orders, redrive one that failed, answer one that waits", `  cloudflow saga list --status FAILED`,
+		c.sagaList(), show, c.sagaHistory(), c.sagaGraph(), c.sagaCheck(), redrive,
+		c.sagaTasks(), c.taskSuccess(), c.taskFailure(), c.taskHeartbeat())
 }
 
 func (c *cli) sagaList() *cobra.Command {
@@ -114,6 +115,9 @@ func (c *cli) printSagas(all []apigen.SagaSummary) error {
 		if s.NeedsReview {
 			status += ", needs review"
 		}
+		if s.AwaitsAnswer != nil {
+			status += ", waits for an answer"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", s.Execution, status, state, s.UpdatedAt.Format(time.RFC3339), detail)
 	}
 	return w.Flush()
@@ -127,6 +131,9 @@ func (c *cli) printSaga(s apigen.Saga) error {
 	}
 	if s.Error != nil {
 		line += ": " + *s.Error
+	}
+	if s.AwaitsAnswer != nil {
+		line += ", waits for an answer (saga tasks): " + strings.Join(*s.AwaitsAnswer, ", ")
 	}
 	if s.WaitsUntil != nil {
 		line += ", tries again at " + s.WaitsUntil.Format(time.RFC3339)

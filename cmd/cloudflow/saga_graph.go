@@ -27,7 +27,8 @@ needs no instance. With --order the states that the order's saga has visited are
 what failed and where it stands; --execution takes an earlier one.
 
 --format svg is a picture for any viewer or browser, mermaid the text of a flowchart for what shows Markdown.
-The machine drawn is that of this cloudflow; what another version's saga visited beside it is said on stderr.`,
+The machine drawn is that of this cloudflow, or the one in the file that --saga names, as serve has it; what an order's saga visited that is
+no state of it is said on stderr.`,
 		Example: `  cloudflow saga graph --out saga.svg
   cloudflow saga graph --order ord-01JD3V6J9W8Q3X4Y5Z6A7B8C9D --out order.svg
   cloudflow saga graph --format mermaid`,
@@ -36,6 +37,7 @@ The machine drawn is that of this cloudflow; what another version's saga visited
 	}
 	cmd.Flags().StringVar(&g.format, "format", "svg", "svg or mermaid")
 	cmd.Flags().StringVar(&g.order, "order", "", "the order whose saga's way is drawn (default: none)")
+	cmd.Flags().StringVar(&c.Saga, "saga", c.Saga, "the file of the machine to draw (default: the one that is built in)")
 	cmd.Flags().StringVar(&g.execution, "execution", "", "with --order: an earlier execution, by its name (default: the current one)")
 	cmd.Flags().StringVar(&g.out, "out", "", "the file to write; it must not exist (default: stdout)")
 	return cmd
@@ -50,9 +52,9 @@ func (c *cli) graph(cmd *cobra.Command, o graphing) error {
 	case o.execution != "" && o.order == "":
 		return usagef("--execution is of an order: --order is wanted")
 	}
-	machine, err := asl.Parse(saga.Definition(saga.LocalResources()))
+	machine, err := c.drawn()
 	if err != nil {
-		return fmt.Errorf("the saga that is built in: %w", err)
+		return err
 	}
 	graph := sagagraph.New(machine)
 	var path sagagraph.Path
@@ -67,6 +69,18 @@ func (c *cli) graph(cmd *cobra.Command, o graphing) error {
 		draw = graph.Mermaid
 	}
 	return c.putGraph(o, func(w io.Writer) error { return draw(w, path) })
+}
+
+// drawn is the machine of --saga, or the one that is built in.
+func (c *cli) drawn() (*asl.Machine, error) {
+	if c.Saga == "" {
+		return asl.Parse(saga.Definition(saga.LocalResources()))
+	}
+	definition, err := readSaga(c.Saga)
+	if err != nil {
+		return nil, fmt.Errorf("--saga: %w", err)
+	}
+	return c.parseASL(definition, c.err)
 }
 
 // pathOf asks the instance for the history of an order's saga.
@@ -98,7 +112,7 @@ func (c *cli) warnOfStrangers(m *asl.Machine, p sagagraph.Path) {
 	for _, v := range p.Visits {
 		if _, ok := m.State(v.State); !ok && !told[v.State] {
 			told[v.State] = true
-			fmt.Fprintf(c.err, "cloudflow: the saga has visited %q, which the machine of this cloudflow does not have\n", v.State)
+			fmt.Fprintf(c.err, "cloudflow: the saga has visited %q, which the machine that is drawn does not have\n", v.State)
 		}
 	}
 }

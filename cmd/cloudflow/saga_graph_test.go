@@ -100,7 +100,7 @@ func TestSagaGraphNamesStrangers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(saga) }))
 	t.Cleanup(server.Close)
 	r := invoke(t, []string{"CLOUDFLOW_URL=" + server.URL}, "saga", "graph", "--order", "o").exits(0).prints(`class="state choice visited"`)
-	if want := "cloudflow: the saga has visited \"ChargeTwice\", which the machine of this cloudflow does not have\n"; r.err != want {
+	if want := "cloudflow: the saga has visited \"ChargeTwice\", which the machine that is drawn does not have\n"; r.err != want {
 		t.Errorf("it says %q", r.err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // helpers are what templates call.
 var helpers = template.FuncMap{
-	"money": money, "precise": precise, "times": times, "took": took, "clock": clock, "outcome": outcome, "short": short, "thousands": thousands, "bar": barOf, "service": service,
+	"money": money, "precise": precise, "times": times, "took": took, "clock": clock, "outcome": outcome, "short": short, "thousands": thousands, "bar": barOf, "doer": doer,
 	"logLine": logLine, "dataOf": dataOf, "lower": strings.ToLower, "step": step, "until": func(t *time.Time) int64 { return seconds(t) },
 	"age": age, "deref": deref, "values": values,
 }
@@ -118,10 +118,24 @@ func outcome(s *story) string {
 		return "A person has to look at it: the saga could not end by itself. What was done stays done until it is redriven."
 	case apigen.OrderStatusPENDING:
 	}
+	if s.Saga != nil && s.Saga.AwaitsAnswer != nil {
+		return asked(*s.Saga)
+	}
 	if s.Saga != nil && s.Saga.State != nil && *s.Saga.State != "" {
 		return "Under way: the saga is at " + *s.Saga.State + "."
 	}
 	return "Under way."
+}
+
+// asked says what waits for an answer, and since when.
+func asked(s apigen.Saga) string {
+	since := s.UpdatedAt
+	for _, e := range s.History {
+		if strings.HasSuffix(e.Type, "Submitted") { // the last of them, if several wait
+			since = e.Timestamp
+		}
+	}
+	return fmt.Sprintf("Waiting since %s: somebody has to answer %s (cloudflow saga tasks).", since.UTC().Format("2006-01-02 15:04:05 UTC"), strings.Join(*s.AwaitsAnswer, ", "))
 }
 
 // because are the reasons that an order fails for, as a part of a sentence.
@@ -154,6 +168,14 @@ func short(hash string) string { return hash[:min(12, len(hash))] }
 // service is who does a task: the function's name in its ARN without what all have.
 func service(resource string) string {
 	return strings.TrimSuffix(timeline.Handler(resource), "-handler")
+}
+
+// doer is who does a task, in words.
+func doer(resource string) string {
+	if s := service(resource); s != timeline.ByHand {
+		return s + " service"
+	}
+	return "whoever answers with its token"
 }
 
 // A bar is a span on the scale of its waterfall, in thousandths.

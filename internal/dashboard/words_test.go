@@ -55,6 +55,16 @@ func TestWords(t *testing.T) {
 		if got := outcome(&story{Order: apigen.Order{Status: apigen.OrderStatusPENDING}}); got != "Under way." {
 			t.Errorf("an order without a saga: %q", got)
 		}
+		waits := &story{Order: apigen.Order{Status: apigen.OrderStatusPENDING}, Saga: &apigen.Saga{
+			State: ptr("FraudCheck"), AwaitsAnswer: &[]string{"FraudCheck"}, UpdatedAt: noon.Add(time.Hour),
+			History: []apigen.SagaEvent{{Type: "TaskStarted", Timestamp: noon}, {Type: "TaskSubmitted", Timestamp: noon}},
+		}}
+		if got := outcome(waits); got != "Waiting since "+noon.Format("2006-01-02 15:04:05")+" UTC: somebody has to answer FraudCheck (cloudflow saga tasks)." {
+			t.Errorf("an order that waits for an answer: %q", got)
+		}
+		if a, b := doer("arn:aws:states:::sqs:sendMessage.waitForTaskToken"), doer("arn:aws:lambda:local:0:function:cloudflow-payment-handler"); a != "whoever answers with its token" || b != "payment service" {
+			t.Errorf("they are done by %q and %q", a, b)
+		}
 	})
 	t.Run("a log line is taken apart, and what is none of ours is shown as it is", func(t *testing.T) {
 		got := logLine(`{"timestamp":"2026-01-15T12:00:30.5Z","level":"INFO","service":"order","message":"Placed","order_id":"o","b":2,"a":"x"}`)

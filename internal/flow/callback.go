@@ -159,6 +159,19 @@ func (r *run) takeIn(answered int64, followed []asl.Command) {
 	}
 }
 
+// awaits are the states of the tasks that are handed out, in the order in which the machine asked for them.
+func (r *run) awaits() (states []string) {
+	if len(r.handed) == 0 {
+		return nil
+	}
+	for c := range r.x.Open().After(0) {
+		if r.handed[c.ID] != nil {
+			states = append(states, c.State)
+		}
+	}
+	return states
+}
+
 // closed are tasks that were handed out and that something else than their answer has closed.
 type closed struct {
 	rows     []store.Key

@@ -126,6 +126,9 @@ func TestATaskIsHandedOutAndCalledBack(t *testing.T) {
 		if task.Execution != "o-1" || task.State != "Ask" || task.Resource != approval || !task.Since.Equal(began) || !task.Until.Equal(began.Add(24*time.Hour)) {
 			t.Errorf("%+v", task)
 		}
+		if d := describe(t, e, "o-1"); !slices.Equal(d.Awaits, []string{"Ask"}) || !d.Wakes.IsZero() || flow.ExecutionOf(task.Token) != "o-1" {
+			t.Errorf("it awaits %q until %v; the token is of %q", d.Awaits, d.Wakes, flow.ExecutionOf(task.Token))
+		}
 		<-time.After(12 * time.Hour)
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -139,6 +142,9 @@ func TestATaskIsHandedOutAndCalledBack(t *testing.T) {
 		d := describe(t, e, "o-1")
 		if out := string(asl.AppendJSON(nil, d.Output)); d.Status != asl.StatusSucceeded || out != `{"answer":{"approved":true},"order":7}` {
 			t.Errorf("%s %s", d.Status, out)
+		}
+		if d.Awaits != nil || flow.ExecutionOf("o-1") != "" {
+			t.Errorf("it awaits %q; o-1 is a token of %q", d.Awaits, flow.ExecutionOf("o-1"))
 		}
 		var types []string
 		for _, h := range d.History[2:6] {
@@ -190,14 +196,14 @@ func TestWhatIsNoTokenOfATask(t *testing.T) {
 		s := newStore()
 		e := engine(t, asker(s, asking(``)))
 		good := ask(t, e, s, "o-1").Token
-		raw, err := base64.RawURLEncoding.DecodeString(good)
+		raw, err := base64.RawURLEncoding.DecodeString(good[1:])
 		if err != nil {
 			t.Fatal(err)
 		}
 		changed := func(at int, to byte) string {
 			b := slices.Clone(raw)
 			b[at] = to
-			return base64.RawURLEncoding.EncodeToString(b)
+			return "t" + base64.RawURLEncoding.EncodeToString(b)
 		}
 		for _, c := range []struct {
 			what, token string
@@ -205,8 +211,9 @@ func TestWhatIsNoTokenOfATask(t *testing.T) {
 		}{
 			{"nothing", "", fault.BadRequest},
 			{"no base64", "é", fault.BadRequest},
-			{"a MAC alone", base64.RawURLEncoding.EncodeToString(raw[:16]), fault.BadRequest},
-			{"no name", base64.RawURLEncoding.EncodeToString(raw[:17]), fault.BadRequest},
+			{"another letter", "T" + good[1:], fault.BadRequest},
+			{"a MAC alone", "t" + base64.RawURLEncoding.EncodeToString(raw[:16]), fault.BadRequest},
+			{"no name", "t" + base64.RawURLEncoding.EncodeToString(raw[:17]), fault.BadRequest},
 			{"an impossible name", changed(len(raw)-1, '#'), fault.BadRequest},
 			{"a longer one", good + "AAAA", fault.BadRequest},
 			{"another MAC", changed(0, raw[0]^1), fault.TaskDoesNotExist},

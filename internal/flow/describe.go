@@ -24,6 +24,7 @@ type Execution struct {
 	Updated      time.Time // when its last answer was committed
 	Ended        time.Time // zero while it runs
 	Wakes        time.Time // when its timer is due: that of a Wait, or of the next attempt at a task; zero if it waits for none
+	Awaits       []string  // the states whose tasks are handed out and wait for an answer
 	History      []asl.HistoryEvent
 }
 
@@ -76,6 +77,9 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	}
 	if timer, ticking := r.x.Open().Timer(); ticking && d.Status == running {
 		d.Wakes = timer.At
+	}
+	if d.Status == running {
+		d.Awaits = r.awaits()
 	}
 	if d.Status != running {
 		if d.Ended = storedOf(name, r.head).Ended; d.Ended.IsZero() { // it ended at its start, and that is not committed yet

@@ -7,17 +7,20 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
-// A task token is base64url of a MAC, the command's number and the execution's name. The key is the execution's own and stands in its head,
+// A task token is a letter and base64url of a MAC, the command's number and the execution's name: without the letter one in 64 would begin with a
+// dash, which command lines take for a flag. The key is the execution's own and stands in its head,
 // so that who has one token can make no other, and so that a token is the same each time a journal is replayed.
 const (
 	attrTokenKey  = "token_key" // of a head whose machine hands tasks out
 	tokenKeyBytes = 16
 	tokenMACBytes = 16
+	tokenLetter   = "t"
 )
 
 func tokenOf(key []byte, name string, id int64) string {
@@ -26,13 +29,14 @@ func tokenOf(key []byte, name string, id int64) string {
 	h := hmac.New(sha256.New, key)
 	h.Write(b[tokenMACBytes:])
 	copy(b[:tokenMACBytes], h.Sum(nil))
-	return base64.RawURLEncoding.EncodeToString(b)
+	return tokenLetter + base64.RawURLEncoding.EncodeToString(b)
 }
 
 // splitToken reads what a token says, without a look at its MAC.
 func splitToken(token string) (name string, id int64, ok bool) {
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(b) <= tokenMACBytes {
+	text, ours := strings.CutPrefix(token, tokenLetter)
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if !ours || err != nil || len(b) <= tokenMACBytes {
 		return "", 0, false
 	}
 	id, n := binary.Varint(b[tokenMACBytes:])
@@ -41,6 +45,15 @@ func splitToken(token string) (name string, id int64, ok bool) {
 	}
 	name = string(b[tokenMACBytes+n:])
 	return name, id, checkName(name) == nil
+}
+
+// ExecutionOf is the execution that a token names, "" if none. It proves nothing: it is for who writes down whose task was answered.
+func ExecutionOf(token string) string {
+	name, _, ok := splitToken(token)
+	if !ok {
+		return ""
+	}
+	return name
 }
 
 // newTokenKey is a key for the tokens of one execution. Where all chance is given, as in a simulation, it is made of that.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/utkarsh698/cloudflow/internal/httpapi"
 	"github.com/utkarsh698/cloudflow/internal/observe"
+	"github.com/utkarsh698/cloudflow/internal/pan"
 )
 
 // card is a network's published test number; spaced and dashed are how people write it.
@@ -23,6 +24,7 @@ func TestACardNumberIsRefusedInEveryText(t *testing.T) {
 	}
 	key := []string{"Idempotency-Key", "k"}
 	const product, redrive = "/products/KEYBD-01", "/admin/sagas/" + orderID + "/redrive"
+	const success, failure = "/admin/tasks/success", "/admin/tasks/failure"
 	for _, c := range []refusal{
 		{rule: "a customer", method: "POST", path: "/orders", body: `{"customer_id":"cust-` + card + `","items":[{"product_id":"A","quantity":1}]}`, field: "customer_id"},
 		{rule: "a customer with dashes", method: "POST", path: "/orders", body: `{"customer_id":"` + dashed + `","items":[{"product_id":"A","quantity":1}]}`, field: "customer_id"},
@@ -35,6 +37,12 @@ func TestACardNumberIsRefusedInEveryText(t *testing.T) {
 		{rule: "the key of a restock", method: "POST", path: product + "/restock", body: `{"quantity":1}`, headers: []string{"Idempotency-Key", dashed}, field: "Idempotency-Key"},
 		{rule: "a product's name", method: "PUT", path: product, body: `{"name":"Card ` + spaced + `","unit_price_cents":1}`, field: "name"},
 		{rule: "a product's id", method: "PUT", path: "/products/" + card, body: `{"name":"A","unit_price_cents":1}`, field: "product_id"},
+		{rule: "a task's output", method: "POST", path: success, body: `{"token":"t","output":"` + spaced + `"}`, field: "output"},
+		{rule: "a text deep in it", method: "POST", path: success, body: `{"token":"t","output":{"a":[1,{"b":"paid with ` + card + `"}]}}`, field: "output.a[1].b"},
+		{rule: "a number in it", method: "POST", path: success, body: `{"token":"t","output":{"card":` + card + `}}`, field: "output.card"},
+		{rule: "a name in it", method: "POST", path: success, body: `{"token":"t","output":{"a":{"` + dashed + `":1}}}`, field: "output.a"},
+		{rule: "a task's error", method: "POST", path: failure, body: `{"token":"t","error":"` + card + `"}`, field: "error"},
+		{rule: "a task's cause", method: "POST", path: failure, body: `{"token":"t","cause":"paid with ` + spaced + `"}`, field: "cause"},
 		{rule: "a reason", method: "POST", path: redrive, body: `{"reason":"paid with ` + spaced + `"}`, headers: key, field: "reason"},
 	} {
 		c.status, c.code = 422, "VALIDATION_FAILED"
@@ -50,6 +58,13 @@ func TestACardNumberIsRefusedInEveryText(t *testing.T) {
 		w := newWorld()
 		a := w.serve(t).send("POST", "/orders", order(`"contact":{"phone":"+4915112345678"}`)) // with a card's check digit
 		if a.status != 202 || w.placed[0].Contact.Phone != "+4915112345678" {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
+	t.Run("the time in milliseconds is none, and a token is not kept", func(t *testing.T) {
+		w := newWorld()
+		a := w.serve(t).send("POST", success, `{"token":"`+card+`","output":{"at":1764367269008}}`) // with a card's check digit
+		if !pan.In("1764367269008") || a.status != 200 || len(w.answers) != 1 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/instance"
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/limit"
+	"github.com/utkarsh698/cloudflow/internal/saga"
 	"github.com/utkarsh698/cloudflow/internal/store"
 )
 
@@ -154,6 +155,11 @@ func (s *stage) rebound() {
 	s.real().do(r)
 }
 
+// sendToken sends the call's good request with another token.
+func (s *stage) sendToken(token string) {
+	s.send(s.call.path, strings.Replace(s.call.body, noTask, token, 1))
+}
+
 // orderInBody is a body of POST /orders.
 func orderInBody(product string, quantity int) string {
 	return `{"customer_id":"cust-1","items":[{"product_id":"` + product + `","quantity":` + strconv.Itoa(quantity) + `}]}`
@@ -224,6 +230,17 @@ var provocations = map[string]func(*stage){
 	"POST /admin/sagas/{order_id}/redrive 409": func(s *stage) { s.send("/admin/sagas/"+s.instance.confirmed+"/redrive", `{"reason":"try"}`) },
 	"POST /admin/sagas/{order_id}/redrive 422": func(s *stage) { s.send("/admin/sagas/"+s.instance.failed+"/redrive", `{"reason":""}`) },
 
+	"GET /admin/tasks 200":            func(s *stage) { s.instance.ask(s.t); s.send("/admin/tasks?limit=1", "") },
+	"POST /admin/tasks/success 200":   func(s *stage) { s.sendToken(s.instance.ask(s.t)) },
+	"POST /admin/tasks/failure 200":   func(s *stage) { s.sendToken(s.instance.ask(s.t)) },
+	"POST /admin/tasks/heartbeat 200": func(s *stage) { s.sendToken(s.instance.ask(s.t)) },
+	"POST /admin/tasks/success 409":   func(s *stage) { s.sendToken(s.instance.closed(s.t)) },
+	"POST /admin/tasks/failure 409":   func(s *stage) { s.sendToken(s.instance.closed(s.t)) },
+	"POST /admin/tasks/heartbeat 409": func(s *stage) { s.sendToken(s.instance.closed(s.t)) },
+	"POST /admin/tasks/success 422":   func(s *stage) { s.sendToken("") },
+	"POST /admin/tasks/failure 422":   func(s *stage) { s.sendToken("") },
+	"POST /admin/tasks/heartbeat 422": func(s *stage) { s.sendToken("") },
+
 	"GET /admin/dlq 200":          func(s *stage) { s.good(s.real()) },
 	"POST /admin/dlq/redrive 200": func(s *stage) { s.good(s.real()) },
 	"POST /admin/dlq/redrive 422": func(s *stage) { s.send("/admin/dlq/redrive", `{"ids":[]}`) },
@@ -278,7 +295,7 @@ type realInstance struct {
 
 func startInstance(t *testing.T) *realInstance {
 	t.Helper()
-	i, err := instance.Open(instance.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	i, err := instance.Open(instance.Config{Dir: t.TempDir(), Saga: askingSaga(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +330,53 @@ func (r *realInstance) place(t *testing.T, headers ...string) string {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	return id
+}
+
+// askingSaga is the order saga with a state between the reservation and the charge that somebody has to answer, for more than one pair of shoes.
+func askingSaga(t *testing.T) []byte {
+	t.Helper()
+	text := string(saga.Definition(saga.LocalResources()))
+	for from, to := range map[string]string{
+		`"ResultPath": null,
+      "Next": "ChargePayment"`: `"ResultPath": null, "Next": "IsLarge"`,
+		`"States": {`: `"States": {
+			"IsLarge": {"Type": "Choice", "Choices": [{"Variable": "$.total_cents", "NumericGreaterThan": 1000, "Next": "FraudCheck"}], "Default": "ChargePayment"},
+			"FraudCheck": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Parameters": {"order_id.$": "$.order_id"},
+				"ResultPath": "$.fraud", "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "ReleaseStock"}], "Next": "ChargePayment"},`,
+	} {
+		if strings.Count(text, from) != 1 {
+			t.Fatalf("the saga has %d of %s", strings.Count(text, from), from)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	return []byte(text)
+}
+
+// ask places an order that somebody has to answer, and returns its task's token.
+func (r *realInstance) ask(t *testing.T) (token string) {
+	t.Helper()
+	c := newContract(t, r.Handler)
+	placed := c.send("POST", "/orders", orderInBody("SHOE", 2)).problem(t)
+	soon(t, "the task waits for its answer", func() bool {
+		tasks, _ := c.send("GET", "/admin/tasks?limit=100", "").problem(t)["tasks"].([]any)
+		for _, task := range tasks {
+			if task, _ := task.(map[string]any); task["order_id"] == placed["order_id"] {
+				token, _ = task["token"].(string)
+			}
+		}
+		return token != ""
+	})
+	return token
+}
+
+// closed is the token of a task that was answered.
+func (r *realInstance) closed(t *testing.T) (token string) {
+	t.Helper()
+	token = r.ask(t)
+	if a := newContract(t, r.Handler).send("POST", "/admin/tasks/failure", `{"token":"`+token+`"}`); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	return token
 }
 
 // fail makes an order whose saga fails: its stock is taken back while the card is charged, so that what is sold cannot leave.

@@ -61,6 +61,9 @@ type world struct {
 	sagas     []httpapi.SagaSummary
 	which     httpapi.SagaStatus
 	shown     string
+	tasks     []flow.HandedOut
+	answers   []string      // to tasks
+	taken     chan struct{} // an answer is taken when it is closed; nil: at once
 	letters   []notification.DeadLetter
 	redriven  []string
 	bounded   bool // the redrive had a deadline
@@ -108,7 +111,7 @@ func (w *world) serve(t testing.TB, change ...func(*httpapi.Config)) *contract {
 func (w *world) handler(change ...func(*httpapi.Config)) http.Handler {
 	c := httpapi.Config{
 		Orders: fakeOrders{w}, Lists: fakeLists{w}, News: fakeNews{w}, Products: fakeProducts{w}, Payments: fakePayments{w},
-		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Faults: fakeFaults{w}, Data: fakeData{w},
+		Sagas: fakeSagas{w}, Verifier: fakeVerifier{w}, DeadLetters: fakeLetters{w}, Tasks: fakeTasks{w}, Faults: fakeFaults{w}, Data: fakeData{w},
 		Keys:     fakeKeys{w},
 		Breakers: []httpapi.Breaker{&fakeBreaker{w: w, name: "payment-charge", state: breaker.Closed}, &fakeBreaker{w: w, name: "payment-refund", state: breaker.Open}},
 		Drain:    w.drain,
@@ -307,6 +310,48 @@ func (f fakeSagas) Show(_ context.Context, _, execution string) (flow.Execution,
 func (f fakeSagas) Redrive(_ context.Context, id, reason, actor, _ string) (string, error) {
 	f.reason, f.actor = reason, actor
 	return id + "-r1", f.called()
+}
+
+type fakeTasks struct{ *world }
+
+func (f fakeTasks) HandedOut(_ context.Context, after string, limit int) ([]flow.HandedOut, string, error) {
+	f.listAfter = after
+	list, next := f.tasks[:min(limit, len(f.tasks))], ""
+	if len(list) == limit && limit > 0 {
+		next = list[limit-1].Execution + "/0000000007"
+	}
+	return list, next, f.called()
+}
+
+func (f fakeTasks) SendTaskSuccess(ctx context.Context, token string, result any) error {
+	text, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	return f.answer(ctx, fmt.Sprintf("success %s %s", token, text))
+}
+
+func (f fakeTasks) SendTaskFailure(ctx context.Context, token, errorName, cause string) error {
+	return f.answer(ctx, fmt.Sprintf("failure %s %q %q", token, errorName, cause))
+}
+
+func (f fakeTasks) SendTaskHeartbeat(ctx context.Context, token string) error {
+	return f.answer(ctx, "heartbeat "+token)
+}
+
+// answer is taken as the engine takes one: it waits for its commit.
+func (f fakeTasks) answer(ctx context.Context, what string) error {
+	f.mu.Lock()
+	f.answers = append(f.answers, what)
+	f.mu.Unlock()
+	if f.taken != nil {
+		select {
+		case <-f.taken:
+		case <-ctx.Done():
+			return fault.Wrap(fault.Transient, ctx.Err(), "Whether the answer was taken is not known.")
+		}
+	}
+	return f.called()
 }
 
 type fakeLetters struct{ *world }

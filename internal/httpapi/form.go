@@ -108,13 +108,41 @@ func (f *form) textOf(m value, name string) string {
 	return m.text
 }
 
+// anything is a member that may be any JSON value, as JSON; null if there is none.
+func (f *form) anything(v value, name string) []byte {
+	m := v.get(name)
+	if m.kind == absent {
+		return []byte("null")
+	}
+	f.refuseCards(m, f.field(name))
+	return appendCanonical(nil, m)
+}
+
+// refuseCards refuses a value with a card's number in a text, a name or a number, at any depth. A number of 13 digits passes, which no card has had
+// for decades: the time in milliseconds is one.
+func (f *form) refuseCards(v value, field string) {
+	if v.kind == text && pan.In(v.text) || v.kind == number && len(v.text) > 13 && pan.In(v.text) {
+		f.invalid(field, noCards)
+	}
+	for i, item := range v.items {
+		f.refuseCards(item, field+"["+strconv.Itoa(i)+"]")
+	}
+	for _, m := range v.members {
+		if pan.In(m.name) {
+			f.invalid(field, noCards) // the member's name would be the number
+			continue
+		}
+		f.refuseCards(m.value, join(field, shorten(m.name)))
+	}
+}
+
 // noCards ends the sentence that refuses a text with a card's number. It does not repeat the text.
 const noCards = "must not hold a payment card's number"
 
-// mayLookLikeACard are the texts that are not looked through for card numbers. A phone number in E.164 has up to 15 digits, and one in ten
+// mayLookLikeACard are the texts that are not looked through for card numbers. A task's token is ours, and is not kept. A phone number in E.164 has up to 15 digits, and one in ten
 // of 13 or more has a card's check digit by chance, as its owner cannot help. Nothing but E.164 is taken in its place, it is sealed before it
 // is stored, and it is never logged.
-var mayLookLikeACard = map[string]bool{"contact.phone": true}
+var mayLookLikeACard = map[string]bool{"contact.phone": true, "token": true}
 
 // integer is a member that must be an integer.
 func (f *form) integer(v value, name string) int64 {

@@ -43,6 +43,7 @@ type Config struct {
 	Products    Products
 	Payments    Payments
 	Sagas       Sagas
+	Tasks       Tasks
 	DeadLetters DeadLetters
 	Breakers    []Breaker // in the order in which they are listed
 	Verifier    Verifier
@@ -222,6 +223,7 @@ type server struct {
 	products   Products
 	payments   Payments
 	sagas      Sagas
+	tasks      Tasks
 	letters    DeadLetters
 	breakers   []Breaker
 	verifier   Verifier
@@ -265,7 +267,7 @@ func Split(c Config) (customers, operators, all http.Handler) {
 func newServer(c Config) *server {
 	s := &server{
 		orders: c.Orders, lists: c.Lists, news: c.News, cursors: newCursors(c.CursorKeys), products: c.Products, payments: c.Payments,
-		sagas: c.Sagas, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
+		sagas: c.Sagas, tasks: c.Tasks, letters: c.DeadLetters, breakers: c.Breakers, verifier: c.Verifier, verifying: make(chan struct{}, 1), data: c.Data,
 		keys: c.Keys, origins: c.CORS, paths: c.Paths, streams: &streams{}, faults: c.Faults, debug: c.Debug, recovering: c.Recovering, drain: c.Drain, principal: c.Principal, limits: c.Limits,
 		newID: c.NewID, log: c.Log, tracer: c.Tracer, metrics: c.Metrics, now: c.Now,
 	}

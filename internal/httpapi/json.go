@@ -348,8 +348,8 @@ func (p *parser) hex4(at int) (rune, bool) {
 	return rune(n), err == nil
 }
 
-// appendCanonical writes v in the canonical form of RFC 8785, sorting its members in place. Names are compared byte by byte: it
-// runs after the check for unknown members, and the names that are known are ASCII.
+// appendCanonical writes v in the canonical form of RFC 8785, sorting its members in place. Names are compared byte by byte: where the form
+// matters it runs after the check for unknown members, and the names that are known are ASCII.
 func appendCanonical(dst []byte, v value) []byte {
 	switch v.kind {
 	case absent, null, boolean, number:

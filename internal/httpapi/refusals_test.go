@@ -297,6 +297,9 @@ func TestConflictsOfTheServicesKeepTheirCode(t *testing.T) {
 	}
 }
 
+// noTask is a token of no task.
+const noTask = "t6w0Xk2pVqJ1uT3nM8sYzcg5vcmQtMDFKSFpLNVYzTThROVQyVzRYNlk4WjBBMUI"
+
 // everyCall is one good request for each operation of the document, by "METHOD /path".
 var everyCall = map[string]refusal{
 	"GET /orders":                               {path: "/orders"},
@@ -315,6 +318,10 @@ var everyCall = map[string]refusal{
 	"GET /admin/sagas/{order_id}":               {path: "/admin/sagas/" + orderID},
 	"POST /admin/sagas/{order_id}/redrive":      {path: "/admin/sagas/" + orderID + "/redrive", body: `{"reason":"x"}`},
 	"GET /admin/sagas":                          {path: "/admin/sagas"},
+	"GET /admin/tasks":                          {path: "/admin/tasks"},
+	"POST /admin/tasks/success":                 {path: "/admin/tasks/success", body: `{"token":"` + noTask + `","output":{"approved":true}}`},
+	"POST /admin/tasks/failure":                 {path: "/admin/tasks/failure", body: `{"token":"` + noTask + `","error":"FraudSuspected"}`},
+	"POST /admin/tasks/heartbeat":               {path: "/admin/tasks/heartbeat", body: `{"token":"` + noTask + `"}`},
 	"GET /admin/dlq":                            {path: "/admin/dlq"},
 	"POST /admin/dlq/redrive":                   {path: "/admin/dlq/redrive", body: "{}"},
 	"GET /admin/faults":                         {path: "/admin/faults"},

@@ -59,6 +59,10 @@ var policies = map[string]policy{
 	"POST /admin/sagas/{order_id}/redrive": {
 		scope: auth.ScopeAdmin, body: requiredBody,
 	},
+	"GET /admin/tasks":                          {scope: auth.ScopeAdmin, query: []string{"limit", "cursor"}},
+	"POST /admin/tasks/success":                 {scope: auth.ScopeAdmin, body: requiredBody},
+	"POST /admin/tasks/failure":                 {scope: auth.ScopeAdmin, body: requiredBody},
+	"POST /admin/tasks/heartbeat":               {scope: auth.ScopeAdmin, body: requiredBody},
 	"GET /admin/dlq":                            {scope: auth.ScopeAdmin, query: []string{"limit", "cursor"}},
 	"POST /admin/dlq/redrive":                   {scope: auth.ScopeAdmin, body: requiredBody},
 	"GET /admin/faults":                         {scope: auth.ScopeAdmin, development: true},

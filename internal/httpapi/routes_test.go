@@ -69,6 +69,7 @@ func TestShapesAreWhatTheDocumentSays(t *testing.T) {
 		"OrderRequest": orderShape, "OrderRequestItem": orderShape.members["items"].items, "Contact": orderShape.members["contact"],
 		"ProductPut": putShape, "RestockRequest": restockShape, "RedriveRequest": redriveShape,
 		"RedriveLetters": redriveLettersShape, "Faults": faultShape, "KeyRequest": keyShape,
+		"TaskSuccess": taskSuccessShape, "TaskFailure": taskFailureShape, "TaskHeartbeat": taskHeartbeatShape,
 	} {
 		want := slices.Sorted(maps.Keys(doc.Components.Schemas[name].Value.Properties))
 		if got := slices.Sorted(maps.Keys(s.members)); !slices.Equal(got, want) {

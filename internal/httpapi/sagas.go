@@ -41,6 +41,7 @@ type sagaSummaryView struct {
 	UpdatedAt   time.Time  `json:"updated_at"`
 	EndedAt     *time.Time `json:"ended_at,omitempty"`
 	WaitsUntil  *time.Time `json:"waits_until,omitempty"`
+	Awaits      []string   `json:"awaits_answer,omitempty"`
 }
 
 type sagaList struct {
@@ -72,7 +73,7 @@ func (s *server) ListSagas(w http.ResponseWriter, r *http.Request, params apigen
 		e := one.Execution
 		list.Sagas = append(list.Sagas, sagaSummaryView{
 			OrderID: one.OrderID, Execution: e.Name, Status: string(e.Status), State: e.State, Error: e.Error, NeedsReview: one.NeedsReview,
-			StartedAt: e.Started.UTC(), UpdatedAt: e.Updated.UTC(), EndedAt: moment(e.Ended), WaitsUntil: moment(e.Wakes),
+			StartedAt: e.Started.UTC(), UpdatedAt: e.Updated.UTC(), EndedAt: moment(e.Ended), WaitsUntil: moment(e.Wakes), Awaits: e.Awaits,
 		})
 	}
 	x.Header().Set("Cache-Control", noStore)
@@ -114,6 +115,7 @@ type sagaView struct {
 	UpdatedAt  time.Time       `json:"updated_at"`
 	EndedAt    *time.Time      `json:"ended_at,omitempty"`
 	WaitsUntil *time.Time      `json:"waits_until,omitempty"`
+	Awaits     []string        `json:"awaits_answer,omitempty"`
 	Definition string          `json:"definition,omitempty"`
 	History    []sagaEventView `json:"history"`
 }
@@ -144,7 +146,7 @@ func viewOfSaga(orderID string, e flow.Execution, all []string) sagaView {
 	v := sagaView{
 		OrderID: orderID, Execution: e.Name, Executions: all, Status: string(e.Status), State: e.State, Input: e.Input,
 		Error: e.Error, Cause: e.Cause, StartedAt: e.Started.UTC(), UpdatedAt: e.Updated.UTC(), EndedAt: moment(e.Ended),
-		WaitsUntil: moment(e.Wakes), Definition: e.Definition, History: make([]sagaEventView, 0, len(e.History)),
+		WaitsUntil: moment(e.Wakes), Awaits: e.Awaits, Definition: e.Definition, History: make([]sagaEventView, 0, len(e.History)),
 	}
 	for _, h := range e.History {
 		v.History = append(v.History, sagaEventView{

@@ -85,7 +85,7 @@ func newShop(t *testing.T) *shop {
 	w := newWorld()
 	h := httpapi.New(httpapi.Config{
 		Orders: orders, Lists: orders, News: orders, Principal: callerNamed, Products: products, Payments: payments, Breakers: []httpapi.Breaker{charge, refund},
-		Sagas: fakeSagas{w}, DeadLetters: fakeLetters{w}, Verifier: fakeVerifier{w}, NewID: newID,
+		Sagas: fakeSagas{w}, DeadLetters: fakeLetters{w}, Tasks: fakeTasks{w}, Verifier: fakeVerifier{w}, NewID: newID,
 	})
 	return &shop{newContract(t, h), s, orders, products, payments, charge}
 }

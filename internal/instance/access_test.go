@@ -128,7 +128,7 @@ func TestAKeyIsGoodForItsScopesAndUntilItIsRevoked(t *testing.T) {
 	shop.call("PUT", "/products/B", stock).is(http.StatusCreated)
 	shop.call("POST", "/orders", orderOf("shelf")).is(http.StatusForbidden)
 	writer.call("PUT", "/products/B", stock).is(http.StatusForbidden)
-	for _, path := range []string{"/admin/keys", "/admin/sagas", "/admin/dlq", "/admin/verify", "/admin/export/orders", "/admin/retention", "/metrics"} {
+	for _, path := range []string{"/admin/keys", "/admin/sagas", "/admin/tasks", "/admin/dlq", "/admin/verify", "/admin/export/orders", "/admin/retention", "/metrics"} {
 		shop.call("GET", path, nil).is(http.StatusForbidden)
 		ops.call("GET", path, nil).is(http.StatusOK)
 	}

@@ -64,6 +64,7 @@ func inBubble(t *testing.T, fn func(t *testing.T, b *bubble), options ...func(*a
 		sagas, faults := instance.OperatorsView(b.App)
 		b.handler = httpapi.New(httpapi.Config{
 			Orders: instance.TracedOrders(b.Orders, config.Tracer), Tracer: config.Tracer, Products: b.Inventory, Payments: b.Payments, NewID: b.NewID, Sagas: sagas, Faults: faults,
+			Tasks:       b.Engine,
 			DeadLetters: notification.DeadLetters{Queue: b.DeadLetters()},
 			Breakers:    []httpapi.Breaker{b.Breakers[app.ChargeBreaker], b.Breakers[app.RefundBreaker]},
 		})

@@ -165,7 +165,7 @@ func open(c Config, m *metrics.Metrics) (*Instance, error) {
 	})
 	routes := httpapi.Config{
 		Orders: tracedOrders(a.Orders, c.Tracer), Lists: a.Orders, News: a.Orders, CursorKeys: cursorKeys,
-		Products: a.Inventory, Payments: a.Payments, Sagas: sagasOf(a),
+		Products: a.Inventory, Payments: a.Payments, Sagas: sagasOf(a), Tasks: a.Engine,
 		DeadLetters: notification.DeadLetters{Queue: a.DeadLetters()},
 		Breakers:    []httpapi.Breaker{a.Breakers[app.ChargeBreaker], a.Breakers[app.RefundBreaker]},
 		Verifier:    verifier{i}, Data: data{i}, Faults: faultsOf(a, c.Access.Development()), Limits: limits, Metrics: m, Tracer: c.Tracer,

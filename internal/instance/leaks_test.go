@@ -93,7 +93,7 @@ func (g *gauntlet) tellsItsStory() {
 func (g *gauntlet) isSilent() {
 	g.t.Helper()
 	paths := []string{
-		"/metrics", "/health", "/ready", "/products", "/orders", "/admin/sagas", "/admin/dlq", "/admin/verify", "/admin/breakers", "/admin/keys",
+		"/metrics", "/health", "/ready", "/products", "/orders", "/admin/sagas", "/admin/tasks", "/admin/dlq", "/admin/verify", "/admin/breakers", "/admin/keys",
 		"/admin/retention", "/admin/export/orders", "/admin/export/events", "/admin/export/orders?format=csv", "/admin/export/events?format=csv",
 		"/orders?customer_id=cust-1",
 	}
@@ -169,7 +169,7 @@ func leakyBodies(text string, id bool) (all []leaky) {
 	for _, body := range bodies {
 		all = append(all, leaky{method: "POST", path: "/orders", body: body, who: true})
 	}
-	for _, path := range []string{"/products/A/restock", "/admin/dlq/redrive", "/admin/keys", "/orders/ord-01M8H685A8RF3VBSW3Q5FB2WYT/cancel"} {
+	for _, path := range []string{"/products/A/restock", "/admin/dlq/redrive", "/admin/tasks/success", "/admin/tasks/failure", "/admin/keys", "/orders/ord-01M8H685A8RF3VBSW3Q5FB2WYT/cancel"} {
 		all = append(all, leaky{method: "POST", path: path, body: `{"` + text + `":"` + text + `"}`, header: "Idempotency-Key: k\r\n", who: true})
 	}
 	return all

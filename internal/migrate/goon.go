@@ -50,6 +50,8 @@ func (s *survey) plan(ctx context.Context, source Source) ([]resume, error) {
 			return nil, fmt.Errorf("%s: %w", id, err)
 		case f.review: // where it stands at no task, a resume goes on there all the same, and fails as it would here
 			r.failure = order.Kept{Failure: at, Started: x.Started, Ended: x.Ended}
+		case tasks > 1 && !saga.Resumable(at.State): // a state of a machine of the shop's own, which the target does not run
+			return nil, fmt.Errorf("%w: %s stands at %s, which is no state of the saga that the target runs", ErrSource, id, at.State)
 		case tasks > 1 || x.Status != asl.StatusRunning && saga.Resumable(at.State):
 			r.goesOn, r.start.Resume = true, &at
 		case x.Status != asl.StatusRunning:

@@ -716,6 +716,7 @@ func TestAnExecutionThatStandsAtNoTask(t *testing.T) {
 		{"not at its first task yet", flow.Execution{Status: asl.StatusRunning, State: "Enter"}, "", nil},
 		{"at its first task", flow.Execution{Status: asl.StatusRunning, State: "ReserveStock", StateInput: map[string]any{}, History: entered("ReserveStock")}, "", nil},
 		{"at its second", flow.Execution{Status: asl.StatusRunning, State: "RecordReservation", StateInput: map[string]any{}, History: entered("ReserveStock", "RecordReservation")}, "RecordReservation", nil},
+		{"at its second, which is none of the target's", flow.Execution{Status: asl.StatusRunning, State: "FraudCheck", StateInput: map[string]any{}, History: entered("ReserveStock", "FraudCheck")}, "", ErrSource},
 		{"at its second, with an input that nothing can go on with", flow.Execution{Status: asl.StatusRunning, State: "RecordReservation", History: entered("ReserveStock", "RecordReservation")}, "", ErrSource},
 	} {
 		synctest.Test(t, func(t *testing.T) {

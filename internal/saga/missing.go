@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
+
+// callbackSuffix ends the Resource of a task that waits for who has its token. Nobody here does it: it is listed, and answered over the API.
+const callbackSuffix = ".waitForTaskToken"
 
 // Missing says which tasks of a machine this program cannot do, one text for each state, in the order of the names; none: it can do all. It
 // looks at the Resource and at the name of the task in the Parameters (or Arguments), in branches and iterations too. A name that is only
-// known when the state runs passes. The machine is one that asl has parsed.
+// known when the state runs passes, and so does a task that waits for an answer from outside (.waitForTaskToken). The machine is one that asl has parsed.
 func Missing(definition []byte, r Resources) ([]string, error) {
 	var m flow
 	if err := json.Unmarshal(definition, &m); err != nil {
@@ -58,6 +62,9 @@ func (l *lookup) flow(f flow) {
 // task says what is missing for a task; "": nothing.
 func (l *lookup) task(resource string, parameters ...json.RawMessage) string {
 	r := l.resources
+	if strings.HasSuffix(resource, callbackSuffix) {
+		return ""
+	}
 	if !slices.Contains([]string{r.Inventory, r.Order, r.Payment}, resource) {
 		return "resource " + resource
 	}

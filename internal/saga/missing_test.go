@@ -24,6 +24,7 @@ func TestMissing(t *testing.T) {
 		}},
 		{"a task has a name", `"task": "order.confirm"`, `"other": 1`, []string{"the name of a task in its Parameters (state ConfirmOrder)"}},
 		{"a name that is known when it runs passes", `"task": "order.confirm"`, `"task.$": "$.x"`, nil},
+		{"a task that waits for an answer from outside passes", r.Payment, "arn:aws:states:::sqs:sendMessage.waitForTaskToken", nil},
 		{"branches and iterations are looked at", `"States": {`, `"States": {"Both": {"Type": "Parallel", "End": true, "Branches": [{"StartAt": "A", "States": {
 		   "A": {"Type": "Map", "End": true, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Task", "Resource": "` + r.Order + `", "End": true}}}}}}]},`,
 			[]string{"Parameters that name a task (state B)"}},

@@ -20,6 +20,7 @@ type Span struct {
 	Begin    time.Duration
 	End      time.Duration
 	Open     bool          // it has not ended
+	Asks     bool          // its task was handed out, and waits for who has the token
 	Waits    time.Duration // before this attempt, after the one before it
 	Resource string
 	Input    string
@@ -29,8 +30,16 @@ type Span struct {
 	Undoes   bool // a state of the compensation
 }
 
-// Handler is who does a task: the function's name in its ARN without what all have, such as inventory-handler. "" for no task.
+// ByHand is who does a task that is handed out under a token: somebody whom no resource names.
+const ByHand = "by hand"
+
+const callbackSuffix = ".waitForTaskToken"
+
+// Handler is who does a task: the function's name in its ARN without what all have, such as inventory-handler; ByHand. "" for no task.
 func Handler(resource string) string {
+	if strings.HasSuffix(resource, callbackSuffix) {
+		return ByHand
+	}
 	return strings.TrimPrefix(resource[strings.LastIndex(resource, ":")+1:], "cloudflow-")
 }
 
@@ -89,12 +98,16 @@ func (b *spanBuilder) take(e apigen.SagaEvent) {
 		s.attempts = append(s.attempts, next)
 	case len(s.attempts) == 0:
 		s.fail(e)
+	case strings.HasSuffix(e.Type, "Submitted"):
+		s.Asks = Handler(s.attempts[len(s.attempts)-1].Resource) == ByHand // what is not is a job that runs elsewhere
 	case strings.HasSuffix(e.Type, "Succeeded"):
 		a := &s.attempts[len(s.attempts)-1]
 		a.End, a.Open, a.Output = at, false, pretty(e.Output)
+		s.Asks = false
 	case strings.HasSuffix(e.Type, "Failed"), strings.HasSuffix(e.Type, "TimedOut"):
 		a := &s.attempts[len(s.attempts)-1]
 		a.End, a.Open = at, false
+		s.Asks = false
 		a.fail(e)
 		s.fail(e)
 	}
@@ -123,10 +136,11 @@ func (b *spanBuilder) rows(end time.Duration) []Span {
 				s.Error, s.Cause = "", "" // a later attempt did it
 			}
 		}
+		s.Asks = s.Asks && s.Open
 		rows = append(rows, s.Span)
 		for _, a := range s.attempts {
 			if a.Open {
-				a.End = s.End
+				a.End, a.Asks = s.End, s.Asks
 			}
 			if len(s.attempts) > 1 {
 				rows = append(rows, a)

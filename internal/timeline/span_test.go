@@ -33,6 +33,9 @@ func recorded(t *testing.T, ended int, lines ...string) apigen.Saga {
 		if strings.HasSuffix(kind, "Scheduled") {
 			e.Resource, e.Input = ptr("arn:aws:lambda:local:0:function:cloudflow-payment-handler"), map[string]any{"n": i}
 		}
+		if strings.HasSuffix(kind, "Scheduled") && strings.HasPrefix(state, "Ask") {
+			e.Resource = ptr("sendMessage.waitForTaskToken")
+		}
 		s.History = append(s.History, e)
 	}
 	if ended >= 0 {
@@ -58,6 +61,9 @@ func rowsOf(spans []Span) string {
 		}
 		if s.Open {
 			line += " open"
+		}
+		if s.Asks {
+			line += " asks"
 		}
 		if s.Undoes {
 			line += " undoes"
@@ -98,6 +104,17 @@ func TestSpansOfAHistory(t *testing.T) {
 		{"an attempt that is waited for is open, and not the one before it", -1, []string{
 			"0 TaskStateEntered Charge", "0 LambdaFunctionScheduled Charge", "5 LambdaFunctionFailed Charge Transient", "1005 LambdaFunctionScheduled Charge",
 		}, []string{"Charge 0-60000 open", "Charge#1 0-5 Transient", "Charge#2 1005-60000 after 1000 open"}},
+		{"a task that was handed out waits for an answer, each attempt for its own", -1, []string{
+			"0 TaskStateEntered Ask", "0 TaskScheduled Ask", "0 TaskStarted Ask", "1 TaskSubmitted Ask", "50 TaskTimedOut Ask States.Timeout",
+			"60 TaskScheduled Ask", "60 TaskStarted Ask", "61 TaskSubmitted Ask",
+		}, []string{"Ask 0-60000 open asks", "Ask#1 0-50 States.Timeout", "Ask#2 60-60000 after 10 open asks"}},
+		{"and not before it was handed out, or once it is answered, or left", 100, []string{
+			"0 TaskStateEntered Ask1", "0 TaskScheduled Ask1", "0 TaskSubmitted Ask1", "5 TaskSucceeded Ask1", "5 TaskStateExited Ask1",
+			"5 TaskStateEntered Ask2", "5 TaskScheduled Ask2", "5 TaskSubmitted Ask2", "9 PassStateEntered A", "9 PassStateExited A", "9 TaskStateEntered Ask3", "9 TaskScheduled Ask3",
+		}, []string{"Ask1 0-5", "Ask2 5-9", "A 9-9", "Ask3 9-100 open"}},
+		{"a job that runs elsewhere asks nobody", -1, []string{
+			"0 TaskStateEntered Job", "0 TaskScheduled Job", "1 TaskSubmitted Job",
+		}, []string{"Job 0-60000 open"}},
 		{"the end of an execution ends a state that is never left, and says why", 8, []string{
 			"0 PassStateEntered A", "1 PassStateExited A", "1 FailStateEntered Lost", "8 ExecutionFailed - TooBad",
 		}, []string{"A 0-1", "Lost 1-8 TooBad"}},

@@ -116,6 +116,8 @@ func (t *teller) span(row Span, offset time.Duration) {
 	switch {
 	case row.Error != "":
 		s.Outcome, s.Failed = row.Error, true
+	case row.Open && row.Asks:
+		s.Outcome = "waits for an answer"
 	case row.Open:
 		s.Outcome = "under way"
 	case row.Attempt == 0:

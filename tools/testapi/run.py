@@ -17,25 +17,37 @@ import yaml
 
 LONG_REQUESTS = 50_000
 SEED = 20261127
+ASKED = 7  # pieces of PLENTY-01: for such an order the saga that tools/test-api serves asks somebody
 HERE = pathlib.Path(__file__).parent
 URL = os.environ["CLOUDFLOW_URL"]
 CREDENTIAL = "Bearer " + os.environ["CLOUDFLOW_TOKEN"]
 
 
-def call(method, path, body):
+def call(method, path, body=None):
     headers = {"Content-Type": "application/json", "Authorization": CREDENTIAL}
-    request = urllib.request.Request(URL + path, json.dumps(body).encode(), headers, method=method)
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(URL + path, data, headers, method=method)
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
 
 def prepare(directory):
-    """Puts a product on the shelf that does not run out, places orders, and writes the ids where the configuration looks for them."""
+    """Puts a product on the shelf that does not run out, places orders, some of which wait for an answer, and writes their ids, and the tokens
+    of what waits, where the configuration looks for them."""
     call("PUT", "/products/PLENTY-01", {"name": "Plenty", "unit_price_cents": 100, "stock": 100_000_000})
     lines = [{"product_id": "PLENTY-01", "quantity": 1}]
     methods = ["pm_card_visa", "pm_card_chargeDeclined", "pm_sim_slow"]
     orders = [call("POST", "/orders", {"customer_id": "cust-001", "items": lines, "payment_method": m}) for m in methods]
-    for name, ids in {"orders": [o["order_id"] for o in orders], "products": ["PLENTY-01", "MOUSE-01"]}.items():
+    asked = {"customer_id": "cust-001", "items": [{"product_id": "PLENTY-01", "quantity": ASKED}]}
+    waiting = {call("POST", "/orders", asked)["order_id"] for _ in range(20)}
+    for _ in range(100):
+        tokens = [t["token"] for t in call("GET", "/admin/tasks?limit=100")["tasks"] if t.get("order_id") in waiting]
+        if len(tokens) == len(waiting):
+            break
+        time.sleep(0.1)
+    else:
+        sys.exit("test-api: the orders do not come to the state that asks")
+    for name, ids in {"orders": [o["order_id"] for o in orders], "products": ["PLENTY-01", "MOUSE-01"], "tokens": tokens}.items():
         (directory / f"{name}.txt").write_text("".join(f'"{id}"\n' for id in ids))
     shutil.copy(HERE / "schemathesis.toml", directory / "schemathesis.toml")
 

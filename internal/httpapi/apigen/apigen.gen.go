@@ -995,7 +995,9 @@ type Retention struct {
 
 // Saga defines model for Saga.
 type Saga struct {
-	Cause *string `json:"cause,omitempty"`
+	// AwaitsAnswer The states whose task waits for an answer (GET /admin/tasks); absent if there is none.
+	AwaitsAnswer *[]string `json:"awaits_answer,omitempty"`
+	Cause        *string   `json:"cause,omitempty"`
 
 	// Definition The hash of the machine that it runs from its start to its end (SHA-256, hexadecimal); absent where the engine keeps none.
 	Definition *string `json:"definition,omitempty"`
@@ -1086,6 +1088,9 @@ type SagaStatus string
 
 // SagaSummary defines model for SagaSummary.
 type SagaSummary struct {
+	// AwaitsAnswer The states whose task waits for an answer (GET /admin/tasks); absent if there is none.
+	AwaitsAnswer *[]string `json:"awaits_answer,omitempty"`
+
 	// EndedAt Absent while it runs.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 
@@ -1116,6 +1121,71 @@ type SagaSummary struct {
 // Scope `orders:read` and `orders:write`: one's own orders. `products:write`: the catalogue and its stock. `admin`: all of that,
 // everybody's orders, and what is for operators.
 type Scope string
+
+// Task A task that waits for an answer.
+type Task struct {
+	Execution string `json:"execution"`
+
+	// Input What the state's Parameters or Arguments made: what is to be judged. Any JSON.
+	Input interface{} `json:"input,omitempty"`
+
+	// LastHeartbeatAt Absent if none has come.
+	LastHeartbeatAt *time.Time `json:"last_heartbeat_at,omitempty"`
+
+	// OrderID Of an execution that is an order's.
+	OrderID  *string `json:"order_id,omitempty"`
+	Resource string  `json:"resource"`
+
+	// Since When it was handed out.
+	Since time.Time `json:"since"`
+	State string    `json:"state"`
+
+	// TimesOutAt When its time is over, if no heartbeat comes before; absent: never.
+	TimesOutAt *time.Time `json:"times_out_at,omitempty"`
+
+	// Token What it is answered with. A retry of the state has another.
+	Token string `json:"token"`
+}
+
+// TaskFailure defines model for TaskFailure.
+type TaskFailure struct {
+	// Cause In words; bytes are counted. It is kept, as the error is.
+	Cause *string `json:"cause,omitempty"`
+
+	// Error The error's name, which Retry and Catch look for; bytes are counted.
+	Error *string `json:"error,omitempty"`
+
+	// Token Of the task, as GET /admin/tasks shows it; bytes are counted.
+	Token TaskToken `json:"token"`
+}
+
+// TaskHeartbeat defines model for TaskHeartbeat.
+type TaskHeartbeat struct {
+	// Token Of the task, as GET /admin/tasks shows it; bytes are counted.
+	Token TaskToken `json:"token"`
+}
+
+// TaskList defines model for TaskList.
+type TaskList struct {
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+	Tasks      []Task  `json:"tasks"`
+}
+
+// TaskSuccess defines model for TaskSuccess.
+type TaskSuccess struct {
+	// Output The result, any JSON; numbers stay as they are written. It is kept, so no text, name or number in it may hold a payment card's number.
+	Output interface{} `json:"output,omitempty"`
+
+	// Token Of the task, as GET /admin/tasks shows it; bytes are counted.
+	Token TaskToken `json:"token"`
+}
+
+// TaskTaken defines model for TaskTaken.
+type TaskTaken = map[string]interface{}
+
+// TaskToken Of the task, as GET /admin/tasks shows it; bytes are counted.
+type TaskToken = string
 
 // VerifyReport defines model for VerifyReport.
 type VerifyReport struct {
@@ -1191,6 +1261,14 @@ type NotFound = Problem
 // PayloadTooLarge RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
 type PayloadTooLarge = Problem
+
+// TaskDoesNotExist RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
+// `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
+type TaskDoesNotExist = Problem
+
+// TaskTimedOut RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
+// `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
+type TaskTimedOut = Problem
 
 // TooManyRequests RFC 9457, and beside its members the code (`error`), `message` (the same text as `detail`) and what the code has to say:
 // `field`, `product_id`, `requested`, `available`, `sent`, `current`, `retry_after_seconds`, `limit`.
@@ -1273,6 +1351,15 @@ type ListSagasParamsStatus string
 type GetSagaParams struct {
 	// Execution An earlier execution: the order's id, or the id with `-r1`, `-r2` and so on.
 	Execution *string `form:"execution,omitempty" json:"execution,omitempty"`
+}
+
+// ListTasksParams defines parameters for ListTasks.
+type ListTasksParams struct {
+	// Limit How many tasks at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. Opaque: it is not to be made or taken apart.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // StreamEventsParams defines parameters for StreamEvents.
@@ -1369,6 +1456,15 @@ type CreateKeyJSONRequestBody = KeyRequest
 
 // RedriveSagaJSONRequestBody defines body for RedriveSaga for application/json ContentType.
 type RedriveSagaJSONRequestBody = RedriveRequest
+
+// SendTaskFailureJSONRequestBody defines body for SendTaskFailure for application/json ContentType.
+type SendTaskFailureJSONRequestBody = TaskFailure
+
+// SendTaskHeartbeatJSONRequestBody defines body for SendTaskHeartbeat for application/json ContentType.
+type SendTaskHeartbeatJSONRequestBody = TaskHeartbeat
+
+// SendTaskSuccessJSONRequestBody defines body for SendTaskSuccess for application/json ContentType.
+type SendTaskSuccessJSONRequestBody = TaskSuccess
 
 // PlaceOrderJSONRequestBody defines body for PlaceOrder for application/json ContentType.
 type PlaceOrderJSONRequestBody = OrderRequest
@@ -1988,6 +2084,95 @@ type ClientInterface interface {
 	// Corresponds with POST /admin/sagas/{order_id}/redrive (the `RedriveSaga` operationId).
 	RedriveSaga(ctx context.Context, orderID OrderID, body RedriveSagaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListTasks List the tasks that wait for an answer
+	//
+	// Tasks of sagas whose resource ends in `.waitForTaskToken`: each waits for who has its token. There are none unless the instance runs a
+	// machine of its own (`cloudflow serve --saga`) that has such a state. Whoever sees a token may answer with it. A page may hold fewer than
+	// `limit` and still have a next one.
+	//
+	// Scope: `admin`.
+	//
+	// Corresponds with GET /admin/tasks (the `ListTasks` operationId).
+	ListTasks(ctx context.Context, params *ListTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendTaskFailureWithBody Answer a task: it has failed
+	//
+	// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+	// as a success is.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+	SendTaskFailureWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendTaskFailure Answer a task: it has failed
+	//
+	// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+	// as a success is.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+	SendTaskFailure(ctx context.Context, body SendTaskFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendTaskHeartbeatWithBody Say that somebody works at a task
+	//
+	// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+	SendTaskHeartbeatWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendTaskHeartbeat Say that somebody works at a task
+	//
+	// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+	SendTaskHeartbeat(ctx context.Context, body SendTaskHeartbeatJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendTaskSuccessWithBody Answer a task: it has succeeded
+	//
+	// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+	// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+	// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+	SendTaskSuccessWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendTaskSuccess Answer a task: it has succeeded
+	//
+	// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+	// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+	// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+	SendTaskSuccess(ctx context.Context, body SendTaskSuccessJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Verify Check everything that must always hold
 	//
 	// Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
@@ -2179,7 +2364,8 @@ type ClientInterface interface {
 
 	// GetReady Should it be sent work
 	//
-	// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails.
+	// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails. A server that has
+	// too much to do for new orders (503 `OVERLOADED`) is ready all the same: it shows and cancels orders, and answers keys that it knows.
 	//
 	// Corresponds with GET /ready (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2683,6 +2869,159 @@ func (c *Client) RedriveSaga(ctx context.Context, orderID OrderID, body RedriveS
 	return c.Client.Do(req)
 }
 
+// ListTasks List the tasks that wait for an answer
+//
+// Tasks of sagas whose resource ends in `.waitForTaskToken`: each waits for who has its token. There are none unless the instance runs a
+// machine of its own (`cloudflow serve --saga`) that has such a state. Whoever sees a token may answer with it. A page may hold fewer than
+// `limit` and still have a next one.
+//
+// Scope: `admin`.
+//
+// Corresponds with GET /admin/tasks (the `ListTasks` operationId).
+func (c *Client) ListTasks(ctx context.Context, params *ListTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTasksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendTaskFailureWithBody Answer a task: it has failed
+//
+// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+// as a success is.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+func (c *Client) SendTaskFailureWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendTaskFailureRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendTaskFailure Answer a task: it has failed
+//
+// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+// as a success is.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+func (c *Client) SendTaskFailure(ctx context.Context, body SendTaskFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendTaskFailureRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendTaskHeartbeatWithBody Say that somebody works at a task
+//
+// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+func (c *Client) SendTaskHeartbeatWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendTaskHeartbeatRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendTaskHeartbeat Say that somebody works at a task
+//
+// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+func (c *Client) SendTaskHeartbeat(ctx context.Context, body SendTaskHeartbeatJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendTaskHeartbeatRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendTaskSuccessWithBody Answer a task: it has succeeded
+//
+// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+func (c *Client) SendTaskSuccessWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendTaskSuccessRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendTaskSuccess Answer a task: it has succeeded
+//
+// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+func (c *Client) SendTaskSuccess(ctx context.Context, body SendTaskSuccessJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendTaskSuccessRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // Verify Check everything that must always hold
 //
 // Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
@@ -3034,7 +3373,8 @@ func (c *Client) RestockProduct(ctx context.Context, productID ProductID, params
 
 // GetReady Should it be sent work
 //
-// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails.
+// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails. A server that has
+// too much to do for new orders (503 `OVERLOADED`) is ready all the same: it shows and cancels orders, and answers keys that it knows.
 //
 // Corresponds with GET /ready (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3905,6 +4245,192 @@ func NewRedriveSagaRequestWithBody(server string, orderID OrderID, contentType s
 	}
 
 	operationPath := fmt.Sprintf("/admin/sagas/%s/redrive", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListTasksRequest constructs an http.Request for the ListTasks method
+func NewListTasksRequest(server string, params *ListTasksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/tasks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSendTaskFailureRequest calls the generic SendTaskFailure builder with application/json body
+func NewSendTaskFailureRequest(server string, body SendTaskFailureJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendTaskFailureRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSendTaskFailureRequestWithBody constructs an http.Request for the SendTaskFailure method, with any body, and a specified content type
+func NewSendTaskFailureRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/tasks/failure")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSendTaskHeartbeatRequest calls the generic SendTaskHeartbeat builder with application/json body
+func NewSendTaskHeartbeatRequest(server string, body SendTaskHeartbeatJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendTaskHeartbeatRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSendTaskHeartbeatRequestWithBody constructs an http.Request for the SendTaskHeartbeat method, with any body, and a specified content type
+func NewSendTaskHeartbeatRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/tasks/heartbeat")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSendTaskSuccessRequest calls the generic SendTaskSuccess builder with application/json body
+func NewSendTaskSuccessRequest(server string, body SendTaskSuccessJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendTaskSuccessRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSendTaskSuccessRequestWithBody constructs an http.Request for the SendTaskSuccess method, with any body, and a specified content type
+func NewSendTaskSuccessRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/tasks/success")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4993,6 +5519,97 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /admin/sagas/{order_id}/redrive (the `RedriveSaga` operationId).
 	RedriveSagaWithResponse(ctx context.Context, orderID OrderID, body RedriveSagaJSONRequestBody, reqEditors ...RequestEditorFn) (*RedriveSagaResponse, error)
 
+	// ListTasksWithResponse List the tasks that wait for an answer
+	//
+	// Tasks of sagas whose resource ends in `.waitForTaskToken`: each waits for who has its token. There are none unless the instance runs a
+	// machine of its own (`cloudflow serve --saga`) that has such a state. Whoever sees a token may answer with it. A page may hold fewer than
+	// `limit` and still have a next one.
+	//
+	// Scope: `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/tasks (the `ListTasks` operationId).
+	ListTasksWithResponse(ctx context.Context, params *ListTasksParams, reqEditors ...RequestEditorFn) (*ListTasksResponse, error)
+
+	// SendTaskFailureWithBodyWithResponse Answer a task: it has failed
+	//
+	// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+	// as a success is.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+	SendTaskFailureWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendTaskFailureResponse, error)
+
+	// SendTaskFailureWithResponse Answer a task: it has failed
+	//
+	// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+	// as a success is.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+	SendTaskFailureWithResponse(ctx context.Context, body SendTaskFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*SendTaskFailureResponse, error)
+
+	// SendTaskHeartbeatWithBodyWithResponse Say that somebody works at a task
+	//
+	// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+	SendTaskHeartbeatWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendTaskHeartbeatResponse, error)
+
+	// SendTaskHeartbeatWithResponse Say that somebody works at a task
+	//
+	// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+	SendTaskHeartbeatWithResponse(ctx context.Context, body SendTaskHeartbeatJSONRequestBody, reqEditors ...RequestEditorFn) (*SendTaskHeartbeatResponse, error)
+
+	// SendTaskSuccessWithBodyWithResponse Answer a task: it has succeeded
+	//
+	// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+	// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+	// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+	SendTaskSuccessWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendTaskSuccessResponse, error)
+
+	// SendTaskSuccessWithResponse Answer a task: it has succeeded
+	//
+	// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+	// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+	// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+	//
+	//
+	// Scope: `admin`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+	SendTaskSuccessWithResponse(ctx context.Context, body SendTaskSuccessJSONRequestBody, reqEditors ...RequestEditorFn) (*SendTaskSuccessResponse, error)
+
 	// VerifyWithResponse Check everything that must always hold
 	//
 	// Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
@@ -5204,7 +5821,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetReadyWithResponse Should it be sent work
 	//
-	// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails.
+	// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails. A server that has
+	// too much to do for new orders (503 `OVERLOADED`) is ready all the same: it shows and cancels orders, and answers keys that it knows.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8639,6 +9257,816 @@ func (r RedriveSagaResponse) ContentType() string {
 	return ""
 }
 
+// ListTasksResponse200Headers the declared response headers of an HTTP 200 response for ListTasks
+type ListTasksResponse200Headers struct {
+	XCorrelationID string
+}
+
+// ListTasksResponse400Headers the declared response headers of an HTTP 400 response for ListTasks
+type ListTasksResponse400Headers struct {
+	XCorrelationID string
+}
+
+// ListTasksResponse401Headers the declared response headers of an HTTP 401 response for ListTasks
+type ListTasksResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// ListTasksResponse403Headers the declared response headers of an HTTP 403 response for ListTasks
+type ListTasksResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// ListTasksResponse406Headers the declared response headers of an HTTP 406 response for ListTasks
+type ListTasksResponse406Headers struct {
+	XCorrelationID string
+}
+
+// ListTasksResponse429Headers the declared response headers of an HTTP 429 response for ListTasks
+type ListTasksResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// ListTasksResponse500Headers the declared response headers of an HTTP 500 response for ListTasks
+type ListTasksResponse500Headers struct {
+	XCorrelationID string
+}
+
+// ListTasksResponse503Headers the declared response headers of an HTTP 503 response for ListTasks
+type ListTasksResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type ListTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TaskList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTasksResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListTasksResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTasksResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListTasksResponse403Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *ListTasksResponse406Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListTasksResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListTasksResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListTasksResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTasksResponse) GetJSON200() *TaskList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListTasksResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SendTaskFailureResponse200Headers the declared response headers of an HTTP 200 response for SendTaskFailure
+type SendTaskFailureResponse200Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse400Headers the declared response headers of an HTTP 400 response for SendTaskFailure
+type SendTaskFailureResponse400Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse401Headers the declared response headers of an HTTP 401 response for SendTaskFailure
+type SendTaskFailureResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// SendTaskFailureResponse403Headers the declared response headers of an HTTP 403 response for SendTaskFailure
+type SendTaskFailureResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// SendTaskFailureResponse404Headers the declared response headers of an HTTP 404 response for SendTaskFailure
+type SendTaskFailureResponse404Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse406Headers the declared response headers of an HTTP 406 response for SendTaskFailure
+type SendTaskFailureResponse406Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse409Headers the declared response headers of an HTTP 409 response for SendTaskFailure
+type SendTaskFailureResponse409Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse413Headers the declared response headers of an HTTP 413 response for SendTaskFailure
+type SendTaskFailureResponse413Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse415Headers the declared response headers of an HTTP 415 response for SendTaskFailure
+type SendTaskFailureResponse415Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse422Headers the declared response headers of an HTTP 422 response for SendTaskFailure
+type SendTaskFailureResponse422Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse429Headers the declared response headers of an HTTP 429 response for SendTaskFailure
+type SendTaskFailureResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse500Headers the declared response headers of an HTTP 500 response for SendTaskFailure
+type SendTaskFailureResponse500Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskFailureResponse503Headers the declared response headers of an HTTP 503 response for SendTaskFailure
+type SendTaskFailureResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type SendTaskFailureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TaskTaken
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *TaskDoesNotExist
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *TaskTimedOut
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SendTaskFailureResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *SendTaskFailureResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendTaskFailureResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *SendTaskFailureResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *SendTaskFailureResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *SendTaskFailureResponse406Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *SendTaskFailureResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *SendTaskFailureResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *SendTaskFailureResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *SendTaskFailureResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendTaskFailureResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *SendTaskFailureResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendTaskFailureResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SendTaskFailureResponse) GetJSON200() *TaskTaken {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON404() *TaskDoesNotExist {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON409() *TaskTimedOut {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendTaskFailureResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendTaskFailureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendTaskFailureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendTaskFailureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendTaskFailureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SendTaskHeartbeatResponse200Headers the declared response headers of an HTTP 200 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse200Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse400Headers the declared response headers of an HTTP 400 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse400Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse401Headers the declared response headers of an HTTP 401 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// SendTaskHeartbeatResponse403Headers the declared response headers of an HTTP 403 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// SendTaskHeartbeatResponse404Headers the declared response headers of an HTTP 404 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse404Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse406Headers the declared response headers of an HTTP 406 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse406Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse409Headers the declared response headers of an HTTP 409 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse409Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse413Headers the declared response headers of an HTTP 413 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse413Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse415Headers the declared response headers of an HTTP 415 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse415Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse422Headers the declared response headers of an HTTP 422 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse422Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse429Headers the declared response headers of an HTTP 429 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse500Headers the declared response headers of an HTTP 500 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse500Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskHeartbeatResponse503Headers the declared response headers of an HTTP 503 response for SendTaskHeartbeat
+type SendTaskHeartbeatResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type SendTaskHeartbeatResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TaskTaken
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *TaskDoesNotExist
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *TaskTimedOut
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SendTaskHeartbeatResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *SendTaskHeartbeatResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendTaskHeartbeatResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *SendTaskHeartbeatResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *SendTaskHeartbeatResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *SendTaskHeartbeatResponse406Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *SendTaskHeartbeatResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *SendTaskHeartbeatResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *SendTaskHeartbeatResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *SendTaskHeartbeatResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendTaskHeartbeatResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *SendTaskHeartbeatResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendTaskHeartbeatResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SendTaskHeartbeatResponse) GetJSON200() *TaskTaken {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON404() *TaskDoesNotExist {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON409() *TaskTimedOut {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendTaskHeartbeatResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendTaskHeartbeatResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendTaskHeartbeatResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendTaskHeartbeatResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendTaskHeartbeatResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SendTaskSuccessResponse200Headers the declared response headers of an HTTP 200 response for SendTaskSuccess
+type SendTaskSuccessResponse200Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse400Headers the declared response headers of an HTTP 400 response for SendTaskSuccess
+type SendTaskSuccessResponse400Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse401Headers the declared response headers of an HTTP 401 response for SendTaskSuccess
+type SendTaskSuccessResponse401Headers struct {
+	WWWAuthenticate string
+	XCorrelationID  string
+}
+
+// SendTaskSuccessResponse403Headers the declared response headers of an HTTP 403 response for SendTaskSuccess
+type SendTaskSuccessResponse403Headers struct {
+	WWWAuthenticate *string
+	XCorrelationID  string
+}
+
+// SendTaskSuccessResponse404Headers the declared response headers of an HTTP 404 response for SendTaskSuccess
+type SendTaskSuccessResponse404Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse406Headers the declared response headers of an HTTP 406 response for SendTaskSuccess
+type SendTaskSuccessResponse406Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse409Headers the declared response headers of an HTTP 409 response for SendTaskSuccess
+type SendTaskSuccessResponse409Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse413Headers the declared response headers of an HTTP 413 response for SendTaskSuccess
+type SendTaskSuccessResponse413Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse415Headers the declared response headers of an HTTP 415 response for SendTaskSuccess
+type SendTaskSuccessResponse415Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse422Headers the declared response headers of an HTTP 422 response for SendTaskSuccess
+type SendTaskSuccessResponse422Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse429Headers the declared response headers of an HTTP 429 response for SendTaskSuccess
+type SendTaskSuccessResponse429Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse500Headers the declared response headers of an HTTP 500 response for SendTaskSuccess
+type SendTaskSuccessResponse500Headers struct {
+	XCorrelationID string
+}
+
+// SendTaskSuccessResponse503Headers the declared response headers of an HTTP 503 response for SendTaskSuccess
+type SendTaskSuccessResponse503Headers struct {
+	RetryAfter     int
+	XCorrelationID string
+}
+
+type SendTaskSuccessResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TaskTaken
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *TaskDoesNotExist
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *TaskTimedOut
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *PayloadTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *ValidationFailed
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SendTaskSuccessResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *SendTaskSuccessResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SendTaskSuccessResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *SendTaskSuccessResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *SendTaskSuccessResponse404Headers
+	// Headers406 the parsed response headers for an HTTP 406 response
+	Headers406 *SendTaskSuccessResponse406Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *SendTaskSuccessResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *SendTaskSuccessResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *SendTaskSuccessResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *SendTaskSuccessResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendTaskSuccessResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *SendTaskSuccessResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendTaskSuccessResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SendTaskSuccessResponse) GetJSON200() *TaskTaken {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON404() *TaskDoesNotExist {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON409() *TaskTimedOut {
+	return r.ApplicationProblemJSON409
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON413() *PayloadTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON422() *ValidationFailed {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendTaskSuccessResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendTaskSuccessResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendTaskSuccessResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendTaskSuccessResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendTaskSuccessResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // VerifyResponse200Headers the declared response headers of an HTTP 200 response for Verify
 type VerifyResponse200Headers struct {
 	XCorrelationID string
@@ -11330,6 +12758,133 @@ func (c *ClientWithResponses) RedriveSagaWithResponse(ctx context.Context, order
 	return ParseRedriveSagaResponse(rsp)
 }
 
+// ListTasksWithResponse List the tasks that wait for an answer
+//
+// Tasks of sagas whose resource ends in `.waitForTaskToken`: each waits for who has its token. There are none unless the instance runs a
+// machine of its own (`cloudflow serve --saga`) that has such a state. Whoever sees a token may answer with it. A page may hold fewer than
+// `limit` and still have a next one.
+//
+// Scope: `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/tasks (the `ListTasks` operationId).
+func (c *ClientWithResponses) ListTasksWithResponse(ctx context.Context, params *ListTasksParams, reqEditors ...RequestEditorFn) (*ListTasksResponse, error) {
+	rsp, err := c.ListTasks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTasksResponse(rsp)
+}
+
+// SendTaskFailureWithBodyWithResponse Answer a task: it has failed
+//
+// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+// as a success is.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+func (c *ClientWithResponses) SendTaskFailureWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendTaskFailureResponse, error) {
+	rsp, err := c.SendTaskFailureWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendTaskFailureResponse(rsp)
+}
+
+// SendTaskFailureWithResponse Answer a task: it has failed
+//
+// Step Functions' SendTaskFailure: the state's Retry and Catch see `error`, as of any task that fails. It is answered when that is durable,
+// as a success is.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/tasks/failure (the `SendTaskFailure` operationId).
+func (c *ClientWithResponses) SendTaskFailureWithResponse(ctx context.Context, body SendTaskFailureJSONRequestBody, reqEditors ...RequestEditorFn) (*SendTaskFailureResponse, error) {
+	rsp, err := c.SendTaskFailure(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendTaskFailureResponse(rsp)
+}
+
+// SendTaskHeartbeatWithBodyWithResponse Say that somebody works at a task
+//
+// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+func (c *ClientWithResponses) SendTaskHeartbeatWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendTaskHeartbeatResponse, error) {
+	rsp, err := c.SendTaskHeartbeatWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendTaskHeartbeatResponse(rsp)
+}
+
+// SendTaskHeartbeatWithResponse Say that somebody works at a task
+//
+// Step Functions' SendTaskHeartbeat: the `HeartbeatSeconds` of the task's state begin anew. Its `TimeoutSeconds` do not.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/tasks/heartbeat (the `SendTaskHeartbeat` operationId).
+func (c *ClientWithResponses) SendTaskHeartbeatWithResponse(ctx context.Context, body SendTaskHeartbeatJSONRequestBody, reqEditors ...RequestEditorFn) (*SendTaskHeartbeatResponse, error) {
+	rsp, err := c.SendTaskHeartbeat(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendTaskHeartbeatResponse(rsp)
+}
+
+// SendTaskSuccessWithBodyWithResponse Answer a task: it has succeeded
+//
+// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+//
+// Scope: `admin`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+func (c *ClientWithResponses) SendTaskSuccessWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendTaskSuccessResponse, error) {
+	rsp, err := c.SendTaskSuccessWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendTaskSuccessResponse(rsp)
+}
+
+// SendTaskSuccessWithResponse Answer a task: it has succeeded
+//
+// Step Functions' SendTaskSuccess: `output` is the task's result, `null` if it is absent, and the saga goes on. It is answered when that is
+// durable, within 20 seconds: after 503 the answer may have been taken, and the same call again says so with 409, as any second answer does.
+// Step Functions takes 256 KiB; here a whole body has 64 KiB, 16 levels and 1,024 values.
+//
+// Scope: `admin`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/tasks/success (the `SendTaskSuccess` operationId).
+func (c *ClientWithResponses) SendTaskSuccessWithResponse(ctx context.Context, body SendTaskSuccessJSONRequestBody, reqEditors ...RequestEditorFn) (*SendTaskSuccessResponse, error) {
+	rsp, err := c.SendTaskSuccess(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendTaskSuccessResponse(rsp)
+}
+
 // VerifyWithResponse Check everything that must always hold
 //
 // Checks the invariants on one snapshot of the data: stock adds up, money matches the provider's own ledger, every log is
@@ -11637,7 +13192,8 @@ func (c *ClientWithResponses) RestockProductWithResponse(ctx context.Context, pr
 
 // GetReadyWithResponse Should it be sent work
 //
-// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails.
+// 503 while the server recovers after a start and while it drains before a stop. Route around it when this fails. A server that has
+// too much to do for new orders (503 `OVERLOADED`) is ready all the same: it shows and cancels orders, and answers keys that it knows.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -15893,6 +17449,1005 @@ func ParseRedriveSagaResponse(rsp *http.Response) (*RedriveSagaResponse, error) 
 	return response, nil
 }
 
+// ParseListTasksResponse parses an HTTP response from a ListTasksWithResponse call
+func ParseListTasksResponse(rsp *http.Response) (*ListTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TaskList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTasksResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListTasksResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListTasksResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListTasksResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 406:
+		var headers ListTasksResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListTasksResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListTasksResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListTasksResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSendTaskFailureResponse parses an HTTP response from a SendTaskFailureWithResponse call
+func ParseSendTaskFailureResponse(rsp *http.Response) (*SendTaskFailureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendTaskFailureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TaskTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest TaskDoesNotExist
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TaskTimedOut
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SendTaskFailureResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers SendTaskFailureResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers SendTaskFailureResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers SendTaskFailureResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers SendTaskFailureResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers SendTaskFailureResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 409:
+		var headers SendTaskFailureResponse409Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers SendTaskFailureResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers SendTaskFailureResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers SendTaskFailureResponse422Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendTaskFailureResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers SendTaskFailureResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendTaskFailureResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSendTaskHeartbeatResponse parses an HTTP response from a SendTaskHeartbeatWithResponse call
+func ParseSendTaskHeartbeatResponse(rsp *http.Response) (*SendTaskHeartbeatResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendTaskHeartbeatResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TaskTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest TaskDoesNotExist
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TaskTimedOut
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SendTaskHeartbeatResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers SendTaskHeartbeatResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers SendTaskHeartbeatResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers SendTaskHeartbeatResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers SendTaskHeartbeatResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers SendTaskHeartbeatResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 409:
+		var headers SendTaskHeartbeatResponse409Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers SendTaskHeartbeatResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers SendTaskHeartbeatResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers SendTaskHeartbeatResponse422Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendTaskHeartbeatResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers SendTaskHeartbeatResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendTaskHeartbeatResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSendTaskSuccessResponse parses an HTTP response from a SendTaskSuccessWithResponse call
+func ParseSendTaskSuccessResponse(rsp *http.Response) (*SendTaskSuccessResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendTaskSuccessResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TaskTaken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest TaskDoesNotExist
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TaskTimedOut
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ValidationFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SendTaskSuccessResponse200Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers SendTaskSuccessResponse400Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers SendTaskSuccessResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers SendTaskSuccessResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers SendTaskSuccessResponse404Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 406:
+		var headers SendTaskSuccessResponse406Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers406 = &headers
+	case rsp.StatusCode == 409:
+		var headers SendTaskSuccessResponse409Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers SendTaskSuccessResponse413Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers SendTaskSuccessResponse415Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers SendTaskSuccessResponse422Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendTaskSuccessResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers SendTaskSuccessResponse500Headers
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendTaskSuccessResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Correlation-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Correlation-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XCorrelationID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseVerifyResponse parses an HTTP response from a VerifyWithResponse call
 func ParseVerifyResponse(rsp *http.Response) (*VerifyResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -18815,6 +21370,18 @@ type ServerInterface interface {
 	// RedriveSaga Let a failed saga go on
 	// (POST /admin/sagas/{order_id}/redrive)
 	RedriveSaga(w http.ResponseWriter, r *http.Request, orderID OrderID)
+	// ListTasks List the tasks that wait for an answer
+	// (GET /admin/tasks)
+	ListTasks(w http.ResponseWriter, r *http.Request, params ListTasksParams)
+	// SendTaskFailure Answer a task: it has failed
+	// (POST /admin/tasks/failure)
+	SendTaskFailure(w http.ResponseWriter, r *http.Request)
+	// SendTaskHeartbeat Say that somebody works at a task
+	// (POST /admin/tasks/heartbeat)
+	SendTaskHeartbeat(w http.ResponseWriter, r *http.Request)
+	// SendTaskSuccess Answer a task: it has succeeded
+	// (POST /admin/tasks/success)
+	SendTaskSuccess(w http.ResponseWriter, r *http.Request)
 	// Verify Check everything that must always hold
 	// (GET /admin/verify)
 	Verify(w http.ResponseWriter, r *http.Request)
@@ -19412,6 +21979,94 @@ func (siw *ServerInterfaceWrapper) RedriveSaga(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveSaga(w, r, orderID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTasks operation middleware
+func (siw *ServerInterfaceWrapper) ListTasks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTasksParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTasks(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SendTaskFailure operation middleware
+func (siw *ServerInterfaceWrapper) SendTaskFailure(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SendTaskFailure(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SendTaskHeartbeat operation middleware
+func (siw *ServerInterfaceWrapper) SendTaskHeartbeat(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SendTaskHeartbeat(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SendTaskSuccess operation middleware
+func (siw *ServerInterfaceWrapper) SendTaskSuccess(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SendTaskSuccess(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -20132,6 +22787,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/sagas", wrapper.ListSagas)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/sagas/{order_id}", wrapper.GetSaga)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/sagas/{order_id}/redrive", wrapper.RedriveSaga)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/tasks", wrapper.ListTasks)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/tasks/success", wrapper.SendTaskSuccess)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/tasks/failure", wrapper.SendTaskFailure)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/tasks/heartbeat", wrapper.SendTaskHeartbeat)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/dlq", wrapper.ListDeadLetters)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/dlq/redrive", wrapper.RedriveDeadLetters)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/faults", wrapper.GetFaults)
