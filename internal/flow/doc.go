@@ -121,8 +121,8 @@
 //     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
-//   - Open executions are limited by memory : one that is running has about 2.7 KB, one that sleeps for more than a minute, or waits for an
-//     answer, has dropped all but its name and its time, about 260 bytes, and reads its journal when it wakes. There is no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
+//   - Open executions are limited by memory : one that is running has about 2.9 KB, one that sleeps for more than a minute, or waits for an
+//     answer, has dropped all but its name and its time, about 270 bytes, and reads its journal when it wakes. There is no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
 //     are open, how many of them wait for a worker, and for how long the first of these has.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
