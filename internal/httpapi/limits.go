@@ -74,8 +74,8 @@ var DefaultLimits = Limits{
 	// 16 KiB of header, 64 KiB of body and about 20 KiB of net/http's own for each are 400 MiB at the very worst, and 80 MiB while idle.
 	Connections: 4096,
 	Work: limit.Bounds{
-		// Only orders whose provider is away for long become so many. They sleep, with 430 bytes each, which are 107 MB; were all of them
-		// at work at once, with 2.7 KB, it would be 680 MB.
+		// Only orders whose provider is away for long become so many. They sleep, with 270 bytes each, which are 67 MB; were all of them
+		// at work at once, with 2.9 KB, it would be 730 MB.
 		Open: 250_000,
 		// What the two cores work off in three seconds: with all of that before it an order is still decided within its caller's wait.
 		Ready: 10_000,
