@@ -43,14 +43,15 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 			return e.tryLater(ctx, r, "read", err)
 		}
 		r.loaded()
-		if r.x == nil || r.head.Str("status") != string(running) {
-			return gone
-		}
-		r.recall()
-		if r.answer != nil && !r.expects(r.answer) { // it was committed after all, or another engine's was
+		open := r.x != nil && r.head.Str("status") == string(running)
+		if r.answer != nil && !(open && r.expects(r.answer)) { // it was committed after all, or another engine's was
 			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
 			r.answer = nil
 		}
+		if !open {
+			return gone
+		}
+		r.recall()
 		if err := e.lookAround(ctx, r); err != nil {
 			r.forget()
 			return e.tryLater(ctx, r, "read", err)
