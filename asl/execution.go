@@ -66,7 +66,8 @@ const (
 	TaskFailed    EventKind = "TaskFailed"    // Error and Cause as the task gave them
 	TaskTimedOut  EventKind = "TaskTimedOut"  // becomes States.Timeout. Error States.HeartbeatTimeout says that no heartbeat came
 	TimerFired    EventKind = "TimerFired"
-	Aborted       EventKind = "Aborted" // ends the execution, whatever it waits for; ID is not looked at
+	Aborted       EventKind = "Aborted"  // ends the execution, whatever it waits for; ID is not looked at
+	Redriven      EventKind = "Redriven" // lets one that has not succeeded go on; ID is not looked at
 )
 
 // Event answers a command.
@@ -121,6 +122,8 @@ type Execution struct {
 	ready       turns         // of the running step
 	open        []openCommand // by ID
 	commands    []Command     // of the running step
+	redrives    int
+	redriven    time.Time // for the last time
 
 	outer     map[string]any // the context object's part that never changes
 	outerSize int
@@ -139,23 +142,29 @@ func (m *Machine) Start(s Start) (*Execution, []Command) {
 	x.root = &scope{flow: m.flow}
 	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input, RoleARN: s.RoleARN})
 	x.root.lastEvent = 0
-	size := sizeOf(s.Input, maxPayload)
-	if size > maxPayload {
-		x.root.state, x.root.input = m.flow.start, s.Input
+	x.due(x.root, m.flow.start, s.Input, sizeOf(s.Input, maxPayload))
+	x.begun()
+	return x, x.take()
+}
+
+// begun goes on when the execution has begun, or begins again: a scope is ready.
+func (x *Execution) begun() {
+	if x.root.inputSize > maxPayload {
 		x.end(StatusFailed, failure{err: text{errDataLimit, true}, cause: text{fmt.Sprintf("The execution's input is larger than the limit of %d bytes.", maxPayload), true}})
-		return x, nil
+		return
 	}
-	if m.timeout > 0 {
+	if x.machine.timeout > 0 {
 		x.command(Command{Kind: StartTimer, At: x.Deadline()}, nil)
 	}
-	x.ready.push(turn{x.root, m.flow.start, s.Input, size})
 	x.run()
-	return x, x.take()
 }
 
 // Step goes on with what happened, as far as it goes without another answer. ErrStale leaves the execution unchanged, and
 // so does the error for an event of a kind that does not answer its command.
 func (x *Execution) Step(ev Event) ([]Command, error) {
+	if ev.Kind == Redriven {
+		return x.redrive(ev)
+	}
 	if x.status != StatusRunning {
 		return nil, ErrStale
 	}
@@ -221,7 +230,10 @@ func (x *Execution) take() []Command {
 func (x *Execution) end(s Status, f failure) {
 	x.status, x.failure = s, f
 	x.open, x.commands, x.ready = nil, nil, turns{}
-	x.root.context, x.root.fork = nil, nil
+	x.root.context = nil
+	if x.root.fork != nil { // it did not succeed
+		x.root.broken, x.root.fork = x.root.fork, nil
+	}
 	e := HistoryEvent{Error: f.err.s, Cause: f.cause.s}
 	switch s {
 	case StatusFailed:
@@ -254,10 +266,14 @@ func (x *Execution) FailureJSON() (err, cause any) {
 // branches or iterations run it is the Parallel or the Map state around them.
 func (x *Execution) Current() (state string, input any) { return x.root.state.name, x.root.input }
 
-// Deadline is when the machine's TimeoutSeconds end the execution; zero: never. A StartTimer says the same.
+// Deadline is when the machine's TimeoutSeconds, which a redrive begins anew, end the execution; zero: never. A StartTimer says the same.
 func (x *Execution) Deadline() time.Time {
 	if x.machine.timeout == 0 {
 		return time.Time{}
 	}
-	return x.start.Time.Add(x.machine.timeout)
+	from := x.start.Time
+	if x.redrives > 0 {
+		from = x.redriven
+	}
+	return from.Add(x.machine.timeout)
 }

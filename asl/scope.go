@@ -34,13 +34,14 @@ type scope struct {
 	state     *state
 	input     any
 	inputSize int   // a bound of the input's size
-	entered   int64 // the ...StateEntered event
+	entered   int64 // the ...StateEntered event; 0: its turn has not come
 	enteredAt time.Time
 	attempt   int    // retries of this entry
 	retries   []int  // of this entry, by retrier
 	token     string // of this attempt, if the task has one: its $$.Task.Token, which it keeps when the task has answered
 	context   map[string]any
 	fork      *fork  // of a Parallel or a Map state in progress
+	broken    *fork  // of one that was closed, or has failed: what a redrive goes on with. Nothing below it is changed any more, and clones share it
 	twin      *scope // its copy, while a clone is made; only of one that may have a command
 }
 
@@ -74,6 +75,7 @@ func (sc *scope) path() []int {
 type fork struct {
 	started int64    // the event that all branches and iterations begin after
 	running []*scope // by index
+	waiting []*scope // of a redriven state: closed, by index, to go on before any other begins. Never changed in place
 	ended   *ended   // the latest
 	count   int      // of branches or iterations
 	size    int      // a bound of their outputs
@@ -85,11 +87,12 @@ type fork struct {
 type ended struct {
 	index  int
 	output any
+	failed *scope // the iteration, if its failure was tolerated: a redrive goes on with it if the whole Map fails
 	before *ended
 }
 
-func (f *fork) end(index int, output any, size int) {
-	f.ended = &ended{index, output, f.ended}
+func (f *fork) end(index int, output any, size int, failed *scope) {
+	f.ended = &ended{index, output, failed, f.ended}
 	f.size += size + len(",")
 }
 
@@ -122,7 +125,7 @@ func (x *Execution) crowded(more int) bool {
 	return true
 }
 
-// begin adds a scope to the fork of p. What it begins with is for the caller to say, in a turn.
+// begin adds a scope to the fork of p. What it begins with is for the caller to say.
 func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	sc := &scope{flow: flow, parent: p, index: index, home: p.home, item: p.item, lastEvent: p.fork.started}
 	p.fork.running = append(p.fork.running, sc)
@@ -130,29 +133,27 @@ func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	return sc
 }
 
-// A turn is a state that is to be entered. Scopes take turns, a state each, in the order in which they became ready: branches and iterations
-// advance side by side, as they do on AWS, and in the same order each time.
-type turn struct {
-	scope *scope
-	state *state
-	input any
-	size  int
-}
-
-// turns is a queue.
+// turns is a queue. Scopes take turns, a state each, in the order in which they became ready: branches and iterations advance side by side, as
+// they do on AWS, and in the same order each time.
 type turns struct {
-	list  []turn
+	list  []*scope
 	first int
 }
 
-func (q *turns) push(t turn) { q.list = append(q.list, t) }
+// due gives the scope a turn, to enter the state.
+func (x *Execution) due(sc *scope, s *state, input any, size int) {
+	sc.state, sc.input, sc.inputSize, sc.entered = s, input, size, 0
+	x.ready.push(sc)
+}
 
-func (q *turns) pop() (turn, bool) {
+func (q *turns) push(sc *scope) { q.list = append(q.list, sc) }
+
+func (q *turns) pop() (*scope, bool) {
 	if q.first == len(q.list) {
-		return turn{}, false
+		return nil, false
 	}
-	t := q.list[q.first]
-	q.list[q.first] = turn{}
+	sc := q.list[q.first]
+	q.list[q.first] = nil
 	q.first++
 	switch {
 	case q.first == len(q.list):
@@ -162,7 +163,7 @@ func (q *turns) pop() (turn, bool) {
 		clear(q.list[n:])
 		q.list, q.first = q.list[:n], 0
 	}
-	return t, true
+	return sc, true
 }
 
 // finish ends a scope with its output: the execution, or a part of what the state around waits for.
@@ -174,7 +175,7 @@ func (x *Execution) finish(sc *scope, output any, size int) {
 		return
 	}
 	x.iterationEvent(sc, "Succeeded", HistoryEvent{})
-	p.fork.end(sc.index, output, size)
+	p.fork.end(sc.index, output, size, nil)
 	x.left(sc)
 }
 
@@ -206,11 +207,15 @@ func (x *Execution) join(p *scope) {
 		results = flattened(results)
 	}
 	var result any = results
+	whole := p.fork
 	p.fork = nil
 	size, f := x.payloadSize(p, result, size)
-	if f != nil {
+	if f != nil { // a redrive does all of it again, as on AWS
 		x.settle(p, fails(f))
 		return
+	}
+	if m == nil || !m.distributed { // should the state make nothing of the result, a redrive does none of it again
+		p.broken = whole
 	}
 	if m != nil && m.distributed {
 		x.sideEvent(p, HistoryEvent{Type: "MapRunSucceeded"})
@@ -259,7 +264,7 @@ func (x *Execution) abortFork(p *scope) {
 		x.abort(sc)
 	}
 	x.scopes -= len(p.fork.running)
-	p.fork = nil
+	p.broken, p.fork = p.fork, nil
 }
 
 // abort closes a scope and all below it, with AWS's events for what was going on there. They do not move the chain of previous IDs.
@@ -268,7 +273,7 @@ func (x *Execution) abort(sc *scope) {
 		x.iterationEvent(sc, "Aborted", HistoryEvent{})
 		sc.closed = true
 	}
-	if s := sc.state; s != nil && (s.forks() || s.kind == kindTask || s.kind == kindWait) {
+	if s := sc.state; sc.entered != 0 && (s.forks() || s.kind == kindTask || s.kind == kindWait) {
 		x.sideEvent(sc, HistoryEvent{Type: string(s.kind) + "StateAborted"})
 	}
 	runs := sc.fork != nil && sc.fork.run != nil && sc.state.mapping.distributed
