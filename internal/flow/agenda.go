@@ -24,6 +24,7 @@ type run struct {
 	alone  bool    // the answer is to be committed without the tasks that follow: with them it was refused
 	tries  int     // failures in a row that are not the execution's
 	told   bool    // of the start once more, while it was here: guarded by the agenda's lock
+	anew   bool    // it was redriven, while it was here: so, too
 
 	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
 	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
@@ -104,6 +105,14 @@ func answered(open []asl.Command, id int64, followed []asl.Command) []asl.Comman
 		}
 	}
 	return open
+}
+
+// moved are the open commands after an event: of those from before a redrive there is none left.
+func moved(open []asl.Command, ev asl.Event, followed []asl.Command) []asl.Command {
+	if ev.Kind == asl.Redriven {
+		open = nil
+	}
+	return answered(open, ev.ID, followed)
 }
 
 func without(open []asl.Command, id int64) []asl.Command {

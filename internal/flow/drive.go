@@ -161,9 +161,13 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 		e.agenda.push(r)
 	case gone:
 		r.cancelAll()
-		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
-			r.told = false
-			r.calls.anew()
+		early := r.x == nil && r.told // it was looked for before its start was committed, and has been told of since
+		if early || r.anew {
+			if early {
+				r.calls.anew()
+			}
+			r.told, r.anew = false, false
+			r.forget()
 			e.agenda.push(r)
 			break
 		}

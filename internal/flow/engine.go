@@ -79,6 +79,10 @@ type Options struct {
 	// whose reply was lost, may leave one out.
 	OnEnded func(e Ended)
 
+	// RedriveWithin is how long after its end an execution may be redriven, RedrivePeriod as on Step Functions. 0: never. So it is for who resumes a
+	// machine in a way of his own, as the orders' saga is: what OnFailed has written must not be overtaken by a second life.
+	RedriveWithin time.Duration
+
 	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
 	Parse func(definition []byte) (*asl.Machine, error)
 }

@@ -219,7 +219,7 @@ func (c *commit) step(ev asl.Event) error {
 // moved notes what followed from the event.
 func (c *commit) moved(ev asl.Event, followed []asl.Command) {
 	c.seq++
-	c.open = answered(c.open, ev.ID, followed)
+	c.open = moved(c.open, ev, followed)
 	for i := range followed {
 		if followed[i].Kind == asl.Cancel {
 			c.void = append(c.void, followed[i].ID)
@@ -234,7 +234,12 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 		store.N("ended_ms", c.at.UnixMilli()),
 	), store.Equal(store.S("status", string(running))))
 	tx.Delete(openKey(r.name))
-	if status == succeeded || c.e.o.OnFailed == nil {
+	return c.stageFailure(tx)
+}
+
+// stageFailure stages what has to be committed together with an end that is not SUCCEEDED.
+func (c *commit) stageFailure(tx *store.Tx) error {
+	if c.x.Status() == succeeded || c.e.o.OnFailed == nil {
 		return nil
 	}
 	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, c.ended()) })
@@ -262,7 +267,6 @@ func (c *commit) ofTask(key store.Key) bool {
 func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
 	r.answer, r.tries, r.alone = nil, 0, false
-	c.logFailure()
 	if a.kind == asl.TaskSucceeded {
 		c.e.report(r.name, a.state, a.effect)
 	}
@@ -271,9 +275,7 @@ func (c *commit) committed() outcome {
 	}
 	r.happened()
 	if c.x.Status() != running {
-		if c.e.o.OnEnded != nil {
-			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
-		}
+		c.over()
 		return gone
 	}
 	r.x, r.open, r.seq, r.last = c.x, c.open, c.seq, c.at
@@ -281,6 +283,14 @@ func (c *commit) committed() outcome {
 		r.cancel(id)
 	}
 	return again
+}
+
+// over tells of an end that has become durable.
+func (c *commit) over() {
+	c.logFailure()
+	if c.e.o.OnEnded != nil {
+		c.e.afterwards(c.r.name, "", func() { c.e.o.OnEnded(c.ended()) })
+	}
 }
 
 // report tells the task that its effect is durable.
