@@ -32,6 +32,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	var keepers sync.WaitGroup
 	keepers.Go(func() { e.keepTimers(ctx, kick) })
 	keepers.Go(func() { e.keepRecovering(ctx) })
+	if e.o.Keep > 0 {
+		keepers.Go(func() { e.keepSweeping(ctx) })
+	}
 	<-ctx.Done()
 	e.mu.Lock() // no worker starts after this
 	e.draining.Store(true)

@@ -83,6 +83,11 @@ type Options struct {
 	// machine in a way of his own, as the orders' saga is: what OnFailed has written must not be overtaken by a second life.
 	RedriveWithin time.Duration
 
+	// Keep is how long an execution stays when it has ended. Then Run deletes its journal and its input, and 90 days after the end, or with them if that
+	// is later, its head: from then on the name is free. 0: for ever, or until its owner calls ForgetJournal. Dump, the store again, is required with it.
+	Keep time.Duration
+	Dump store.Dumper
+
 	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
 	Parse func(definition []byte) (*asl.Machine, error)
 }
@@ -116,6 +121,9 @@ func New(o Options) (*Engine, error) {
 	}
 	if n := len(o.Definition); n > store.MaxItemBytes-1000 {
 		return nil, fault.New(fault.Internal, "flow: a definition of %d bytes does not fit into one item", n)
+	}
+	if o.Keep > 0 && o.Dump == nil {
+		return nil, fault.New(fault.Internal, "flow: who keeps executions for a time needs a dump of the store")
 	}
 	if o.Parse == nil {
 		o.Parse = func(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }

@@ -21,9 +21,10 @@ const maxContended = 64
 const maxHeadsRead = 10_000
 
 // Start begins an execution in a commit of its own. Called again with the same name and input it returns the same execution, as it stands
-// now, ended or not: who had no answer asks again. A name is taken as long as its head is kept, which ForgetJournal leaves.
+// now, ended or not: who had no answer asks again. A name is taken as long as its head is kept, which ForgetJournal leaves, and a hash of the input
+// with it.
 //
-// fault.IdempotencyKeyReused: the name is that of an execution with another input, or of one whose input was deleted with its journal;
+// fault.IdempotencyKeyReused: the name is that of an execution with another input;
 // fault.BadRequest, fault.PayloadTooLarge: as Stage has it.
 func (e *Engine) Start(ctx context.Context, name string, input any) (Stored, error) {
 	if err := checkName(name); err != nil {
@@ -66,8 +67,11 @@ func (e *Engine) again(name string, head store.Item, input any) (Stored, error) 
 // sameInput compares values, not texts: the order of members is nobody's intent.
 func sameInput(head store.Item, input any) bool {
 	given, _, err := encode(input)
-	if err != nil || head.Bool(attrForgotten) {
+	if err != nil {
 		return false
+	}
+	if head.Bool(attrForgotten) { // journals that an earlier build deleted left no hash: then no input is the same
+		return hashOf(given) == head.Str(attrInputHash)
 	}
 	kept, err := inputOf(head)
 	return err == nil && reflect.DeepEqual(given, kept)

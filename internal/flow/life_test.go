@@ -50,7 +50,7 @@ func TestStartIsIdempotent(t *testing.T) {
 			}
 		})
 	})
-	t.Run("another input is refused, as is any when the first one's is forgotten", func(t *testing.T) {
+	t.Run("another input is refused, also when the first one's is forgotten: then the same one is known by its hash", func(t *testing.T) {
 		e, _ := world(t)
 		refused := func(input any) {
 			t.Helper()
@@ -68,7 +68,11 @@ func TestStartIsIdempotent(t *testing.T) {
 		if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
 			t.Fatal(err)
 		}
-		refused(input)
+		refused(nil)
+		refused(map[string]any{"a": 1})
+		if d, err := e.Start(t.Context(), "o-1", map[string]any{"b": []any{"x"}, "a": 1}); err != nil || d.Status != asl.StatusSucceeded {
+			t.Errorf("%+v, %v", d, err)
+		}
 	})
 	t.Run("what cannot be an execution is refused", func(t *testing.T) {
 		e, _ := world(t)
