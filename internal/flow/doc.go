@@ -45,7 +45,7 @@
 // What has ended is deleted in two steps, the journal with the input, then the head, after which the name is free. Either the owner says when
 // (ForgetJournal, StageForget: orders are kept for seven years), or the engine does by itself: Keep after the end the journal goes, and 90 days after the
 // end, or with the journal if that is later, the name is free, as on Step Functions, which counts from the end as well. Run walks over the heads once an
-// hour, two thousand entries a second, and deletes at most a hundred operations in a commit; no lock is held and no index kept. Each deletion
+// hour, two thousand entries a second where nothing is due, and deletes at most a hundred rows in a commit; no lock is held and no index kept. Each deletion
 // looks again whether it is due, so that it takes nothing from an execution that was redriven or has a freed name.
 //
 // # Side by side

@@ -27,8 +27,13 @@ func (e *Engine) ForgetJournal(ctx context.Context, name string) error {
 	return err
 }
 
-// forgetJournal is ForgetJournal if that may be, and reports whether it was the first to do so.
+// forgetJournal is ForgetJournal if that may be, and reports whether it was the first to do so. A short journal goes in one commit.
 func (e *Engine) forgetJournal(ctx context.Context, name string, may func(Stored) bool) (first bool, err error) {
+	batch := store.Query{Table: Table, PK: name, Prefix: entryPrefix, Limit: forgetPage}
+	page, err := e.o.Store.Range(ctx, batch)
+	if err != nil {
+		return false, err
+	}
 	goesOn := false
 	err = e.o.Store.Update(ctx, func(tx *store.Tx) error {
 		head, err := tx.Get(headKey(name))
@@ -45,21 +50,20 @@ func (e *Engine) forgetJournal(ctx context.Context, name string, may func(Stored
 		first = true
 		// First of all: whoever looks meanwhile must not take the rest of a journal for all of it.
 		tx.Put(headKey(name), head.Without("input").With(store.Bool(attrForgotten, true), store.S(attrInputHash, hashOf(input))))
+		deleteAll(tx, page)
 		return nil
 	})
 	if err != nil || !goesOn {
 		return false, err
 	}
 	for {
-		page, err := e.o.Store.Range(ctx, store.Query{Table: Table, PK: name, Prefix: entryPrefix, Limit: forgetPage})
+		page, err := e.o.Store.Range(ctx, batch)
 		if err != nil || len(page) == 0 {
 			return first, err
 		}
 		err = e.o.Store.Update(ctx, func(tx *store.Tx) error {
 			tx.Check(headKey(name), store.Equal(store.Bool(attrForgotten, true))) // else the name may be another execution's by now
-			for _, en := range page {
-				tx.Delete(en.Key)
-			}
+			deleteAll(tx, page)
 			return nil
 		})
 		if refusal := store.RefusalOf(err); refusal != nil && refusal.Key == headKey(name) {
@@ -68,6 +72,12 @@ func (e *Engine) forgetJournal(ctx context.Context, name string, may func(Stored
 		if err != nil || len(page) < forgetPage {
 			return first, err
 		}
+	}
+}
+
+func deleteAll(tx *store.Tx, page []store.Entry) {
+	for _, en := range page {
+		tx.Delete(en.Key)
 	}
 }
 

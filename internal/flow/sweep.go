@@ -17,7 +17,7 @@ const (
 
 	sweepReads = 2_000       // entries that a page looks through: some milliseconds
 	sweepDue   = 100         // executions that it deletes something of
-	sweepPause = time.Second // between two pages: a million entries, of a hundred thousand executions, are looked at in ten minutes
+	sweepPause = time.Second // between two pages: a million entries, of a hundred thousand executions, are looked at in ten minutes. Where much is due: as long as the page took
 	sweepEvery = time.Hour   // from the end of one walk to the next
 )
 
@@ -136,6 +136,7 @@ func (e *Engine) keepSweeping(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		began := e.o.Now()
 		done, next, err := e.Sweep(ctx, after)
 		whole = Swept{whole.Looked + done.Looked, whole.Forgotten + done.Forgotten, whole.Freed + done.Freed}
 		after = next
@@ -148,7 +149,11 @@ func (e *Engine) keepSweeping(ctx context.Context) {
 			tries++
 		case next != "":
 			tries = 0
-			timer.Reset(sweepPause)
+			pause := sweepPause
+			if done.Forgotten+done.Freed > 0 { // else what ends faster than this would never be caught up with
+				pause = min(max(e.o.Now().Sub(began), 0), sweepPause)
+			}
+			timer.Reset(pause)
 		default:
 			e.o.Log.LogAttrs(ctx, slog.LevelInfo, "flow: swept", slog.Int64("executions", whole.Looked),
 				slog.Int64("journals", whole.Forgotten), slog.Int64("names", whole.Freed))
