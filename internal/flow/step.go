@@ -262,7 +262,12 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 		store.N("ended_ms", c.at.UnixMilli()),
 	), store.Equal(store.S("status", string(running))))
 	tx.Delete(openKey(r.name))
-	if status == succeeded || c.e.o.OnFailed == nil || r.head.Str(attrParent) != "" {
+	return c.stageFailure(tx)
+}
+
+// stageFailure stages what has to be committed together with an end that is not SUCCEEDED. A child's is its parent's affair.
+func (c *commit) stageFailure(tx *store.Tx) error {
+	if c.x.Status() == succeeded || c.e.o.OnFailed == nil || c.r.head.Str(attrParent) != "" {
 		return nil
 	}
 	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, c.ended()) })
@@ -291,7 +296,6 @@ func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
 	a.hear(nil)
 	r.answer, r.tries, r.alone = nil, 0, false
-	c.logFailure()
 	if a.kind == asl.TaskSucceeded || a.kind == asl.TaskSubmitted {
 		c.e.report(r.name, a.state, a.effect)
 	}
@@ -301,10 +305,7 @@ func (c *commit) committed() outcome {
 	r.happened()
 	c.e.close(c.ctx, r.name, c.handouts(a))
 	if c.x.Status() != running {
-		c.e.toParent(r.head)
-		if c.e.o.OnEnded != nil {
-			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
-		}
+		c.over()
 		return gone
 	}
 	r.x, r.seq, r.last = c.x, c.seq, c.at
@@ -316,6 +317,15 @@ func (c *commit) committed() outcome {
 		r.called.Store(true)
 	}
 	return again
+}
+
+// over tells of an end that has become durable.
+func (c *commit) over() {
+	c.logFailure()
+	c.e.toParent(c.r.head)
+	if c.e.o.OnEnded != nil {
+		c.e.afterwards(c.r.name, "", func() { c.e.o.OnEnded(c.ended()) })
+	}
 }
 
 // report tells the task that its effect is durable.
