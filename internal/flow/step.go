@@ -44,12 +44,12 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		}
 		r.loaded()
 		open := r.x != nil && r.head.Str("status") == string(running)
-		if r.answer != nil && !(open && r.expects(r.answer)) { // it was committed after all, or another engine's was
+		if r.answer != nil && (!open || !r.expects(r.answer)) { // it was committed after all, or another engine's was
 			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
 			r.answer = nil
 		}
 		if !open {
-			return gone
+			return e.leave(ctx, r)
 		}
 		r.recall()
 		if err := e.lookAround(ctx, r); err != nil {
@@ -74,6 +74,22 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		return stopped
 	}
 	return e.commit(ctx, r)
+}
+
+// leave lets go of an execution whose journal says that it has ended. Whoever committed the end may not know it, as when the reply was lost: what follows
+// from an end is done here, again if need be.
+func (e *Engine) leave(ctx context.Context, r *run) outcome {
+	if r.x == nil {
+		return gone
+	}
+	if r.handsOut {
+		if err := e.forgetRows(ctx, r.name); err != nil {
+			r.forget()
+			return e.tryLater(ctx, r, "read", err)
+		}
+	}
+	e.toParent(r.head)
+	return gone
 }
 
 // expects reports whether the execution still waits for the answer.
