@@ -39,8 +39,9 @@
 // Redrive lets one that ended without success go on as itself where it did not succeed, if RedriveWithin says so; asl's doc.go has what becomes of
 // each state. One commit has the journal entry, the head, which is RUNNING again, and the place in the index, and stands on the head that was replayed: of
 // two redrives one is made, and none of an execution whose journal is being deleted. Who had no answer repeats with the same token. What a task of the
-// earlier life still returns is dropped, and a Stop reaches the life that it ended. OnFailed is asked at each end. The orders' engine
-// redrives nothing: their saga resumes in an execution of its own, with members that are signed anew.
+// earlier life still returns is dropped, and a Stop reaches the life that it ended. What was handed out was closed by the end: it is handed out again, under
+// another token, and children are started anew. A child may be redriven by itself, but its parent hears of its first end alone, unless it had not yet looked.
+// OnFailed is asked at each end. The orders' engine redrives nothing: their saga resumes in an execution of its own, with members that are signed anew.
 //
 // What has ended is deleted in two steps, the journal with the input, then the head, after which the name is free. Either the owner says when
 // (ForgetJournal, StageForget: orders are kept for seven years), or the engine does by itself: Keep after the end the journal goes, and 90 days after the
@@ -132,8 +133,8 @@
 //     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
-//   - Open executions are limited by memory (BenchmarkOpenExecutions): one that is running has about 2.7 KB, one that sleeps for more than a
-//     minute has dropped all but its name and its time, about 430 bytes, and reads its journal when it wakes. There is no limit at which a Begin
+//   - Open executions are limited by memory (BenchmarkOpenExecutions): one that is running has about 2.9 KB, one that sleeps for more than a
+//     minute has dropped all but its name and its time, about 250 bytes, and reads its journal when it wakes. There is no limit at which a Begin
 //     would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
 //     are open, how many of them wait for a worker, and for how long the first of these has.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.

@@ -147,11 +147,16 @@ func tokensOf(head store.Item) []string {
 	return nil
 }
 
-// beginAgain is Begin for an execution that may still be here, on its way out.
+// beginAgain is Begin for an execution that may still be here, on its way out, or waiting for a task that does not heed that it was stopped.
 func (e *Engine) beginAgain(name string) {
 	e.mu.Lock()
 	if r := e.agenda.runs[name]; r != nil {
 		r.anew = true
+		if e.agenda.rouse(r) {
+			r.forget()
+			e.agenda.push(r)
+			e.spawn()
+		}
 	}
 	e.mu.Unlock()
 	e.Begin(name)

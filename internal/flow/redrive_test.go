@@ -507,6 +507,10 @@ func TestAStoppedExecutionIsRedrivenAtOnce(t *testing.T) {
 			if d, err := e.Redrive(t.Context(), "o-1", ""); err != nil || !d.Open {
 				t.Fatalf("%+v, %v", d, err)
 			}
+			<-time.After(time.Second)
+			if d := describe(t, e, "o-1"); branches > 1 && d.Status != asl.StatusSucceeded { // a worker is at a task alone until that returns
+				t.Error("it waits for the tasks of its first life")
+			}
 			<-time.After(time.Hour)
 			if d := describe(t, e, "o-1"); d.Status != asl.StatusSucceeded || d.Redrives != 1 || e.Open() != 0 {
 				t.Errorf("%s %s, %d open", d.Status, d.Error, e.Open())
