@@ -10,16 +10,7 @@ import (
 // for it: most states never do.
 func (x *Execution) context(sc *scope) (any, int) {
 	if x.outer == nil {
-		x.outer = x.start.Context
-	}
-	if x.outer == nil {
-		x.outer = map[string]any{
-			"Execution": map[string]any{
-				"Id": x.start.ID, "Name": x.start.Name, "RoleArn": x.start.RoleARN, "Input": x.start.Input,
-				"StartTime": formatTimestamp(x.start.Time), "RedriveCount": json.Number("0"),
-			},
-			"StateMachine": map[string]any{"Id": x.start.MachineID, "Name": x.start.Machine},
-		}
+		x.outer = x.unchanging()
 	}
 	if x.outerSize == 0 {
 		x.outerSize = sizeOf(x.outer, 2*maxPayload)
@@ -53,6 +44,28 @@ func (x *Execution) context(sc *scope) (any, int) {
 		size += len(`,"Task":{"Token":}`) + stringSize(sc.token)
 	}
 	return sc.context, size
+}
+
+// unchanging is what of the context object is the same until the execution is redriven.
+func (x *Execution) unchanging() map[string]any {
+	outer := x.start.Context
+	if outer == nil {
+		outer = map[string]any{
+			"Execution": map[string]any{
+				"Id": x.start.ID, "Name": x.start.Name, "RoleArn": x.start.RoleARN, "Input": x.start.Input,
+				"StartTime": formatTimestamp(x.start.Time), "RedriveCount": json.Number("0"),
+			},
+			"StateMachine": map[string]any{"Id": x.start.MachineID, "Name": x.start.Machine},
+		}
+	}
+	execution, ok := outer["Execution"].(map[string]any)
+	if x.redrives == 0 || !ok {
+		return outer
+	}
+	outer, execution = maps.Clone(outer), maps.Clone(execution)
+	execution["RedriveCount"], execution["RedriveTime"] = json.Number(strconv.Itoa(x.redrives)), formatTimestamp(x.redriven)
+	outer["Execution"] = execution
+	return outer
 }
 
 // execution is $$.Execution as an iteration of a distributed Map sees it: its own input in place of that of the whole.

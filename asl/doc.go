@@ -46,6 +46,17 @@
 // have AWS's words where they are known, with the number that the state's entry has in AWS's history: Start.Observe
 // is shown that history.
 //
+// # Redrive
+//
+// An execution that ended without success is not over: Redriven lets it go on, as RedriveExecution does, in every state that was entered and not left.
+// A task is scheduled again, a Wait and a Choice begin again, a Fail state fails again. Of a Parallel or a Map state only those branches and
+// iterations go on that did not succeed, each where it stood; of a distributed Map also those whose failure would have been tolerated, but
+// for one whose own history is full. What succeeded keeps its output, scopes keep their variables. All attempts are counted anew and
+// TimeoutSeconds begin again. The history goes on with ExecutionRedriven and its numbers, MapRunRedriven and, for an iteration whose end was told, another
+// MapIterationStarted; a state that goes on is not entered again, but for Fail. Commands go on counting, so that a late answer to what was asked
+// before is stale. A Parallel or a Map whose output as a whole was too large runs again as a whole. So does one that was ended while it
+// waited for its next attempt, as that attempt would have.
+//
 // # Limits
 //
 // A payload has at most 262,144 bytes of JSON: the execution's input, a task's result, what Parameters, ItemSelector

@@ -64,7 +64,8 @@ const (
 	TaskFailed    EventKind = "TaskFailed"    // Error and Cause as the task gave them
 	TaskTimedOut  EventKind = "TaskTimedOut"  // becomes States.Timeout. Error States.HeartbeatTimeout says that no heartbeat came
 	TimerFired    EventKind = "TimerFired"
-	Aborted       EventKind = "Aborted" // ends the execution, whatever it waits for; ID is not looked at
+	Aborted       EventKind = "Aborted"  // ends the execution, whatever it waits for; ID is not looked at
+	Redriven      EventKind = "Redriven" // lets one that has not succeeded go on; ID is not looked at
 	// TaskSubmitted says that a task with a token was handed out, and Output what that returned. It answers nothing: the command stays open for the
 	// answer, with which it may be left out. It comes once at most.
 	TaskSubmitted EventKind = "TaskSubmitted"
@@ -125,6 +126,8 @@ type Execution struct {
 	hands       []*scope  // of the running step: the scopes below the root that have a parent
 	void        []int64   // of the running step: what aborted scopes wait for
 	commands    []Command // of the running step
+	redrives    int
+	redriven    time.Time // for the last time
 
 	outer     map[string]any // the context object's part that never changes
 	outerSize int
@@ -136,30 +139,36 @@ func (m *Machine) Start(s Start) (*Execution, []Command) {
 	x.root = &scope{flow: m.flow, made: x.edition.step}
 	x.event(x.root, HistoryEvent{Type: "ExecutionStarted", Input: s.Input, RoleARN: s.RoleARN})
 	x.root.lastEvent = 0
-	size := sizeOf(s.Input, maxPayload)
-	if size > maxPayload {
-		x.root.state, x.root.input = m.flow.start, s.Input
+	x.due(x.root, m.flow.start, s.Input, sizeOf(s.Input, maxPayload))
+	x.begun()
+	return x, x.take()
+}
+
+// begun goes on when the execution has begun, or begins again: a scope is ready.
+func (x *Execution) begun() {
+	if x.root.inputSize > maxPayload {
 		x.end(StatusFailed, failure{err: text{errDataLimit, true}, cause: text{fmt.Sprintf("The execution's input is larger than the limit of %d bytes.", maxPayload), true}})
-		return x, nil
+		return
 	}
-	if m.timeout > 0 {
+	if x.machine.timeout > 0 {
 		x.command(Command{Kind: StartTimer, At: x.Deadline()}, nil)
 	}
-	x.ready.push(turn{x.root, m.flow.start, s.Input, size})
 	x.run()
-	return x, x.take()
 }
 
 // Step goes on with what happened, as far as it goes without another answer. ErrStale leaves the execution unchanged, and
 // so does the error for an event of a kind that does not answer its command.
 func (x *Execution) Step(ev Event) ([]Command, error) {
+	if ev.Kind == Redriven {
+		return x.redrive(ev)
+	}
 	if x.status != StatusRunning {
 		return nil, ErrStale
 	}
 	if ev.Kind == Aborted {
 		x.begins(ev)
 		x.end(StatusAborted, failure{err: text{ev.Error, ev.Error != ""}, cause: text{ev.Cause, ev.Cause != ""}})
-		return nil, nil
+		return x.take(), nil
 	}
 	c, ok := x.open.commands.get(number(ev.ID))
 	if !ok {
@@ -232,8 +241,11 @@ func (x *Execution) take() []Command {
 // end ends the execution.
 func (x *Execution) end(s Status, f failure) {
 	x.status, x.failure = s, f
-	x.open, x.commands, x.ready, x.hands, x.void = Open{}, nil, turns{}, nil, nil
-	x.root.context, x.root.fork = nil, nil
+	x.open, x.commands, x.ready, x.void = Open{}, nil, turns{}, nil
+	x.root.context = nil
+	if x.root.fork != nil { // it did not succeed
+		x.root.broken, x.root.fork = x.root.fork, nil
+	}
 	e := HistoryEvent{Error: f.err.s, Cause: f.cause.s}
 	switch s {
 	case StatusFailed:
@@ -269,10 +281,14 @@ func (x *Execution) Current() (state string, input any) { return x.root.state.na
 // Open is what a running execution waits for, until its next Step.
 func (x *Execution) Open() Open { return x.open }
 
-// Deadline is when the machine's TimeoutSeconds end the execution; zero: never. A StartTimer says the same.
+// Deadline is when the machine's TimeoutSeconds, which a redrive begins anew, end the execution; zero: never. A StartTimer says the same.
 func (x *Execution) Deadline() time.Time {
 	if x.machine.timeout == 0 {
 		return time.Time{}
 	}
-	return x.start.Time.Add(x.machine.timeout)
+	from := x.start.Time
+	if x.redrives > 0 {
+		from = x.redriven
+	}
+	return from.Add(x.machine.timeout)
 }

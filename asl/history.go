@@ -21,6 +21,7 @@ type HistoryEvent struct {
 	Error, Cause    string
 	Attempt         int            // of a task's events: 0-based retry count of this state entry
 	Index           int            // of MapIteration...: 0-based; State is the Map
+	Redrives        int            // of ExecutionRedriven and MapRunRedriven: how many there were, this one too
 	Length          int            // of MapStateStarted: the items
 	RoleARN         string         // of ExecutionStarted: the execution's; of a task's ...Scheduled: the one that its Credentials name
 	Timeout         time.Duration  // of a task's ...Scheduled; 0: none

@@ -69,6 +69,7 @@ type mapRun struct {
 	total     int      // items
 	limit     int      // iterations at a time
 	next      int      // the iteration to start next
+	redrives  int      // of a distributed one
 	failed    int      // items
 	count     float64  // tolerated; 0: none
 	percent   float64  // tolerated; 0: none
@@ -98,7 +99,8 @@ func (x *Execution) enterMap(sc *scope) outcome {
 	sc.fork = &fork{started: started, run: run}
 	if m.batch != nil {
 		if f := x.batches(sc, run); f != nil {
-			return x.unstarted(sc, f)
+			sc.fork = nil
+			return fails(f)
 		}
 	}
 	sc.fork.count = len(run.items)
@@ -230,9 +232,12 @@ func (x *Execution) quantity(sc *scope, q *quantity, run *mapRun) (float64, *fai
 	return 0, runtimeFailure(fmt.Sprintf("The %sPath field refers to value \"%s\" which is not a valid %s: %s", q.name, text, kind, q.path.text))
 }
 
-// iterate starts iterations, in the order of the items, as many as may run at a time.
+// iterate starts iterations, in the order of the items, as many as may run at a time. What a redrive goes on with comes first.
 func (x *Execution) iterate(p *scope) *failure {
 	run, m := p.fork.run, p.state.mapping
+	for len(p.fork.waiting) > 0 && x.mayStart(p.fork) && !x.crowded(1) {
+		x.resumeNext(p)
+	}
 	for run.next < len(run.items) && x.mayStart(p.fork) && !x.crowded(1) {
 		i := run.next
 		in, size, item, f := x.iterationInput(p, run, i)
@@ -249,7 +254,7 @@ func (x *Execution) iterate(p *scope) *failure {
 		} else {
 			x.event(sc, HistoryEvent{Type: "MapIterationStarted", State: p.state.name, Index: i})
 		}
-		x.ready.push(turn{sc, m.processor.start, in, size})
+		x.due(sc, m.processor.start, in, size)
 	}
 	return nil
 }
@@ -368,22 +373,30 @@ func (x *Execution) childFailed(sc *scope, f *failure) {
 		sc.closed = true
 		x.cancel()
 	}
-	n := 1
-	if run.batches != nil {
-		n = run.batches[sc.index]
-	}
-	run.failed += n
+	run.failed += run.weight(sc.index)
 	if run.exceeds() {
-		f := engineFailure(errThreshold, "The specified tolerated failure threshold was exceeded")
-		x.event(p, HistoryEvent{Type: "MapRunFailed", State: p.state.name, Error: f.err.s, Cause: f.cause.s})
-		x.collapse(p, f)
+		x.mapRunFailed(p)
 		return
 	}
 	out, size := f.output()
 	m, _ := out.(map[string]any)
 	m["Status"] = "FAILED"
-	p.fork.end(sc.index, m, size+len(`"Status":"FAILED",`))
+	p.fork.end(sc.index, m, size+len(`"Status":"FAILED",`), sc)
 	x.left(sc)
+}
+
+func (x *Execution) mapRunFailed(p *scope) {
+	f := engineFailure(errThreshold, "The specified tolerated failure threshold was exceeded")
+	x.event(p, HistoryEvent{Type: "MapRunFailed", State: p.state.name, Error: f.err.s, Cause: f.cause.s})
+	x.collapse(p, f)
+}
+
+// weight is how many items the iteration has.
+func (r *mapRun) weight(index int) int {
+	if r.batches != nil {
+		return r.batches[index]
+	}
+	return 1
 }
 
 // exceeds follows what AWS does: a threshold of zero counts as none given, and with none at all nothing is tolerated.

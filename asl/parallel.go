@@ -18,7 +18,7 @@ func (x *Execution) enterParallel(sc *scope) outcome {
 	started := x.stateEvent(sc, "StateStarted", HistoryEvent{})
 	sc.fork = &fork{started: started, count: len(sc.state.branches)}
 	for i, branch := range sc.state.branches {
-		x.ready.push(turn{x.begin(sc, branch, i), branch.start, in, size})
+		x.due(x.begin(sc, branch, i), branch.start, in, size)
 	}
 	return waits
 }

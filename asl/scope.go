@@ -38,7 +38,7 @@ type scope struct {
 	state     *state
 	input     any
 	inputSize int   // a bound of the input's size
-	entered   int64 // the ...StateEntered event
+	entered   int64 // the ...StateEntered event; 0: its turn has not come
 	enteredAt time.Time
 	attempt   int    // retries of this entry
 	retries   []int  // of this entry, by retrier
@@ -47,6 +47,7 @@ type scope struct {
 	waitsFor  int64  // the command of this attempt; it may have been answered
 	context   map[string]any
 	fork      *fork // of a Parallel or a Map state in progress
+	broken    *fork // of one that was closed, or has failed: what a redrive goes on with. It and what is below it never change: clones share them
 }
 
 // home is the scope whose history this one's events stand in: nil is the execution's own.
@@ -87,10 +88,21 @@ func (sc *scope) path() []int {
 type fork struct {
 	started int64 // the event that all branches and iterations begin after
 	running tree[number, *scope]
-	ended   *ended  // the latest
-	count   int     // of branches or iterations
-	size    int     // a bound of their outputs
-	run     *mapRun // Map
+	waiting []*scope // of a state that was closed or is redriven: what is closed there, to go on before any other begins. Never changed in place
+	ended   *ended   // the latest
+	count   int      // of branches or iterations
+	size    int      // a bound of their outputs
+	run     *mapRun  // Map
+}
+
+// copied is a copy that shares what is never changed in place.
+func (f *fork) copied() *fork {
+	c := *f
+	if f.run != nil {
+		run := *f.run
+		c.run = &run
+	}
+	return &c
 }
 
 // ended is the output of a branch or an iteration. They are a list that only grows, so that clones share what they have in common: a driver
@@ -98,11 +110,12 @@ type fork struct {
 type ended struct {
 	index  int
 	output any
+	failed *scope // the iteration, if its failure was tolerated: a redrive goes on with it if the whole Map fails
 	before *ended
 }
 
-func (f *fork) end(index int, output any, size int) {
-	f.ended = &ended{index, output, f.ended}
+func (f *fork) end(index int, output any, size int, failed *scope) {
+	f.ended = &ended{index, output, failed, f.ended}
 	f.size += size + len(",")
 }
 
@@ -128,7 +141,7 @@ func (x *Execution) crowded(more int) bool {
 	return true
 }
 
-// begin adds a scope to the fork of p. What it begins with is for the caller to say, in a turn.
+// begin adds a scope to the fork of p. What it begins with is for the caller to say.
 func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	sc := &scope{flow: flow, parent: p, made: x.edition.step, index: index, item: p.item, lastEvent: p.fork.started}
 	p.fork.running = p.fork.running.with(x.edition, number(index), sc)
@@ -137,29 +150,27 @@ func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	return sc
 }
 
-// A turn is a state that is to be entered. Scopes take turns, a state each, in the order in which they became ready: branches and iterations
-// advance side by side, as they do on AWS, and in the same order each time.
-type turn struct {
-	scope *scope
-	state *state
-	input any
-	size  int
-}
-
-// turns is a queue.
+// turns is a queue. Scopes take turns, a state each, in the order in which they became ready: branches and iterations advance side by side, as
+// they do on AWS, and in the same order each time.
 type turns struct {
-	list  []turn
+	list  []*scope
 	first int
 }
 
-func (q *turns) push(t turn) { q.list = append(q.list, t) }
+// due gives the scope a turn, to enter the state.
+func (x *Execution) due(sc *scope, s *state, input any, size int) {
+	sc.state, sc.input, sc.inputSize, sc.entered = s, input, size, 0
+	x.ready.push(sc)
+}
 
-func (q *turns) pop() (turn, bool) {
+func (q *turns) push(sc *scope) { q.list = append(q.list, sc) }
+
+func (q *turns) pop() (*scope, bool) {
 	if q.first == len(q.list) {
-		return turn{}, false
+		return nil, false
 	}
-	t := q.list[q.first]
-	q.list[q.first] = turn{}
+	sc := q.list[q.first]
+	q.list[q.first] = nil
 	q.first++
 	switch {
 	case q.first == len(q.list):
@@ -169,7 +180,7 @@ func (q *turns) pop() (turn, bool) {
 		clear(q.list[n:])
 		q.list, q.first = q.list[:n], 0
 	}
-	return t, true
+	return sc, true
 }
 
 // finish ends a scope with its output: the execution, or a part of what the state around waits for.
@@ -181,7 +192,7 @@ func (x *Execution) finish(sc *scope, output any, size int) {
 		return
 	}
 	x.iterationEvent(sc, "Succeeded", HistoryEvent{})
-	p.fork.end(sc.index, output, size)
+	p.fork.end(sc.index, output, size, nil)
 	x.left(sc)
 }
 
@@ -213,11 +224,15 @@ func (x *Execution) join(p *scope) {
 		results = flattened(results)
 	}
 	var result any = results
+	whole := p.fork
 	p.fork = nil
 	size, f := x.payloadSize(p, result, size)
-	if f != nil {
+	if f != nil { // a redrive does all of it again, as on AWS
 		x.settle(p, fails(f))
 		return
+	}
+	if m == nil || !m.distributed { // should the state make nothing of the result, a redrive does none of it again
+		p.broken = whole
 	}
 	if m != nil && m.distributed {
 		x.sideEvent(p, HistoryEvent{Type: "MapRunSucceeded"})
@@ -260,14 +275,19 @@ func (x *Execution) collapse(p *scope, f *failure) {
 }
 
 func (x *Execution) abortFork(p *scope) {
-	if p.fork == nil {
+	f := p.fork
+	if f == nil {
 		return
 	}
-	for sc := range p.fork.running.all() {
-		x.abort(x.own(sc, p))
+	all := append(make([]*scope, 0, len(f.waiting)+f.running.size), f.waiting...)
+	for sc := range f.running.all() {
+		sc = x.own(sc, p)
+		x.abort(sc)
+		all = append(all, sc)
 	}
-	x.scopes -= p.fork.running.size
-	p.fork = nil
+	x.scopes -= f.running.size
+	f.waiting, f.running = all, tree[number, *scope]{}
+	p.broken, p.fork = f, nil
 }
 
 // abort closes a scope and all below it, with AWS's events for what was going on there. They do not move the chain of previous IDs.
@@ -279,7 +299,7 @@ func (x *Execution) abort(sc *scope) {
 			x.void = append(x.void, sc.waitsFor)
 		}
 	}
-	if s := sc.state; s != nil && (s.forks() || s.kind == kindTask || s.kind == kindWait) {
+	if s := sc.state; sc.entered != 0 && (s.forks() || s.kind == kindTask || s.kind == kindWait) {
 		x.sideEvent(sc, HistoryEvent{Type: string(s.kind) + "StateAborted"})
 	}
 	runs := sc.fork != nil && sc.fork.run != nil && sc.state.mapping.distributed
@@ -329,12 +349,7 @@ func (x *Execution) own(sc, parent *scope) *scope {
 		c.made = x.edition.step
 		c.retries = slices.Clone(sc.retries)
 		if sc.fork != nil {
-			f := *sc.fork
-			c.fork = &f
-			if f.run != nil {
-				run := *f.run
-				f.run = &run
-			}
+			c.fork = sc.fork.copied()
 		}
 		sc = &c
 	}

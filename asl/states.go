@@ -29,14 +29,18 @@ func fails(f *failure) outcome { return outcome{failure: f} }
 // run takes turns until all scopes wait or the execution ends. It is a loop, not a recursion: a machine may pass
 // thousands of states without waiting.
 func (x *Execution) run() {
-	for t, ok := x.ready.pop(); ok; t, ok = x.ready.pop() {
-		sc := t.scope
+	for sc, ok := x.ready.pop(); ok; sc, ok = x.ready.pop() {
 		if sc.closed || x.exhausted(sc) {
 			continue
 		}
-		sc.state, sc.input, sc.inputSize = t.state, t.input, t.size
-		sc.attempt, sc.retries, sc.context, sc.enteredAt = 0, nil, nil, x.now
-		sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: t.input})
+		if sc.fork != nil { // a redrive has opened it again
+			x.resumeFork(sc)
+			continue
+		}
+		if sc.entered == 0 || sc.state.kind == kindFail { // else a redrive goes on in it
+			sc.attempt, sc.retries, sc.context, sc.enteredAt = 0, nil, nil, x.now
+			sc.entered = x.stateEvent(sc, "StateEntered", HistoryEvent{Input: sc.input})
+		}
 		x.settle(sc, x.enter(sc))
 	}
 }
@@ -93,13 +97,14 @@ func (x *Execution) settle(sc *scope, o outcome) {
 	if o.waiting {
 		return
 	}
+	sc.broken = nil
 	sc.set(o.assigned)
 	x.stateEvent(sc, "StateExited", HistoryEvent{Output: o.output, Assigned: o.assigned})
 	if o.next == nil {
 		x.finish(sc, o.output, o.size)
 		return
 	}
-	x.ready.push(turn{sc, o.next, o.output, o.size})
+	x.due(sc, o.next, o.output, o.size)
 }
 
 // leave makes of an outcome the state's output and what it assigns. Both see the variables as they were at its entry.
@@ -141,6 +146,7 @@ func (x *Execution) leaveBy(way *leaving, sc *scope, o *outcome) {
 func (x *Execution) handle(sc *scope, f *failure) outcome {
 	if !f.terminal {
 		if r := x.retrier(sc, f); r != nil {
+			sc.broken = nil // all of it runs again
 			x.command(Command{Kind: StartTimer, State: sc.state.name, At: x.now.Add(*r)}, sc)
 			return waits
 		}

@@ -226,6 +226,9 @@ func (f failure) reviewed(w *world, id string) (redrives int) {
 	if err != nil || x.State != f.state {
 		w.t.Errorf("%s ended in %s, %v; want %s", name, x.State, err, f.state)
 	}
+	if _, err := w.Engine.Redrive(w.t.Context(), name, ""); !fault.Is(err, fault.NotFailed) { // the engine's own would sign nothing anew
+		w.t.Errorf("%s was redriven past its order: %v", name, err)
+	}
 	return redrives
 }
 

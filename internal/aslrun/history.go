@@ -66,6 +66,8 @@ func (e Event) details() (name string, d details) {
 		d.text("roleArn", e.RoleARN)
 	case e.Type == "ExecutionSucceeded":
 		d.data("output", e.Output)
+	case e.Type == "ExecutionRedriven", e.Type == "MapRunRedriven":
+		d["redriveCount"] = number(int64(e.Redrives))
 	case strings.HasPrefix(e.Type, "Execution"):
 		d.failure(e)
 	case strings.HasSuffix(e.Type, "StateEntered"):

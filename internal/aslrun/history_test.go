@@ -79,6 +79,15 @@ func TestEventsAreThoseOfGetExecutionHistory(t *testing.T) {
 	}
 }
 
+func TestARedriveShowsItsNumber(t *testing.T) {
+	for _, kind := range []string{"ExecutionRedriven", "MapRunRedriven"} {
+		got := string(asl.AppendJSON(nil, Event{ID: 9, PreviousID: 8, Type: kind, Redrives: 2, State: "M"}.JSON()))
+		if want := `"` + lowerFirst(kind) + `EventDetails":{"redriveCount":2}`; !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s", got, want)
+		}
+	}
+}
+
 func TestAResourceIsAServiceAndAnAction(t *testing.T) {
 	for resource, want := range map[string]string{
 		"arn:aws:states:::lambda:invoke":                         "lambda invoke",

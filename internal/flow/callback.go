@@ -172,24 +172,17 @@ func (r *run) awaits() (states []string) {
 	return states
 }
 
-// closed are tasks that were handed out and that something else than their answer has closed.
+// closed is a task that was handed out and that something else than its answer has closed.
 type closed struct {
-	rows     []store.Key
-	children []string
-}
-
-func (c *closed) add(row store.Key, child string) {
-	c.rows = append(c.rows, row)
-	if child != "" {
-		c.children = append(c.children, child)
-	}
+	row   store.Key
+	child string // as a handout's
 }
 
 // handouts brings what is handed out up to the commit, and returns what that has closed.
-func (c *commit) handouts(a *answer) (closed closed) {
+func (c *commit) handouts(a *answer) (left []closed) {
 	r := c.r
 	if h := r.handed[a.id]; h != nil && h.child != "" && !a.child {
-		closed.add(rowKey(r.name, a.id), h.child)
+		left = append(left, closed{rowKey(r.name, a.id), h.child})
 	}
 	delete(r.handed, a.id)
 	for _, s := range c.submitted {
@@ -200,11 +193,11 @@ func (c *commit) handouts(a *answer) (closed closed) {
 	}
 	for _, id := range c.void {
 		if h := r.handed[id]; h != nil {
-			closed.add(rowKey(r.name, id), h.child)
+			left = append(left, closed{rowKey(r.name, id), h.child})
 			delete(r.handed, id)
 		}
 	}
-	return closed
+	return left
 }
 
 // stillSilent is asked in the commit that a task was silent for too long: its row may tell of a heartbeat that nobody here has seen.
@@ -234,11 +227,17 @@ func (c *commit) stageRow(tx *store.Tx, ev asl.Event) {
 	}
 }
 
-// close stops the children of tasks that are closed, and deletes the rows. What it leaves behind, as a crash does, is done at the next start, or when
-// the journal is read; a heartbeat may until then be taken for a task that nobody waits for, and an answer never.
-func (e *Engine) close(ctx context.Context, name string, closed closed) {
-	e.stopChildren(ctx, closed.children)
-	for rows := closed.rows; len(rows) > 0; {
+// close stops the children of tasks that are closed, and deletes the rows of all but those whose child could not be stopped. What it leaves behind, as a
+// crash does, is done at the next start, or when the journal is read; a heartbeat may until then be taken for a task that nobody waits for, and an
+// answer never.
+func (e *Engine) close(ctx context.Context, name string, left []closed) {
+	rows := make([]store.Key, 0, len(left))
+	for _, t := range left {
+		if t.child == "" || e.stopChild(ctx, t.child) {
+			rows = append(rows, t.row)
+		}
+	}
+	for len(rows) > 0 {
 		page := rows[:min(len(rows), clearPage)]
 		rows = rows[len(page):]
 		err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
@@ -263,10 +262,10 @@ func (e *Engine) lookAround(ctx context.Context, r *run) error {
 	if err := e.endedChildren(ctx, r); err != nil {
 		return err
 	}
-	var left closed
+	var left []closed
 	err := e.eachRow(ctx, r.name, func(key store.Key, id int64, row store.Item) {
 		if r.handed[id] == nil {
-			left.add(key, row.Str("child"))
+			left = append(left, closed{key, row.Str("child")})
 		}
 	})
 	if err == nil {
@@ -275,35 +274,27 @@ func (e *Engine) lookAround(ctx context.Context, r *run) error {
 	return err
 }
 
-// closeEnded closes what a crash has left of executions that have ended. It is asked when all that are open are known.
+// closeEnded closes what a crash has left of executions that have ended. It is asked when all that are open are known. Whether one has ended is
+// looked at after its rows: then they are of a life that is over, whoever redrives it meanwhile.
 func (e *Engine) closeEnded(ctx context.Context) error {
-	left := make(map[string]*closed) // nil: of one that is open
 	for _, pk := range taskPartitions {
+		left := make(map[string][]closed)
 		err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: pk}, func(en store.Entry) error {
 			name, _, _ := strings.Cut(en.Key.SK, "/")
-			of, asked := left[name]
-			if !asked {
-				open, err := e.isOpen(ctx, name)
-				if err != nil {
-					return err
-				}
-				if !open {
-					of = new(closed)
-				}
-				left[name] = of
-			}
-			if of != nil {
-				of.add(en.Key, en.Item.Str("child"))
-			}
+			left[name] = append(left[name], closed{en.Key, en.Item.Str("child")})
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-	}
-	for name, of := range left {
-		if of != nil {
-			e.close(ctx, name, *of)
+		for name, of := range left {
+			open, err := e.isOpen(ctx, name)
+			if err != nil {
+				return err
+			}
+			if !open {
+				e.close(ctx, name, of)
+			}
 		}
 	}
 	return nil
@@ -322,8 +313,8 @@ func (e *Engine) isOpen(ctx context.Context, name string) (bool, error) {
 
 // forgetRows closes what a crash has left of an execution that has ended.
 func (e *Engine) forgetRows(ctx context.Context, name string) error {
-	var left closed
-	err := e.eachRow(ctx, name, func(key store.Key, _ int64, row store.Item) { left.add(key, row.Str("child")) })
+	var left []closed
+	err := e.eachRow(ctx, name, func(key store.Key, _ int64, row store.Item) { left = append(left, closed{key, row.Str("child")}) })
 	if err == nil {
 		e.close(ctx, name, left)
 	}

@@ -531,9 +531,14 @@ func TestManyCallbacksAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnAnswerWhoseFateIsUnknown is told as that: it may have been taken. The execution takes one answer in any case.
+// TestAnAnswerWhoseFateIsUnknown is told as that: it may have been taken. The execution takes one answer in any case, be it its last or not.
 func TestAnAnswerWhoseFateIsUnknown(t *testing.T) {
-	for _, f := range []fate{replyLost, notSent, storeAway} {
+	last := fmt.Appendf(nil, `{"StartAt":"Ask","States":{"Ask":{"Type":"Task","Resource":%q,"Parameters":{"token.$":"$$.Task.Token"},"ResultPath":"$.answer","End":true}}}`, approval)
+	for _, c := range []struct {
+		fate
+		definition []byte
+	}{{replyLost, asking(``)}, {replyLost, last}, {notSent, asking(``)}, {storeAway, last}} {
+		f := c.fate
 		t.Run(f.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				lose := false
@@ -544,7 +549,7 @@ func TestAnAnswerWhoseFateIsUnknown(t *testing.T) {
 					}
 					return commits
 				}}
-				e := engine(t, asker(s, asking(``)))
+				e := engine(t, asker(s, c.definition))
 				token := ask(t, e, s.Store, "o-1").Token
 				lose = true
 				err := sent(t, e, func(ctx context.Context) error { return e.SendTaskSuccess(ctx, token, "yes") })

@@ -46,7 +46,7 @@ func Diverges(old, changed *asl.Machine, start asl.Start, events []asl.Event) *D
 	}
 	for n, ev := range events {
 		other := ev
-		if ev.Kind != asl.Aborted { // which answers nothing
+		if ev.Kind != asl.Aborted && ev.Kind != asl.Redriven { // which answer nothing
 			id, ok := c.ids[ev.ID]
 			if !ok {
 				return c.unanswered(ev)

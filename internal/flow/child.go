@@ -196,7 +196,7 @@ func (e *Engine) toParent(head store.Item) {
 	}
 }
 
-// endedChildren looks at the children of an execution whose journal was just read, and tells it of those that have ended.
+// endedChildren looks at the children of an execution whose journal was just read, and tells it of those that have ended. The others go on.
 func (e *Engine) endedChildren(ctx context.Context, r *run) error {
 	for id, h := range r.handed {
 		if h.child == "" {
@@ -206,7 +206,9 @@ func (e *Engine) endedChildren(ctx context.Context, r *run) error {
 		if err != nil {
 			return err
 		}
-		if head.Str("status") != string(running) {
+		if head.Str("status") == string(running) {
+			e.Begin(h.child) // the reply to its start may have been lost
+		} else {
 			e.tell(r, answer{id: id, child: true})
 		}
 	}
@@ -270,11 +272,16 @@ func (e *Engine) childEnded(ctx context.Context, name string, c asl.Command) (*a
 	return &answer{kind: asl.TaskFailed, name: taskFailed, cause: fault.Clip(string(asl.AppendJSON(nil, result)), maxCauseBytes)}, nil
 }
 
-// stopChildren ends children for which nobody waits any more. What fails here is done when the child's journal is read next.
-func (e *Engine) stopChildren(ctx context.Context, names []string) {
-	for _, name := range names {
-		if _, err := e.Stop(ctx, name, "", ""); err != nil {
-			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: a child runs on for now", slog.String("execution", name), slog.Any("error", err))
-		}
+// stopChild ends a child for which nobody waits any more, and reports whether it has ended. Who had no reply asks again, which also wakes a child that is
+// stopped and does not know it.
+func (e *Engine) stopChild(ctx context.Context, name string) bool {
+	_, err := e.Stop(ctx, name, "", "")
+	if fault.Retryable(err) {
+		_, err = e.Stop(ctx, name, "", "")
 	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: a child runs on for now", slog.String("execution", name), slog.Any("error", err))
+		return false
+	}
+	return true
 }

@@ -25,7 +25,11 @@ type Execution struct {
 	Ended        time.Time // zero while it runs
 	Wakes        time.Time // when its timer is due: that of a Wait, or of the next attempt at a task; zero if it waits for none
 	Awaits       []string  // the states whose tasks are handed out and wait for an answer
-	History      []asl.HistoryEvent
+	Redrives     int64
+	Redriven     time.Time // for the last time
+	// NotRedrivable is why Redrive would refuse it, "" if it would not: DescribeExecution's redriveStatus and redriveStatusReason in one.
+	NotRedrivable string
+	History       []asl.HistoryEvent
 }
 
 // Status is how an execution stands: one read, where Describe replays. fault.NotFound: no such execution.
@@ -56,11 +60,8 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	if err := e.replay(ctx, &r, func(asl.Start) func(asl.HistoryEvent) { return observe }); err != nil {
 		return Execution{}, err
 	}
-	switch {
-	case r.x == nil && r.head.Bool(attrForgotten):
-		return Execution{}, fault.New(fault.NotFound, "The history of %s was deleted when its time was over.", name)
-	case r.x == nil:
-		return Execution{}, notFound(name)
+	if r.x == nil {
+		return Execution{}, r.notFound()
 	}
 	start, err := startOf(name, r.head)
 	if err != nil {
@@ -68,8 +69,10 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 	}
 	d := Execution{
 		Name: name, Status: r.x.Status(), Input: start.Input, Definition: r.machine.Hash(),
-		Started: start.Time, Updated: r.last,
+		Started: start.Time, Updated: r.last, NotRedrivable: e.notRedrivable(&r),
 	}
+	head := storedOf(name, r.head)
+	d.Redrives, d.Redriven = head.Redrives, head.Redriven
 	d.State, d.StateInput = r.x.Current()
 	d.Error, d.Cause = r.x.Failure()
 	if d.Status == succeeded {
@@ -82,11 +85,19 @@ func (e *Engine) describe(ctx context.Context, name string, observe func(asl.His
 		d.Awaits = r.awaits()
 	}
 	if d.Status != running {
-		if d.Ended = storedOf(name, r.head).Ended; d.Ended.IsZero() { // it ended at its start, and that is not committed yet
+		if d.Ended = head.Ended; d.Ended.IsZero() { // it ended at its start, and that is not committed yet
 			d.Ended = r.last
 		}
 	}
 	return d, nil
+}
+
+// notFound says why nothing was replayed.
+func (r *run) notFound() error {
+	if r.head.Bool(attrForgotten) {
+		return fault.New(fault.NotFound, "The history of %s was deleted when its time was over.", r.name)
+	}
+	return notFound(r.name)
 }
 
 func notFound(name string) error { return fault.New(fault.NotFound, "no execution %q", name) }

@@ -24,18 +24,30 @@
 //   - An execution goes on with the definition that it started with. Definitions are kept under their hash.
 //   - OnFailed's writes are committed together with the end that is not SUCCEEDED.
 //
-// It refuses: a second execution of one name, ever (a refusal of the caller's commit); inputs and results over 256 KiB; a task whose
+// It refuses: a second execution of one name while the first is kept (a refusal of the caller's commit); inputs and results over 256 KiB; a task whose
 // effect has an After (a send is staged here).
 //
 // # The life of an execution
 //
 // Start begins one in a commit of its own; with the same name and input again it is the same execution, with another input it is refused. A name is
-// taken as long as the head is kept: ForgetJournal leaves it, and only its owner deletes it (StageForget), so that names are unique for 90 days at
-// the least, as on Step Functions, if its owner keeps it that long; the orders' are kept for seven years. Stop ends one as ABORTED, from beside: its entry
+// taken as long as the head is kept, and with it the input or, when the journal was deleted, the input's hash. Stop ends one as ABORTED, from beside: its entry
 // takes the next number in the journal, so that either it or the execution's own answer is refused; one that was too late reads what is new and
 // tries again. Then the contexts of its tasks end, and it is
 // woken if it sleeps. Head, Summary and Describe show one, List and Running many. Check replays all of them on a changed machine and says
 // which would diverge, and where.
+//
+// Redrive lets one that ended without success go on as itself where it did not succeed, if RedriveWithin says so; asl's doc.go has what becomes of
+// each state. One commit has the journal entry, the head, which is RUNNING again, and the place in the index, and stands on the head that was replayed: of
+// two redrives one is made, and none of an execution whose journal is being deleted. Who had no answer repeats with the same token. What a task of the
+// earlier life still returns is dropped, and a Stop reaches the life that it ended. What was handed out was closed by the end: it is handed out again, under
+// another token, and children are started anew. A child may be redriven by itself, but its parent hears of its first end alone, unless it had not yet looked.
+// OnFailed is asked at each end. The orders' engine redrives nothing: their saga resumes in an execution of its own, with members that are signed anew.
+//
+// What has ended is deleted in two steps, the journal with the input, then the head, after which the name is free. Either the owner says when
+// (ForgetJournal, StageForget: orders are kept for seven years), or the engine does by itself: Keep after the end the journal goes, and 90 days after the
+// end, or with the journal if that is later, the name is free, as on Step Functions, which counts from the end as well. Run walks over the heads once an
+// hour, two thousand entries a second where nothing is due, and deletes at most a hundred rows in a commit; no lock is held and no index kept. Each deletion
+// looks again whether it is due, so that it takes nothing from an execution that was redriven or has a freed name.
 //
 // # Side by side
 //
@@ -121,8 +133,9 @@
 //     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
-//   - Open executions are limited by memory : one that is running has about 2.9 KB, one that sleeps for more than a minute, or waits for an
-//     answer, has dropped all but its name and its time, about 270 bytes, and reads its journal when it wakes. There is no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
+//   - Open executions are limited by memory (BenchmarkOpenExecutions): one that is running has about 2.9 KB, one that sleeps for more than a
+//     minute, or waits for an answer, has dropped all but its name and its time, about 270 bytes, and reads its journal when it wakes. There is
+//     no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
 //     are open, how many of them wait for a worker, and for how long the first of these has.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
@@ -130,5 +143,7 @@
 //     of 10,000 items has all of them open at once, as AWS grants it, and takes some ten times as long as one of 1,000.
 //   - A task without a timeout that ignores that it was cancelled holds its worker until it returns.
 //   - Any other Task with .sync is called as one without: its function does the whole job, and its result is the answer.
-//   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal.
+//   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal or Keep is over. Definitions stay: each is kept
+//     once, under its hash.
+//   - A history that is full is not redriven, nor is an execution a year after its start, or RedriveWithin after its end: Step Functions' limits.
 package flow

@@ -33,6 +33,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	var keepers sync.WaitGroup
 	keepers.Go(func() { e.keepTimers(ctx, kick) })
 	keepers.Go(func() { e.keepRecovering(ctx) })
+	if e.o.Keep > 0 {
+		keepers.Go(func() { e.keepSweeping(ctx) })
+	}
 	<-ctx.Done()
 	e.mu.Lock() // no worker starts after this
 	e.draining.Store(true)
@@ -163,9 +166,13 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 	case gone:
 		r.cancelAll()
 		e.refuseCallbacks(r, taskTimedOut())
-		if r.x == nil && r.told { // it was looked for before its start was committed, and has been told of since
-			r.told = false
-			r.calls.anew()
+		early := r.x == nil && r.told // it was looked for before its start was committed, and has been told of since
+		if early || r.anew {
+			if early {
+				r.calls.anew()
+			}
+			r.told, r.anew = false, false
+			r.forget()
 			e.agenda.push(r)
 			break
 		}

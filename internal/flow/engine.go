@@ -92,6 +92,15 @@ type Options struct {
 	// whose reply was lost, may leave one out.
 	OnEnded func(e Ended)
 
+	// RedriveWithin is how long after its end an execution may be redriven, RedrivePeriod as on Step Functions. 0: never. So it is for who resumes a
+	// machine in a way of his own, as the orders' saga is: what OnFailed has written must not be overtaken by a second life.
+	RedriveWithin time.Duration
+
+	// Keep is how long an execution stays when it has ended. Then Run deletes its journal and its input, and 90 days after the end, or with them if that
+	// is later, its head: from then on the name is free. 0: for ever, or until its owner calls ForgetJournal. Dump, the store again, is required with it.
+	Keep time.Duration
+	Dump store.Dumper
+
 	// Parse compiles a definition, of today or of the store. nil: asl.Parse, which refuses a machine that speaks JSONata.
 	Parse func(definition []byte) (*asl.Machine, error)
 }
@@ -130,6 +139,9 @@ type Engine struct {
 func New(o Options) (*Engine, error) {
 	if o.Store == nil {
 		return nil, fault.New(fault.Internal, "flow: a store is required")
+	}
+	if o.Keep > 0 && o.Dump == nil {
+		return nil, fault.New(fault.Internal, "flow: who keeps executions for a time needs a dump of the store")
 	}
 	if o.Parse == nil {
 		o.Parse = func(definition []byte) (*asl.Machine, error) { return asl.Parse(definition) }

@@ -41,7 +41,7 @@ func (e *Engine) errandOf(r *run, c asl.Command) (errand, error) {
 	if e.stagedOnly(t.call) {
 		t.limit = 0
 	} else {
-		t.task = r.stoppable(t.task)
+		t.task = r.stoppable(t.task, lifeOf(r.head))
 	}
 	return t, nil
 }

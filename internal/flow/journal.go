@@ -199,6 +199,9 @@ func (e *Engine) replay(ctx context.Context, r *run, observer func(asl.Start) fu
 		}
 		return r.read(en)
 	})
+	if err == nil && r.overtaken() {
+		err = fault.New(fault.Transient, "flow: %s was redriven while its journal was read", r.name)
+	}
 	if err != nil {
 		r.forget()
 	}
@@ -228,8 +231,15 @@ func (e *Engine) startAgain(ctx context.Context, r *run, head store.Item, observ
 
 // catchUp reads what has been committed since a replay.
 func (e *Engine) catchUp(ctx context.Context, r *run) error {
-	return store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: r.name, After: entryKey(r.name, r.seq).SK}, r.read)
+	err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: r.name, After: entryKey(r.name, r.seq).SK}, r.read)
+	if err == nil && r.overtaken() {
+		err = e.replay(ctx, r, nobody)
+	}
+	return err
 }
+
+// nobody is shown the history.
+func nobody(asl.Start) func(asl.HistoryEvent) { return nil }
 
 // read steps through the next entry of the journal.
 func (r *run) read(en store.Entry) error {
@@ -242,12 +252,15 @@ func (r *run) read(en store.Entry) error {
 		return fault.Wrap(fault.Internal, err, "flow: the journal of %s, entry %d", r.name, r.seq+1)
 	}
 	r.seq, r.last = r.seq+1, ev.Time
-	if ev.Kind == asl.TaskSubmitted {
+	switch ev.Kind {
+	case asl.TaskSubmitted:
 		c, _ := r.x.Open().Command(ev.ID)
 		r.handOut(c, ev.Time, childIn(c, ev.Output))
-		return nil
+	case asl.Redriven:
+		r.handed, r.overs = nil, nil // the end has closed all of it
+	default:
+		r.takeIn(ev.ID, followed)
 	}
-	r.takeIn(ev.ID, followed)
 	return nil
 }
 

@@ -21,9 +21,10 @@ const maxContended = 64
 const maxHeadsRead = 10_000
 
 // Start begins an execution in a commit of its own. Called again with the same name and input it returns the same execution, as it stands
-// now, ended or not: who had no answer asks again. A name is taken as long as its head is kept, which ForgetJournal leaves.
+// now, ended or not: who had no answer asks again. A name is taken as long as its head is kept, which ForgetJournal leaves, and a hash of the input
+// with it.
 //
-// fault.IdempotencyKeyReused: the name is that of an execution with another input, or of one whose input was deleted with its journal;
+// fault.IdempotencyKeyReused: the name is that of an execution with another input;
 // fault.BadRequest, fault.PayloadTooLarge: as Stage has it.
 func (e *Engine) Start(ctx context.Context, name string, input any) (Stored, error) {
 	if err := checkName(name); err != nil {
@@ -66,8 +67,11 @@ func (e *Engine) again(name string, head store.Item, input any) (Stored, error) 
 // sameInput compares values, not texts: the order of members is nobody's intent.
 func sameInput(head store.Item, input any) bool {
 	given, _, err := encode(input)
-	if err != nil || head.Bool(attrForgotten) {
+	if err != nil {
 		return false
+	}
+	if head.Bool(attrForgotten) { // journals that an earlier build deleted left no hash: then no input is the same
+		return hashOf(given) == head.Str(attrInputHash)
 	}
 	kept, err := inputOf(head)
 	return err == nil && reflect.DeepEqual(given, kept)
@@ -102,7 +106,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {
 			if d.Status == asl.StatusAborted {
-				e.interrupt(name) // here, so that the repeat of a Stop whose reply was lost does it too
+				e.interrupt(name, d.Redrives+1) // here, so that the repeat of a Stop whose reply was lost does it too
 			}
 			return d, err
 		}
@@ -134,7 +138,7 @@ func (e *Engine) abort(ctx context.Context, r *run) error {
 		err = e.catchUp(ctx, r)
 	} else {
 		// It has no follower: the one that is being advanced tells its own of the end, when it reads its journal.
-		err = e.replay(ctx, r, func(asl.Start) func(asl.HistoryEvent) { return nil })
+		err = e.replay(ctx, r, nobody)
 	}
 	if err != nil {
 		return err
@@ -150,12 +154,13 @@ func (e *Engine) abort(ctx context.Context, r *run) error {
 	return nil
 }
 
-// interrupt ends the contexts of a stopped execution's tasks and wakes it if it sleeps, so that it looks at its journal and is gone.
-func (e *Engine) interrupt(name string) {
+// interrupt ends the contexts of a stopped execution's tasks and wakes it if it sleeps, so that it looks at its journal and is gone. A redrive begins
+// another life, whose tasks are not meant.
+func (e *Engine) interrupt(name string, life int64) {
 	e.mu.Lock()
 	r := e.agenda.runs[name]
 	if r != nil {
-		r.calls.stop()
+		r.calls.stop(life)
 		switch {
 		case r.place > 0:
 			r.forget()
@@ -181,17 +186,19 @@ func (e *Engine) interrupt(name string) {
 // calls are an execution's tasks that run, so that a Stop reaches them. They have a lock of their own: who stops an execution does not own its run.
 type calls struct {
 	mu      sync.Mutex
-	running map[*context.CancelFunc]struct{}
-	stopped bool // the run may not know of it yet: it starts nothing more
+	running map[*context.CancelFunc]int64 // in which life
+	stopped int64                         // the life that was: the run may not know of it yet, and starts nothing more of it. They count from 1
 }
 
-// stop ends the contexts of the tasks and lets no more start.
-func (c *calls) stop() {
+// stop ends the contexts of the tasks of that life and lets no more of it start.
+func (c *calls) stop(life int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopped = true
-	for cancel := range c.running {
-		(*cancel)()
+	c.stopped = max(c.stopped, life)
+	for cancel, began := range c.running {
+		if began <= life {
+			(*cancel)()
+		}
 	}
 }
 
@@ -199,20 +206,20 @@ func (c *calls) stop() {
 func (c *calls) anew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopped = false
+	c.stopped = 0
 }
 
 // begin notes a task that starts. ok is false if its execution was stopped.
-func (c *calls) begin(cancel *context.CancelFunc) (ok bool) {
+func (c *calls) begin(cancel *context.CancelFunc, life int64) (ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopped {
+	if life <= c.stopped {
 		return false
 	}
 	if c.running == nil {
-		c.running = make(map[*context.CancelFunc]struct{}, 1)
+		c.running = make(map[*context.CancelFunc]int64, 1)
 	}
-	c.running[cancel] = struct{}{}
+	c.running[cancel] = life
 	return true
 }
 
@@ -223,11 +230,11 @@ func (c *calls) end(cancel *context.CancelFunc) {
 }
 
 // stoppable is the task with a context that a Stop ends. One that only stages waits for nothing, and needs none.
-func (r *run) stoppable(task Task) Task {
+func (r *run) stoppable(task Task, life int64) Task {
 	return func(ctx context.Context, c Call) (store.Effect, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		if !r.calls.begin(&cancel) {
+		if !r.calls.begin(&cancel, life) {
 			return store.Effect{}, fault.New(fault.Transient, "flow: the execution was stopped")
 		}
 		defer r.calls.end(&cancel)

@@ -51,7 +51,7 @@ func TestStartIsIdempotent(t *testing.T) {
 			}
 		})
 	})
-	t.Run("another input is refused, as is any when the first one's is forgotten", func(t *testing.T) {
+	t.Run("another input is refused, also when the first one's is forgotten: then the same one is known by its hash", func(t *testing.T) {
 		e, _ := world(t)
 		refused := func(input any) {
 			t.Helper()
@@ -69,7 +69,11 @@ func TestStartIsIdempotent(t *testing.T) {
 		if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
 			t.Fatal(err)
 		}
-		refused(input)
+		refused(nil)
+		refused(map[string]any{"a": 1})
+		if d, err := e.Start(t.Context(), "o-1", map[string]any{"b": []any{"x"}, "a": 1}); err != nil || d.Status != asl.StatusSucceeded {
+			t.Errorf("%+v, %v", d, err)
+		}
 	})
 	t.Run("what cannot be an execution is refused", func(t *testing.T) {
 		e, _ := world(t)
@@ -404,29 +408,66 @@ func TestList(t *testing.T) {
 	})
 }
 
-// A machine that goes round for ever ends where its history is as long as Step Functions lets it be, and its journal with it.
+// A machine that goes round for ever ends where its history is as long as Step Functions lets it be, and its journal with it, also if the process dies at
+// one of the last writes.
 func TestAHistoryIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, calls := newStore(), 0
-		e := engine(t, flow.Options{Store: s, Definition: []byte(`{"StartAt":"Round","States":{
-			"Round":{"Type":"Task","Resource":"work","ResultPath":null,"Next":"More"},
-			"More":{"Type":"Choice","Choices":[{"Variable":"$.enough","IsPresent":true,"Next":"Done"}],"Default":"Round"},
-			"Done":{"Type":"Succeed"}}}`),
-			Tasks: map[string]flow.Task{"work": func(context.Context, flow.Call) (store.Effect, error) { calls++; return store.Effect{}, nil }}})
-		start(t, e, s, "o-1", map[string]any{})
-		settle(t, e)
-		d := describe(t, e, "o-1")
-		if n := len(d.History); d.Status != asl.StatusFailed || n < 24_900 || n > 25_100 || calls > 25_000/5 {
-			t.Errorf("%s %s (%s) after %d calls, %d events", d.Status, d.Error, d.Cause, calls, n)
+	var want flow.Execution
+	var writes int64
+	play := func(n int64, f fate) {
+		synctest.Test(t, func(t *testing.T) {
+			s, calls := &unreliable{Store: newStore(), fate: func(i int64) fate {
+				if i == n {
+					return f
+				}
+				return commits
+			}}, 0
+			o := flow.Options{Store: s, RedriveWithin: flow.RedrivePeriod, Definition: []byte(`{"StartAt":"Round","States":{
+				"Round":{"Type":"Task","Resource":"work","ResultPath":null,"Next":"More"},
+				"More":{"Type":"Choice","Choices":[{"Variable":"$.enough","IsPresent":true,"Next":"Done"}],"Default":"Round"},
+				"Done":{"Type":"Succeed"}}}`),
+				Tasks: map[string]flow.Task{"work": func(context.Context, flow.Call) (store.Effect, error) { calls++; return store.Effect{}, nil }}}
+			e := engine(t, o)
+			start(t, e, s.Store, "o-1", map[string]any{})
+			for !survives(func() { settle(t, e) }) {
+				e = engine(t, o)
+			}
+			d := describe(t, e, "o-1")
+			if d.Status != asl.StatusFailed || d.Error != "States.Runtime" || d.Cause != "The execution reached the maximum number of history events (25000)." {
+				t.Errorf("%s %s: %s", d.Status, d.Error, d.Cause)
+			}
+			if n := len(d.History); n < 24_990 || n > 25_010 { // a task that is under way has its events
+				t.Errorf("%d events", n)
+			}
+			if d.NotRedrivable != "Execution history event limit exceeded" {
+				t.Errorf("redrivable: %q", d.NotRedrivable)
+			}
+			journal := 0
+			if err := store.Each(t.Context(), s, store.Query{Table: flow.Table, PK: "o-1", Prefix: "j#"}, func(store.Entry) error { journal++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				want, writes = d, s.updates.Load()
+				if journal != calls || journal > 25_000/5 {
+					t.Errorf("%d entries of %d calls", journal, calls)
+				}
+			} else if len(d.History) != len(want.History) || d.State != want.State || calls < journal || calls > journal+1 {
+				t.Errorf("%s %d: %d events in %s, want %d in %s; %d entries of %d calls", f, n, len(d.History), d.State, len(want.History), want.State, journal, calls)
+			}
+			if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
+				t.Fatal(err)
+			}
+			left, err := s.Range(t.Context(), store.Query{Table: flow.Table, PK: "o-1"})
+			if err != nil || len(left) != 1 {
+				t.Errorf("%d rows are left, %v", len(left), err)
+			}
+		})
+	}
+	play(0, commits)
+	for _, f := range []fate{crashBefore, crashAfter} {
+		for n := writes - 1; n <= writes; n++ {
+			play(n, f)
 		}
-		if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
-			t.Fatal(err)
-		}
-		left, err := s.Range(t.Context(), store.Query{Table: flow.Table, PK: "o-1"})
-		if err != nil || len(left) != 1 {
-			t.Errorf("%d rows are left, %v", len(left), err)
-		}
-	})
+	}
 }
 
 func TestAnExecutionKeepsTheARNsThatItWasStartedWith(t *testing.T) {

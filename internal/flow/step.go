@@ -43,14 +43,15 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 			return e.tryLater(ctx, r, "read", err)
 		}
 		r.loaded()
-		if r.x == nil || r.head.Str("status") != string(running) {
-			return gone
-		}
-		r.recall()
-		if r.answer != nil && !r.expects(r.answer) { // it was committed after all, or another engine's was
+		open := r.x != nil && r.head.Str("status") == string(running)
+		if r.answer != nil && (!open || !r.expects(r.answer)) { // it was committed after all, or another engine's was
 			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
 			r.answer = nil
 		}
+		if !open {
+			return e.leave(ctx, r)
+		}
+		r.recall()
 		if err := e.lookAround(ctx, r); err != nil {
 			r.forget()
 			return e.tryLater(ctx, r, "read", err)
@@ -73,6 +74,22 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		return stopped
 	}
 	return e.commit(ctx, r)
+}
+
+// leave lets go of an execution whose journal says that it has ended. Whoever committed the end may not know it, as when the reply was lost: what follows
+// from an end is done here, again if need be.
+func (e *Engine) leave(ctx context.Context, r *run) outcome {
+	if r.x == nil {
+		return gone
+	}
+	if r.handsOut {
+		if err := e.forgetRows(ctx, r.name); err != nil {
+			r.forget()
+			return e.tryLater(ctx, r, "read", err)
+		}
+	}
+	e.toParent(r.head)
+	return gone
 }
 
 // expects reports whether the execution still waits for the answer.
@@ -261,7 +278,12 @@ func (c *commit) stageEnd(tx *store.Tx) error {
 		store.N("ended_ms", c.at.UnixMilli()),
 	), store.Equal(store.S("status", string(running))))
 	tx.Delete(openKey(r.name))
-	if status == succeeded || c.e.o.OnFailed == nil || r.head.Str(attrParent) != "" {
+	return c.stageFailure(tx)
+}
+
+// stageFailure stages what has to be committed together with an end that is not SUCCEEDED. A child's is its parent's affair.
+func (c *commit) stageFailure(tx *store.Tx) error {
+	if c.x.Status() == succeeded || c.e.o.OnFailed == nil || c.r.head.Str(attrParent) != "" {
 		return nil
 	}
 	c.hookErr = guard(func() error { return c.e.o.OnFailed(tx, c.ended()) })
@@ -290,7 +312,6 @@ func (c *commit) committed() outcome {
 	r, a := c.r, c.r.answer
 	a.hear(nil)
 	r.answer, r.tries, r.alone = nil, 0, false
-	c.logFailure()
 	if a.kind == asl.TaskSucceeded || a.kind == asl.TaskSubmitted {
 		c.e.report(r.name, a.state, a.effect)
 	}
@@ -300,10 +321,7 @@ func (c *commit) committed() outcome {
 	r.happened()
 	c.e.close(c.ctx, r.name, c.handouts(a))
 	if c.x.Status() != running {
-		c.e.toParent(r.head)
-		if c.e.o.OnEnded != nil {
-			c.e.afterwards(r.name, "", func() { c.e.o.OnEnded(c.ended()) })
-		}
+		c.over()
 		return gone
 	}
 	r.x, r.seq, r.last = c.x, c.seq, c.at
@@ -315,6 +333,15 @@ func (c *commit) committed() outcome {
 		r.called.Store(true)
 	}
 	return again
+}
+
+// over tells of an end that has become durable.
+func (c *commit) over() {
+	c.logFailure()
+	c.e.toParent(c.r.head)
+	if c.e.o.OnEnded != nil {
+		c.e.afterwards(c.r.name, "", func() { c.e.o.OnEnded(c.ended()) })
+	}
 }
 
 // report tells the task that its effect is durable.

@@ -15,6 +15,8 @@ type Stored struct {
 	Started    time.Time
 	Ended      time.Time // zero while it is open
 	Definition string    // hash of the definition that it runs
+	Redrives   int64
+	Redriven   time.Time // for the last time
 }
 
 // Decode reads an entry of Table: for who looks at a directory in which nothing runs. false: the entry is no head.
@@ -32,6 +34,9 @@ func storedOf(name string, head store.Item) Stored {
 	s.Open = s.Status == running
 	if ms := head.Int("ended_ms"); ms != 0 {
 		s.Ended = time.UnixMilli(ms).UTC()
+	}
+	if s.Redrives = head.Int(attrRedrives); s.Redrives > 0 {
+		s.Redriven = time.UnixMilli(head.Int(attrRedriven)).UTC()
 	}
 	return s
 }
