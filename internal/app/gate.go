@@ -50,7 +50,8 @@ func (g *gate) Enter() error {
 // note tells the log of the first refusal, and then once in a while of all since.
 func (g *gate) note(reason limit.Reason) {
 	n, now, due := g.since.Add(1), g.now(), g.tell.Load()
-	if now.UnixNano() < due || !g.tell.CompareAndSwap(due, now.Add(refusalsEvery).UnixNano()) {
+	left := time.Duration(due - now.UnixNano()) // more than it ever is where the clock was set back
+	if left > 0 && left <= refusalsEvery || !g.tell.CompareAndSwap(due, now.Add(refusalsEvery).UnixNano()) {
 		return
 	}
 	g.since.Add(-n)

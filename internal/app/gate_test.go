@@ -92,3 +92,20 @@ func TestWithoutBoundsThereIsNoGate(t *testing.T) {
 		}
 	}
 }
+
+// A clock that is set back an hour must not keep the operator in the dark for that hour.
+func TestRefusalsAreToldOfWhenTheClockWasSetBack(t *testing.T) {
+	var lines bytes.Buffer
+	now := time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC)
+	c := Config{Bounds: limit.Bounds{Open: 1}, Now: func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(&lines, nil))}
+	g := newGate(c, func() flow.Load { return flow.Load{Open: 1} })
+	for _, pass := range []time.Duration{0, time.Second, -time.Hour, time.Second, refusalsEvery, 0} {
+		now = now.Add(pass)
+		if g.Enter() == nil {
+			t.Fatal("somebody was let in")
+		}
+	}
+	if n := strings.Count(lines.String(), "\n"); n != 3 { // the first, the one after the clock was set, and the one a minute later
+		t.Errorf("%d lines:\n%s", n, lines.String())
+	}
+}

@@ -479,7 +479,7 @@ func TestAClockThatIsSetBackDoesNotKeepTheCircuitOpen(t *testing.T) {
 	})
 }
 
-// The permit's holder died, and the clock of the next process is behind: the permit lives no longer than a lease.
+// The permit's holder died, and the clock of the next process is behind: the permit does not live for that hour.
 func TestAClockThatIsSetBackDoesNotKeepTheCircuitHalfOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		skew := time.Duration(0)

@@ -109,11 +109,11 @@ func (r record) abandoned(generation int64, token string) (record, bool) {
 	return r, true
 }
 
-// permitOut reports whether a permit lives, and until when. None is given out for longer than a lease: one that would live on for longer has seen
-// the clock set back, and its holder may be dead.
+// permitOut reports whether a permit lives, and until when. One that would live for more than two leases has seen the clock set back by more than the
+// clocks of two machines differ, and its holder may be dead.
 func (r record) permitOut(now, lease int64) (until int64, out bool) {
 	for _, g := range r.Permits {
-		if now < g.Lease && g.Lease-now <= lease {
+		if now < g.Lease && g.Lease-now <= 2*lease {
 			return g.Lease, true
 		}
 	}

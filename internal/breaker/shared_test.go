@@ -56,6 +56,19 @@ func TestTwoProcesses(t *testing.T) {
 			t.Fatalf("five failures leave it %s", got)
 		}
 	})
+	inBubble(t, "have one permit, though the clocks of two machines are never quite the same", func(t *testing.T) {
+		s := newTestStore()
+		a, _ := two(s)
+		b := newBreaker(s, Config{CacheFor: time.Second, Now: func() time.Time { return time.Now().Add(-time.Second) }})
+		if err := a.Trip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		mustAcquire(t, a)
+		if _, err := b.Acquire(t.Context()); !fault.Is(err, fault.Transient) {
+			t.Fatalf("another call goes through beside the first: %v", err)
+		}
+	})
 	inBubble(t, "a trip that rests on an older generation is dropped", func(t *testing.T) {
 		s := newTestStore()
 		a, b := two(s)

@@ -64,7 +64,7 @@ type Gate struct {
 	pace     float64      // turns a second; below 0: not known
 }
 
-// NewGate returns the gate of the bounds, nil if there are none. work is asked at each Enter. chance is from 0 to below 1; nil: the runtime's.
+// NewGate returns the gate of the bounds, nil if there are none. work is asked at each Enter, and is quick. chance is from 0 to below 1; nil: the runtime's.
 func NewGate(b Bounds, work func() Work, now func() time.Time, chance func() float64) *Gate {
 	if b == (Bounds{}) {
 		return nil
@@ -83,7 +83,7 @@ func (g *Gate) Enter() (refused Reason, away time.Duration) {
 	// In this order: who begins and leaves in between is then counted twice rather than not at all.
 	entered := int(g.entered.Add(1))
 	w := g.work()
-	g.measurePace(w.Taken)
+	g.measurePace()
 	switch b := g.bounds; {
 	case b.Open > 0 && w.Open+entered > b.Open:
 		refused = TooManyOpen
@@ -105,20 +105,30 @@ func (g *Gate) Leave() {
 	}
 }
 
-// measurePace measures how fast the queue has moved, if the last time is long enough ago.
-func (g *Gate) measurePace(taken uint64) {
-	now := g.now().UnixNano()
-	since := time.Duration(now - g.measured.Load())
-	if since >= 0 && since < paceTime || !g.mu.TryLock() {
+// measurePace measures how fast the queue has moved, if the last time is long enough ago. It looks at the clock and at the queue once more when it has
+// the lock: what a caller saw before may be older than a measurement that another has made since.
+func (g *Gate) measurePace() {
+	if _, due := g.sinceMeasured(g.now()); !due || !g.mu.TryLock() {
 		return // or somebody does it just now
 	}
 	defer g.mu.Unlock()
+	now, taken := g.now(), g.work().Taken
+	since, due := g.sinceMeasured(now)
+	if !due {
+		return
+	}
 	g.pace = -1
 	if since >= paceTime && since <= stalePace { // else it is the first time, or the clock was set
 		g.pace = float64(taken-g.taken) / since.Seconds()
 	}
-	g.measured.Store(now)
+	g.measured.Store(now.UnixNano())
 	g.taken = taken
+}
+
+// sinceMeasured is how long ago the pace was measured, below 0 if the clock was set back since, and whether it is time to do so again.
+func (g *Gate) sinceMeasured(now time.Time) (since time.Duration, due bool) {
+	since = time.Duration(now.UnixNano() - g.measured.Load())
+	return since, since < 0 || since >= paceTime
 }
 
 // away is how long the queue takes at its present pace, or, while that is not known, as long as its first has waited.

@@ -206,6 +206,24 @@ func TestTheWaitIsWhatTheQueueTakes(t *testing.T) {
 			t.Errorf("%s, want %s", aways, want)
 		}
 	})
+	t.Run("who is overtaken between its look at the clock and the measurement spoils nothing", func(t *testing.T) {
+		g, h := newGate(Bounds{Ready: 1})
+		h.work = Work{Ready: 100, Oldest: 2 * time.Second}
+		g.Enter()
+		h.pass(time.Second)
+		h.work.Taken = 20
+		g.now = func() time.Time { // of the first caller, which then has to wait for a processor
+			at := h.now()
+			g.now = h.now
+			h.pass(time.Millisecond)
+			g.Enter()
+			return at
+		}
+		_, away := g.Enter()
+		if away = away.Round(time.Second); away != 5*time.Second {
+			t.Errorf("%s, for 100 at 20 a second", away)
+		}
+	})
 	if math.Ceil(1.5*mostAway.Seconds()) != 60 {
 		t.Error("the longest wait is not a minute")
 	}

@@ -162,7 +162,7 @@ func (s *Service) goOn(ctx context.Context, c Charge, row Row) (store.Effect, er
 	if err := row.agrees(c); err != nil {
 		return store.Effect{}, err
 	}
-	if row.leasedToAnother(c.Attempt, s.c.Now()) {
+	if s.leasedToAnother(row, c) {
 		return store.Effect{}, fault.New(fault.Transient, "another attempt is at this payment")
 	}
 	permit, err := s.c.ChargeBreaker.Acquire(ctx)

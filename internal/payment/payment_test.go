@@ -98,6 +98,29 @@ func TestCharge(t *testing.T) {
 		}
 		w.check(true, false)
 	})
+	inBubble(t, "a lease keeps another attempt away, unless it would for much longer than it was taken for: the clock was set back", func(t *testing.T) {
+		for _, c := range []struct {
+			task task
+			paid bool // before
+		}{{charge, false}, {refund, true}} {
+			w := newWorld(t, provider.Visa)
+			if c.paid {
+				w.pay()
+			}
+			if _, err := c.task(w.svc, t.Context(), w.charge("a")); err != nil { // the process dies before its effect is committed
+				t.Fatal(err)
+			}
+			for _, w.behind = range []time.Duration{0, time.Second} { // as the clocks of two machines differ
+				_, err := w.do(c.task, "b")
+				wantKind(t, err, fault.Transient)
+			}
+			w.behind = time.Hour
+			if _, err := w.do(c.task, "b"); err != nil {
+				t.Fatal(err)
+			}
+			w.check(true, c.paid)
+		}
+	})
 	inBubble(t, "an effect is made once: the row has moved on", func(t *testing.T) {
 		w := newWorld(t, provider.Visa)
 		e, err := w.svc.Charge(t.Context(), w.charge("a"))

@@ -3,7 +3,6 @@ package payment
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -108,10 +107,12 @@ func (r Row) agrees(c Charge) error {
 	return fault.New(fault.PaymentMismatch, "the payment is over %d %s, the order over %d %s", r.AmountCents, r.Currency, c.AmountCents, c.Currency)
 }
 
-// leasedToAnother reports whether an attempt other than this one holds the row. The same attempt again is one that
-// crashed: it need not wait for itself.
-func (r Row) leasedToAnother(attempt string, now time.Time) bool {
-	return now.UnixMilli() < r.LeaseUntil && (attempt == "" || r.Attempt != attempt)
+// leasedToAnother reports whether an attempt other than c's holds the row. The same attempt again is one that crashed: it need not wait for itself.
+// One that would hold it for more than two leases has seen the clock set back by more than the clocks of two machines differ, and may be dead. If it is
+// not, its writes fail by their epoch, and the provider knows a call that is made twice.
+func (s *Service) leasedToAnother(r Row, c Charge) bool {
+	left := r.LeaseUntil - s.c.Now().UnixMilli()
+	return left > 0 && left <= 2*s.c.Lease.Milliseconds() && (c.Attempt == "" || r.Attempt != c.Attempt)
 }
 
 // stands are the conditions under which the row is still the one that was read.

@@ -77,7 +77,7 @@ func (s *Service) Refund(ctx context.Context, c Charge) (store.Effect, error) {
 
 // refund calls the provider for a row that was captured.
 func (s *Service) refund(ctx context.Context, c Charge, row Row) (store.Effect, error) {
-	if row.State == Refunding && row.leasedToAnother(c.Attempt, s.c.Now()) {
+	if row.State == Refunding && s.leasedToAnother(row, c) {
 		return store.Effect{}, fault.New(fault.Transient, "another attempt is at this refund")
 	}
 	permit, err := s.c.RefundBreaker.Acquire(ctx)

@@ -35,6 +35,7 @@ type world struct {
 	circuit *breaker.Breaker
 	svc     *payment.Service
 	method  string
+	behind  time.Duration // of our clock, behind the provider's
 }
 
 func newWorld(t *testing.T, method string) *world {
@@ -56,6 +57,7 @@ func (w *world) start() {
 		ChargeBreaker: w.circuit,
 		RefundBreaker: breaker.New(circuits, "payment-refund", breaker.Config{}),
 		Log:           slog.New(slog.DiscardHandler),
+		Now:           func() time.Time { return time.Now().Add(-w.behind) },
 	})
 }
 

@@ -72,6 +72,15 @@ var troubles = []struct {
 	{"a bug hands an order to a person, who resumes it", 2, provider.Visa, func(c *simworld.Config) {
 		c.Bugs = []simworld.Bug{{Task: "order.confirm", For: 10 * time.Minute}}
 	}, map[string]int{"order CONFIRMED": 2, "resumed": 2}, []string{"a bug in a task"}},
+	{"a reserve that was refused is delivered again when there is stock, and the expirer gives that back", 2, provider.ChargeDeclined, func(c *simworld.Config) {
+		c.Apart = true // else only a task that was committed is delivered again
+		c.Goods[0].Stock = 1
+		c.Visits = placed(2, 0) // before either of them has reserved
+		c.Faults = map[int]simworld.Fault{}
+		for n := range 40 { // when one has failed, and the other has given its piece back
+			c.Faults[20+n] = simworld.Duplicate
+		}
+	}, map[string]int{"order FAILED": 1, "order COMPENSATED": 1}, []string{"an order that has ended holds stock"}},
 	{"a cancel that comes while the charge is on its way", 1, provider.Visa, func(c *simworld.Config) {
 		c.Visits = append(c.Visits, simworld.Visit{Deed: simworld.Cancel})
 		c.Faults = map[int]simworld.Fault{9: simworld.Meddle}
