@@ -99,6 +99,7 @@ type World struct {
 	failures int // in a row, of what the engine and the queue begin with
 
 	changed  time.Time               // when a circuit changed last, or the process that knows it
+	refusing time.Time               // when a circuit was first seen to refuse since then
 	handlers map[string]saga.Handler // of the process that runs
 	calls    []call                  // of tasks, for duplicates
 
