@@ -21,7 +21,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/store/pebblestore"
 )
 
-// The engine. Run it, Start executions, look at them (Head, Describe, List), Stop them, answer tasks that were handed out
+// The engine. Run it, Start executions, look at them (Head, Describe, List), Stop and Redrive them, answer tasks that were handed out
 // (SendTaskSuccess, SendTaskFailure, SendTaskHeartbeat).
 type (
 	Engine    = flow.Engine
@@ -67,6 +67,9 @@ var (
 	Inc  = store.Inc  // moves a number
 	Take = store.Take // moves a number down, never below zero
 )
+
+// RedrivePeriod is Step Functions' time for a redrive, from the end of an execution: for Options.RedriveWithin.
+const RedrivePeriod = flow.RedrivePeriod
 
 // Store is a data directory: the executions, and whatever your tasks keep. One process has it open at a time.
 type Store = pebblestore.Store

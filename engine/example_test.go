@@ -126,3 +126,43 @@ func Example_child() {
 	// credit cloudflow SUCCEEDED map[limit:5000]
 	// <nil>
 }
+
+// An execution that failed goes on where it failed, when what was wrong is mended. What had succeeded is not done again.
+func Example_redrive() {
+	charged, mended := 0, false
+	ended := make(chan engine.Ended, 2)
+	err := run(engine.Options{
+		Definition: []byte(`{"StartAt":"Charge","States":{"Charge":{"Type":"Task","Resource":"charge","Next":"Ship"},"Ship":{"Type":"Task","Resource":"ship","End":true}}}`),
+		Tasks: map[string]engine.Task{
+			"charge": func(context.Context, engine.Call) (engine.Effect, error) {
+				charged++
+				return engine.Effect{Result: "paid"}, nil
+			},
+			"ship": func(context.Context, engine.Call) (engine.Effect, error) {
+				if !mended {
+					return engine.Effect{}, &engine.Failure{Name: "NoCarrier", Cause: "the contract has run out"}
+				}
+				return engine.Effect{Result: "shipped"}, nil
+			},
+		},
+		RedriveWithin: engine.RedrivePeriod,
+		OnEnded:       func(x engine.Ended) { ended <- x },
+	}, func(ctx context.Context, e *engine.Engine) error {
+		if _, err := e.Start(ctx, "order-1", nil); err != nil {
+			return err
+		}
+		x := <-ended
+		fmt.Println(x.Status, x.State, x.Error)
+		mended = true
+		if _, err := e.Redrive(ctx, "order-1", ""); err != nil {
+			return err
+		}
+		fmt.Println((<-ended).Status, "charged", charged)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// FAILED Ship NoCarrier
+	// SUCCEEDED charged 1
+	// <nil>
+}
