@@ -315,10 +315,12 @@ func (x *Execution) cancel() {
 }
 
 // Clone is a copy that can be stepped on its own: a driver steps it to learn what a commit must hold, and keeps it when
-// the commit succeeded. It shows its events to the same Observe. It costs the same whatever is open, for the two share all that neither changes.
+// the commit succeeded. It shows its events to the same Observe. It costs the same whatever is open, for the two share all that neither changes;
+// two goroutines may step them at the same time.
 func (x *Execution) Clone() *Execution {
 	x.edition.shared = x.edition.step
 	c := *x
+	x.ready = turns{} // the memory of the queue goes to the clone, for more often than not x is dropped
 	return &c
 }
 
