@@ -206,3 +206,23 @@ func TestClonesMayBeSteppedAtTheSameTime(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWasOpenStaysAsItWas(t *testing.T) {
+	x, commands := mapOfTasks(t, 100, "50")
+	var before []Open
+	var want [][]Command
+	for i := range 80 {
+		before = append(before, x.Open())
+		want = append(want, slices.Collect(x.Open().After(0)))
+		more, err := x.Step(Event{Kind: TaskSucceeded, ID: commands[i].ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands = append(commands, more...)
+	}
+	for i, o := range before {
+		if got := slices.Collect(o.After(0)); !reflect.DeepEqual(got, want[i]) || o.Len() != len(want[i]) {
+			t.Fatalf("before step %d %d commands were open, now %d are", i, len(want[i]), len(got))
+		}
+	}
+}

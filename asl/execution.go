@@ -266,7 +266,7 @@ func (x *Execution) FailureJSON() (err, cause any) {
 // branches or iterations run it is the Parallel or the Map state around them.
 func (x *Execution) Current() (state string, input any) { return x.root.state.name, x.root.input }
 
-// Open is what a running execution waits for, until its next Step.
+// Open is what a running execution waits for. It stays as it is when the execution goes on.
 func (x *Execution) Open() Open { return x.open }
 
 // Deadline is when the machine's TimeoutSeconds end the execution; zero: never. A StartTimer says the same.

@@ -34,6 +34,9 @@ type edition struct {
 	shared int64 // the last step of which something may be shared
 }
 
+// alone is the edition that shares all that the steps before have made, clone or not.
+func (e edition) alone() edition { return edition{step: e.step, shared: e.step - 1} }
+
 // mine is the node as the edition may change it.
 func (n *node[K, V]) mine(e edition) *node[K, V] {
 	if n.made > e.shared {
