@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -224,5 +224,31 @@ func TestWhatWasOpenStaysAsItWas(t *testing.T) {
 		if got := slices.Collect(o.After(0)); !reflect.DeepEqual(got, want[i]) || o.Len() != len(want[i]) {
 			t.Fatalf("before step %d %d commands were open, now %d are", i, len(want[i]), len(got))
 		}
+	}
+}
+
+// TestAnIterationThatEndsInTheStepInWhichItBeganIsForgotten: such a step may go through thousands of them, each with a payload.
+func TestAnIterationThatEndsInTheStepInWhichItBeganIsForgotten(t *testing.T) {
+	m := mustParse(t, `{"StartAt":"M","States":{"M":{"Type":"Map","ItemSelector":{"text.$":"States.Format('{}{}', $$.Execution.Name, $$.Map.Item.Value)"},"End":true,
+		"ItemProcessor":{"StartAt":"A","States":{"A":{"Type":"Pass","Result":1,"End":true}}}}}}`)
+	const size, items = 100_000, 2000
+	var held uint64
+	ended := 0
+	_, _ = m.Start(Start{Name: strings.Repeat("x", size), Input: make([]any, items), Observe: func(e HistoryEvent) {
+		if e.Type != "MapIterationSucceeded" {
+			return
+		}
+		if ended++; ended == items {
+			var s runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&s)
+			held = s.HeapAlloc
+		}
+	}})
+	if ended != items {
+		t.Fatalf("%d of %d iterations have ended", ended, items)
+	}
+	if held > items*size/2 { // 40 are in progress at a time
+		t.Errorf("when the last of %d iterations has ended %d MB are held", items, held>>20)
 	}
 }
