@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -82,6 +83,24 @@ func (l *life) event(rng *rand.Rand, seed int) Event {
 	return ev
 }
 
+// refuses sends what changes nothing: the same event again, and answers of the wrong kind.
+func (l *life) refuses(t *rapid.T, ev Event) {
+	if _, err := l.x.Step(ev); err == nil || (ev.Kind != TaskSubmitted || l.x.Status() != StatusRunning) && !errors.Is(err, ErrStale) {
+		t.Fatalf("%v is taken twice: %v", ev, err)
+	}
+	for c := range l.x.Open().After(0) {
+		wrong := Event{Kind: TimerFired, ID: c.ID, Time: l.x.now.Add(time.Hour), Seed: ^ev.Seed}
+		if c.Kind == StartTimer {
+			wrong.Kind = []EventKind{TaskSucceeded, TaskFailed, TaskTimedOut, TaskSubmitted}[c.ID%4]
+		} else if c.ID%2 == 0 && !l.x.mayBeSubmitted(&c) {
+			wrong.Kind = TaskSubmitted
+		}
+		if _, err := l.x.Step(wrong); err == nil || errors.Is(err, ErrStale) {
+			t.Fatalf("%v is taken for %v: %v", wrong, c, err)
+		}
+	}
+}
+
 // TestClonesLiveTheirOwnLives clones and steps at random: clones, clones of clones and what they were made of, each on a way of its own, in turns.
 // Each is in the end what an execution is that nobody cloned, and said at each step what that one says.
 func TestClonesLiveTheirOwnLives(t *testing.T) {
@@ -118,6 +137,7 @@ func TestClonesLiveTheirOwnLives(t *testing.T) {
 			}
 			now.taken = append(now.taken, ev)
 			now.say(commands)
+			now.refuses(t, ev)
 			longest = max(longest, len(now.taken))
 		}
 		for i, l := range all {

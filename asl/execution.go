@@ -165,10 +165,7 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 	if !ok {
 		return nil, ErrStale
 	}
-	if err := c.answeredBy(ev.Kind); err != nil {
-		return nil, err
-	}
-	if ev.Kind == TaskSubmitted && !x.mayBeSubmitted(c) {
+	if !c.answeredBy(ev.Kind) || ev.Kind == TaskSubmitted && !x.mayBeSubmitted(c) {
 		return nil, fmt.Errorf("asl: %s does not answer command %d, a %s", ev.Kind, c.ID, c.Kind)
 	}
 	x.begins(ev)
@@ -189,12 +186,12 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 	return x.take(), nil
 }
 
-func (c *Command) answeredBy(k EventKind) error {
-	switch {
-	case c.Kind == RunTask && (k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut || k == TaskSubmitted), c.Kind == StartTimer && k == TimerFired:
-		return nil
+// answeredBy reports whether an event of the kind may come for the command.
+func (c *Command) answeredBy(k EventKind) bool {
+	if c.Kind == StartTimer {
+		return k == TimerFired
 	}
-	return fmt.Errorf("asl: %s does not answer command %d, a %s", k, c.ID, c.Kind)
+	return k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut || k == TaskSubmitted
 }
 
 // begins begins a step.

@@ -19,11 +19,11 @@ type scope struct {
 	index  int   // of the branch or the iteration
 	closed bool  // it ended or was aborted: nothing answers it any more
 
-	// apart says of an iteration of a distributed Map that it is, on AWS, an execution of its own, with a history that nobody sees here; events
-	// counts it.
+	// apart says of an iteration of a distributed Map that it is, on AWS, an execution of its own: with a history that nobody sees here, which
+	// events counts, and the input that it began with.
 	apart     bool
 	events    int64
-	begun     any // of its home: the input that it began with
+	begun     any
 	begunSize int
 	lastEvent int64
 
@@ -376,7 +376,7 @@ func (x *Execution) waiting(c *Command) *scope {
 	return sc
 }
 
-// mayBeSubmitted reports whether the command's task has a token and was not handed out yet.
+// mayBeSubmitted reports whether the command is of a task that has a token and was not handed out yet.
 func (x *Execution) mayBeSubmitted(c *Command) bool {
 	sc := x.root
 	for _, index := range c.Index {
