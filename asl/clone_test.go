@@ -105,7 +105,7 @@ func (l *life) refuses(t *rapid.T, ev Event) {
 // Each is in the end what an execution is that nobody cloned, and said at each step what that one says.
 func TestClonesLiveTheirOwnLives(t *testing.T) {
 	machine := mustParse(t, branchy)
-	longest := 0
+	steps := 0
 	rapid.Check(t, func(t *rapid.T) {
 		rng, m := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)), machine
 		if rapid.IntRange(0, 2).Draw(t, "machine") == 1 {
@@ -122,7 +122,7 @@ func TestClonesLiveTheirOwnLives(t *testing.T) {
 		first.x = x
 		first.say(commands)
 		all := []*life{first}
-		for step := range 300 {
+		for turn := range 300 {
 			now = all[rng.IntN(len(all))]
 			if len(all) < 6 && rng.IntN(8) == 0 {
 				all = append(all, now.clone())
@@ -130,7 +130,7 @@ func TestClonesLiveTheirOwnLives(t *testing.T) {
 			if now.x.Status() != StatusRunning {
 				continue
 			}
-			ev := now.event(rng, step)
+			ev := now.event(rng, turn)
 			commands, err := now.x.Step(ev)
 			if err != nil {
 				t.Fatal(err)
@@ -138,14 +138,14 @@ func TestClonesLiveTheirOwnLives(t *testing.T) {
 			now.taken = append(now.taken, ev)
 			now.say(commands)
 			now.refuses(t, ev)
-			longest = max(longest, len(now.taken))
+			steps++
 		}
 		for i, l := range all {
 			l.check(t, i, m, start, &now)
 		}
 	})
-	if longest < 30 {
-		t.Errorf("the longest life has %d steps", longest)
+	if steps < 200 { // of 20 machines with -short
+		t.Errorf("all lives together have %d steps", steps)
 	}
 }
 
