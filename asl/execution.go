@@ -3,6 +3,7 @@ package asl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -214,6 +215,18 @@ func (x *Execution) command(c Command, sc *scope) {
 	}
 	x.commands = append(x.commands, c)
 	x.open.add(x.edition, &c)
+}
+
+// letGo makes room in the running step's hands: scopes that have ended leave them, for a step may go through thousands of iterations, each with a
+// payload. Whoever calls it is done with these.
+func (x *Execution) letGo() {
+	x.hands = slices.DeleteFunc(x.hands, func(sc *scope) bool {
+		if sc.closed {
+			sc.parent = nil
+		}
+		return sc.closed
+	})
+	x.hands = slices.Grow(x.hands, len(x.hands)+1) // as much again, so that it is seldom done
 }
 
 // take ends a step.

@@ -140,18 +140,6 @@ func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	return sc
 }
 
-// letGo makes room in the running step's hands: scopes that have ended leave them, for a step may go through thousands of iterations, each with a
-// payload. Whoever calls it is done with these.
-func (x *Execution) letGo() {
-	x.hands = slices.DeleteFunc(x.hands, func(sc *scope) bool {
-		if sc.closed {
-			sc.parent = nil
-		}
-		return sc.closed
-	})
-	x.hands = slices.Grow(x.hands, len(x.hands)+1) // as much again, so that it is seldom done
-}
-
 // A turn is a state that is to be entered. Scopes take turns, a state each, in the order in which they became ready: branches and iterations
 // advance side by side, as they do on AWS, and in the same order each time.
 type turn struct {
