@@ -3,6 +3,7 @@ package asl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -174,10 +175,7 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 	if !ok {
 		return nil, ErrStale
 	}
-	if err := c.answeredBy(ev.Kind); err != nil {
-		return nil, err
-	}
-	if ev.Kind == TaskSubmitted && !x.mayBeSubmitted(c) {
+	if !c.answeredBy(ev.Kind) || ev.Kind == TaskSubmitted && !x.mayBeSubmitted(c) {
 		return nil, fmt.Errorf("asl: %s does not answer command %d, a %s", ev.Kind, c.ID, c.Kind)
 	}
 	x.begins(ev)
@@ -198,12 +196,12 @@ func (x *Execution) Step(ev Event) ([]Command, error) {
 	return x.take(), nil
 }
 
-func (c *Command) answeredBy(k EventKind) error {
-	switch {
-	case c.Kind == RunTask && (k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut || k == TaskSubmitted), c.Kind == StartTimer && k == TimerFired:
-		return nil
+// answeredBy reports whether an event of the kind may come for the command.
+func (c *Command) answeredBy(k EventKind) bool {
+	if c.Kind == StartTimer {
+		return k == TimerFired
 	}
-	return fmt.Errorf("asl: %s does not answer command %d, a %s", k, c.ID, c.Kind)
+	return k == TaskSucceeded || k == TaskFailed || k == TaskTimedOut || k == TaskSubmitted
 }
 
 // begins begins a step.
@@ -226,6 +224,18 @@ func (x *Execution) command(c Command, sc *scope) {
 	}
 	x.commands = append(x.commands, c)
 	x.open.add(x.edition, &c)
+}
+
+// letGo makes room in the running step's hands: scopes that have ended leave them, for a step may go through thousands of iterations, each with a
+// payload. Whoever calls it is done with these.
+func (x *Execution) letGo() {
+	x.hands = slices.DeleteFunc(x.hands, func(sc *scope) bool {
+		if sc.closed {
+			sc.parent = nil
+		}
+		return sc.closed
+	})
+	x.hands = slices.Grow(x.hands, len(x.hands)+1) // as much again, so that it is seldom done
 }
 
 // take ends a step.
@@ -278,7 +288,7 @@ func (x *Execution) FailureJSON() (err, cause any) {
 // branches or iterations run it is the Parallel or the Map state around them.
 func (x *Execution) Current() (state string, input any) { return x.root.state.name, x.root.input }
 
-// Open is what a running execution waits for, until its next Step.
+// Open is what a running execution waits for. It stays as it is when the execution goes on.
 func (x *Execution) Open() Open { return x.open }
 
 // Deadline is when the machine's TimeoutSeconds, which a redrive begins anew, end the execution; zero: never. A StartTimer says the same.

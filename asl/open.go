@@ -40,6 +40,7 @@ func (o Open) Timer() (c Command, ok bool) {
 }
 
 func (o *Open) add(e edition, c *Command) {
+	e = e.alone()
 	o.commands = o.commands.with(e, number(c.ID), c)
 	if c.Kind == StartTimer {
 		o.timers = o.timers.with(e, due{c.At, c.ID}, c)
@@ -47,6 +48,7 @@ func (o *Open) add(e edition, c *Command) {
 }
 
 func (o *Open) remove(e edition, c *Command) {
+	e = e.alone()
 	o.commands = o.commands.without(e, number(c.ID))
 	if c.Kind == StartTimer {
 		o.timers = o.timers.without(e, due{c.At, c.ID})

@@ -19,11 +19,11 @@ type scope struct {
 	index  int   // of the branch or the iteration
 	closed bool  // it ended or was aborted: nothing answers it any more
 
-	// apart says of an iteration of a distributed Map that it is, on AWS, an execution of its own, with a history that nobody sees here; events
-	// counts it.
+	// apart says of an iteration of a distributed Map that it is, on AWS, an execution of its own: with a history that nobody sees here, which
+	// events counts, and the input that it began with.
 	apart     bool
 	events    int64
-	begun     any // of its home: the input that it began with
+	begun     any
 	begunSize int
 	lastEvent int64
 
@@ -145,6 +145,9 @@ func (x *Execution) crowded(more int) bool {
 func (x *Execution) begin(p *scope, flow *flow, index int) *scope {
 	sc := &scope{flow: flow, parent: p, made: x.edition.step, index: index, item: p.item, lastEvent: p.fork.started}
 	p.fork.running = p.fork.running.with(x.edition, number(index), sc)
+	if len(x.hands) == cap(x.hands) {
+		x.letGo()
+	}
 	x.hands = append(x.hands, sc)
 	x.scopes++
 	return sc
@@ -335,10 +338,12 @@ func (x *Execution) cancel() {
 }
 
 // Clone is a copy that can be stepped on its own: a driver steps it to learn what a commit must hold, and keeps it when
-// the commit succeeded. It shows its events to the same Observe. It costs the same whatever is open, for the two share all that neither changes.
+// the commit succeeded. It shows its events to the same Observe. It costs the same whatever is open, for the two share all that neither changes;
+// two goroutines may step them at the same time.
 func (x *Execution) Clone() *Execution {
 	x.edition.shared = x.edition.step
 	c := *x
+	x.ready = turns{} // the memory of the queue goes to the clone, for more often than not x is dropped
 	return &c
 }
 
@@ -374,7 +379,7 @@ func (x *Execution) waiting(c *Command) *scope {
 	return sc
 }
 
-// mayBeSubmitted reports whether the command's task has a token and was not handed out yet.
+// mayBeSubmitted reports whether the command is of a task that has a token and was not handed out yet.
 func (x *Execution) mayBeSubmitted(c *Command) bool {
 	sc := x.root
 	for _, index := range c.Index {

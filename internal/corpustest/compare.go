@@ -178,14 +178,17 @@ func (e *Expectation) compareEvents(r aslrun.Result) error {
 		}
 	}
 	for i, want := range e.StateIO {
-		if !e.Concurrent() && i < len(states) {
-			if err := want.compare(states[i]); err != nil {
-				return fmt.Errorf("event %d: %w", i, err)
+		if e.Concurrent() {
+			if !want.among(states) {
+				return fmt.Errorf("no event like %s of %s", want.Event, want.State)
 			}
 			continue
 		}
-		if !want.among(states) {
-			return fmt.Errorf("no event like %s of %s", want.Event, want.State)
+		if i >= len(states) {
+			return fmt.Errorf("event %d is missing: %s of %s", i, want.Event, want.State)
+		}
+		if err := want.compare(states[i]); err != nil {
+			return fmt.Errorf("event %d: %w", i, err)
 		}
 	}
 	for i, want := range e.Evaluations {
