@@ -15,6 +15,7 @@ type run struct {
 	*awake // nil before the first step, and while it sleeps for long
 
 	told bool // of the start once more, while it was here: guarded by the agenda's lock
+	cut  bool // it was stopped while it neither slept nor was parked: so, too
 
 	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
 	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled

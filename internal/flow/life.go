@@ -102,7 +102,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {
 			if d.Status == asl.StatusAborted {
-				e.interrupt(name) // here, so that the repeat of a Stop whose reply was lost does it too
+				e.interrupt(name) // also for the repeat of a Stop whose reply was lost
 			}
 			return d, err
 		}
@@ -113,6 +113,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 			}
 			return Stored{}, err
 		}
+		e.interrupt(name) // whether its caller is still there or not
 	}
 	return Stored{}, fault.New(fault.Transient, "flow: %s does not stand still", name)
 }
@@ -166,6 +167,8 @@ func (e *Engine) interrupt(name string) {
 			r.parked = false
 			e.agenda.push(r)
 			e.spawn()
+		case !r.parked: // it may have read its journal before the end was in it
+			r.cut = true
 		}
 	}
 	kick := e.kick
