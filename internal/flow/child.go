@@ -157,7 +157,7 @@ func (e *Engine) startChild(c Call, command, depth int64) (store.Effect, error) 
 				return nil, err
 			}
 			if there != nil {
-				return nil, &Failure{Name: "StepFunctions.ExecutionAlreadyExistsException", Cause: "Execution Already Exists: '" + s.name + "'"}
+				return nil, alreadyExists(s.name)
 			}
 			head, err := e.stageStart(tx, s.of, s.name, s.input)
 			if err != nil {
@@ -171,8 +171,13 @@ func (e *Engine) startChild(c Call, command, depth int64) (store.Effect, error) 
 			started, err := startOf(s.name, head)
 			return map[string]any{"ExecutionArn": started.ID, "StartDate": milliseconds(head, "started_ms")}, err
 		},
+		Refused:   func(*store.Refusal) error { return alreadyExists(s.name) },
 		Committed: func() { e.Begin(s.name) },
 	}, nil
+}
+
+func alreadyExists(name string) error {
+	return &Failure{Name: "StepFunctions.ExecutionAlreadyExistsException", Cause: "Execution Already Exists: '" + name + "'"}
 }
 
 func milliseconds(head store.Item, name string) json.Number {

@@ -108,7 +108,7 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 		}
 		r.answer = &answer{kind: asl.Aborted, name: errorName, cause: cause}
 		if err := e.abort(ctx, &r); err != nil {
-			if refusal := store.RefusalOf(err); errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table {
+			if isStale(name, err) {
 				continue // the execution has moved
 			}
 			return Stored{}, err

@@ -144,6 +144,13 @@ type commit struct {
 
 var errStale = errors.New("flow: this command was answered already")
 
+// isStale reports whether a commit was refused because the execution's journal or head is not what it was. A task's own writes may be to the
+// table, too: they start other executions.
+func isStale(name string, err error) bool {
+	refusal := store.RefusalOf(err)
+	return errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table && refusal.Key.PK == name
+}
+
 // commit makes the task's writes, the journal entry and, if the machine ended, the end: all at once.
 func (e *Engine) commit(ctx context.Context, r *run) outcome {
 	ctx = r.context(ctx)
@@ -167,7 +174,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 		r.handed[a.id].beat, r.answer = c.beat, nil
 		r.limit(a.id)
 		return again
-	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table:
+	case isStale(r.name, err):
 		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
 		return again
 	case refusal != nil && c.ofTask(refusal.Key):

@@ -113,3 +113,29 @@ func TestAStopWhoseCallerHangsUp(t *testing.T) {
 		}
 	})
 }
+
+// TestATaskThatStartsWhatThereIs has its effect refused: that is the task's failure, and not a stale journal.
+func TestATaskThatStartsWhatThereIs(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			var e *flow.Engine
+			e = engine(t, flow.Options{Store: s, Definition: []byte(one("")), Tasks: map[string]flow.Task{
+				arn("work"): func(context.Context, flow.Call) (store.Effect, error) {
+					effect := store.Effect{Stage: func(tx *store.Tx) (any, error) { return nil, e.Stage(tx, "taken", nil) }}
+					if named {
+						effect.Refused = func(*store.Refusal) error { return &flow.Failure{Name: "Taken"} }
+					}
+					return effect, nil
+				}}})
+			if err := s.Update(t.Context(), func(tx *store.Tx) error { return e.Stage(tx, "taken", 7) }); err != nil { // and it never begins
+				t.Fatal(err)
+			}
+			start(t, e, s, "o-1", nil)
+			settle(t, e)
+			if d := describe(t, e, "o-1"); d.Status != asl.StatusFailed || named && d.Error != "Taken" {
+				t.Errorf("%s %s", d.Status, d.Error)
+			}
+		})
+	}
+}
