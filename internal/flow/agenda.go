@@ -52,6 +52,8 @@ type awake struct {
 	handsOut bool               // the journal that was read tells of one
 	early    bool               // a callback waits for the end of its task's function
 
+	begun []string // the executions that the latest commit starts
+
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
 }

@@ -43,6 +43,7 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 			return e.tryLater(ctx, r, "read", err)
 		}
 		r.loaded()
+		e.beginChildren(r) // the reply to their start may have been lost
 		if r.x == nil || r.head.Str("status") != string(running) {
 			return gone
 		}
@@ -196,7 +197,7 @@ func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.seq, nil, nil, nil, c.linked[:0]
 	c.void, c.submitted = c.void[:0], c.submitted[:0]
-	r.noted = r.noted[:0]
+	r.noted, r.begun = r.noted[:0], r.begun[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
 		c.at = r.last // the clock was set back; the journal's does not
@@ -304,6 +305,7 @@ func (c *commit) committed() outcome {
 	for _, l := range c.linked {
 		c.e.report(r.name, l.state, l.effect)
 	}
+	c.e.beginChildren(r)
 	r.happened()
 	c.e.close(c.ctx, r.name, c.handouts(a))
 	if c.x.Status() != running {

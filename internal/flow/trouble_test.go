@@ -114,6 +114,29 @@ func TestAStopWhoseCallerHangsUp(t *testing.T) {
 	})
 }
 
+// TestAChildBeginsThoughTheReplyToItsStartIsLost needs no restart for that.
+func TestAChildBeginsThoughTheReplyToItsStartIsLost(t *testing.T) {
+	for _, how := range []string{"", ".sync:2", ".waitForTaskToken"} {
+		t.Run("startExecution"+how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &unreliable{Store: newStore()}
+				e := engine(t, caller(s, calling(how, `,"Name":"child"`, "")))
+				start(t, e, s.Store, "o-1", map[string]any{"n": 7})
+				s.fate = func(n int64) fate {
+					if n == 3 { // after the definitions'
+						return replyLost
+					}
+					return commits
+				}
+				settle(t, e)
+				if d := describe(t, e, "child"); d.Status != asl.StatusSucceeded || s.updates.Load() < 3 {
+					t.Errorf("the child is %s", d.Status)
+				}
+			})
+		})
+	}
+}
+
 // TestATaskThatStartsWhatThereIs has its effect refused: that is the task's failure, and not a stale journal.
 func TestATaskThatStartsWhatThereIs(t *testing.T) {
 	for _, named := range []bool{false, true} {
