@@ -196,7 +196,7 @@ func (c *commit) handouts(a *answer) (closed closed) {
 		r.handOut(s.command, c.at, s.child)
 	}
 	if c.x.Status() != running {
-		c.void = slices.AppendSeq(c.void, maps.Keys(r.handed))
+		c.void = append(c.void, slices.Sorted(maps.Keys(r.handed))...)
 	}
 	for _, id := range c.void {
 		if h := r.handed[id]; h != nil {
@@ -301,8 +301,8 @@ func (e *Engine) closeEnded(ctx context.Context) error {
 			return err
 		}
 	}
-	for name, of := range left {
-		if of != nil {
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		if of := left[name]; of != nil {
 			e.close(ctx, name, *of)
 		}
 	}

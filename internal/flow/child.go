@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -212,7 +214,8 @@ func (e *Engine) toParent(head store.Item) {
 
 // endedChildren looks at the children of an execution whose journal was just read, and tells it of those that have ended.
 func (e *Engine) endedChildren(ctx context.Context, r *run) error {
-	for id, h := range r.handed {
+	for _, id := range slices.Sorted(maps.Keys(r.handed)) {
+		h := r.handed[id]
 		if h.child == "" {
 			continue
 		}

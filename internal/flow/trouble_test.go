@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,51 @@ func TestAChildBeginsThoughTheReplyToItsStartIsLost(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestASimulationOfAFamilyIsTheSameEachTime compares whom a parent hears first, and whom it stops.
+func TestASimulationOfAFamilyIsTheSameEachTime(t *testing.T) {
+	const n = 12
+	o := caller(nil, []byte(`{"StartAt":"Each","States":{"Each":{"Type":"Map","ItemsPath":"$.items","End":true,"ItemProcessor":{
+		"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Call","States":{
+		"Call":{"Type":"Task","Resource":"`+startExecution+`.sync:2","Parameters":{"StateMachineArn":"check"},"End":true}}}}}}`))
+	// play has the parent stopped or, if its children are, hear of that.
+	play := func(t *testing.T, children bool) (told string) {
+		synctest.Test(t, func(t *testing.T) {
+			o.Store = newStore()
+			o.Seed = func() uint64 { return 7 }
+			var ends []string
+			o.OnEnded = func(x flow.Ended) { ends = append(ends, x.Execution) }
+			e := engine(t, o)
+			start(t, e, o.Store, "o-1", items(n))
+			for ran := true; ran; {
+				ran, _, _ = e.RunOne(t.Context())
+			}
+			names, err := e.Running(t.Context(), "", 100)
+			if err != nil || len(names) != n+1 {
+				t.Fatalf("%v, %v", names, err)
+			}
+			for _, name := range names {
+				if children == (name == "o-1") {
+					continue
+				}
+				if _, err := e.Stop(t.Context(), name, "", ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e = engine(t, o) // another process: the parent reads of all at once
+			settle(t, e)
+			told = describe(t, e, "o-1").Cause + strings.Join(ends, " ")
+		})
+		return told
+	}
+	for _, children := range []bool{false, true} {
+		for want, i := play(t, children), 0; i < 5; i++ {
+			if got := play(t, children); got != want {
+				t.Fatalf("the children are stopped: %v\n%s\nand once more\n%s", children, want, got)
+			}
+		}
 	}
 }
 
