@@ -50,7 +50,7 @@ type awake struct {
 	handed   map[int64]*handout // the tasks that are handed out, by their command's ID
 	overs    overs              // when their times are over
 	handsOut bool               // the journal that was read tells of one
-	early    bool               // a callback waits for the end of its task's function
+	early    bool               // callbacks wait for the next commit: of a task whose function still runs, or behind another
 
 	begun []string // the executions that the latest commit starts
 
@@ -71,6 +71,7 @@ type answer struct {
 	resource     string
 	endedAtStart bool
 	heard        chan<- error // of a callback: takes what becomes of it
+	token        string       // of a callback: what its sender has
 	child        bool         // of the end of a child; without a kind as long as that is not known
 }
 

@@ -464,12 +464,13 @@ func (e *Engine) callBack(ctx context.Context, token string, a answer) error {
 		return taskTimedOut()
 	}
 	heard := make(chan error, 1)
-	a.id, a.heard = id, heard
+	a.id, a.token, a.heard = id, token, heard
 	e.deliver(name, a)
 	select {
 	case err := <-heard:
 		return err
 	case <-ctx.Done():
+		e.withdraw(name, heard)
 		return fault.Wrap(fault.Transient, ctx.Err(), "Whether the answer was taken is not known.")
 	case <-e.over:
 		return fault.New(fault.Unavailable, "The engine has stopped, and whether the answer was taken is not known.")
@@ -510,30 +511,57 @@ func (a *answer) hear(err error) {
 	}
 }
 
-// callback takes the first answer that came to a task which is handed out. One whose function still runs keeps its answers. The caller holds mu.
-func (e *Engine) callback(r *run) *answer {
+// withdraw takes back an answer that is still queued: who has gone may come again, and again.
+func (e *Engine) withdraw(name string, heard chan<- error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.agenda.runs[name]; r != nil {
+		e.keepCallbacks(r, slices.DeleteFunc(e.callbacks[r], func(a answer) bool { return a.heard == heard }))
+	}
+}
+
+// callback takes the first answer that came to a task which is handed out. One whose function still runs keeps its answers, and those behind the
+// first wait for the next commit: before it nothing more can be taken. The caller holds mu.
+func (e *Engine) callback(r *run) (taken *answer) {
 	list := e.callbacks[r]
-	kept := list[:0]
-	var taken *answer
-	for i := range list {
-		a := list[i]
-		_, open := r.x.Open().Command(a.id)
-		switch {
-		case taken == nil && r.handed[a.id] != nil:
-			taken = &a
-		case open:
-			kept = append(kept, a)
-		default:
+	early, looked := 0, 0
+	for ; taken == nil && looked < len(list); looked++ {
+		a := list[looked]
+		switch c, open := r.x.Open().Command(a.id); {
+		case !open || a.token != "" && a.token != c.Token: // as of an execution that had the name before
 			a.hear(taskTimedOut())
+		case r.handed[a.id] == nil:
+			list[early] = a
+			early++
+		default:
+			taken = &a
 		}
 	}
-	clear(list[len(kept):])
-	if e.callbacks[r] = kept; len(kept) == 0 {
-		delete(e.callbacks, r)
+	if early == 0 { // of ten thousand answers none is moved
+		clear(list[:looked])
+		list = list[looked:]
+	} else {
+		list = slices.Delete(list, early, looked)
 	}
-	r.early = len(kept) > 0 // they are looked at again after the next commit: before it nothing more can be taken
+	e.keepCallbacks(r, list)
+	r.early = len(list) > 0
 	r.called.Store(false)
 	return taken
+}
+
+// keepCallbacks is what is queued for a run from now on. The caller holds mu.
+func (e *Engine) keepCallbacks(r *run, list []answer) {
+	if e.callbacks[r] = list; len(list) == 0 {
+		delete(e.callbacks, r)
+	}
+}
+
+// lookAgain has the callbacks looked at that waited for the next commit.
+func (r *run) lookAgain() {
+	if r.early {
+		r.early = false
+		r.called.Store(true)
+	}
 }
 
 // refuseCallbacks answers who is left when the execution has ended. The caller holds mu.

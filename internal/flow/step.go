@@ -47,6 +47,7 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		if r.x == nil || r.head.Str("status") != string(running) {
 			return gone
 		}
+		r.lookAgain()
 		r.recall()
 		if r.answer != nil && !r.expects(r.answer) { // it was committed after all, or another engine's was
 			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
@@ -319,10 +320,7 @@ func (c *commit) committed() outcome {
 	for _, id := range c.void {
 		r.cancel(id)
 	}
-	if r.early {
-		r.early = false
-		r.called.Store(true)
-	}
+	r.lookAgain()
 	return again
 }
 

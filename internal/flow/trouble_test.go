@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -115,6 +116,45 @@ func TestAStopWhoseCallerHangsUp(t *testing.T) {
 	})
 }
 
+// TestAnEarlyAnswerIsNotForgotten has the reply lost to the commit that hands the task out, for which an answer waits.
+func TestAnEarlyAnswerIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lose atomic.Bool
+		s := &unreliable{Store: newStore(), fate: func(int64) fate {
+			if lose.Swap(false) {
+				return replyLost
+			}
+			return commits
+		}}
+		o := asker(s, []byte(`{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
+			{"StartAt":"Ask","States":{"Ask":{"Type":"Task","Resource":"`+approval+`","End":true}}},
+			{"StartAt":"Pause","States":{"Pause":{"Type":"Wait","Seconds":3600,"End":true}}}]}}}`))
+		var e *flow.Engine
+		heard := make(chan error, 1)
+		o.Tasks[approval] = func(ctx context.Context, c flow.Call) (store.Effect, error) {
+			go func() { heard <- e.SendTaskSuccess(context.WithoutCancel(ctx), c.Token, "yes") }()
+			<-time.After(time.Second)
+			lose.Store(true)
+			return counted(ctx, c)
+		}
+		e = engine(t, o)
+		stop := running(t, e)
+		start(t, e, s.Store, "o-1", nil)
+		<-time.After(time.Minute)
+		select {
+		case err := <-heard:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("nobody takes the answer")
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestAChildBeginsThoughTheReplyToItsStartIsLost needs no restart for that.
 func TestAChildBeginsThoughTheReplyToItsStartIsLost(t *testing.T) {
 	for _, how := range []string{"", ".sync:2", ".waitForTaskToken"} {
@@ -204,6 +244,141 @@ func TestATaskThatStartsWhatThereIs(t *testing.T) {
 			settle(t, e)
 			if d := describe(t, e, "o-1"); d.Status != asl.StatusFailed || named && d.Error != "Taken" {
 				t.Errorf("%s %s", d.Status, d.Error)
+			}
+		})
+	}
+}
+
+// TestATaskIsHandedOutWithALargeInput, up to the largest that the machine lets through: the row of the task has room for it.
+func TestATaskIsHandedOutWithALargeInput(t *testing.T) {
+	for what, text := range map[string]string{"letters": strings.Repeat("x", 130_000), "what JSON escapes": strings.Repeat("\x01", 21_000)} {
+		for _, times := range []int{1, 2, 4} {
+			t.Run(fmt.Sprintf("%d times %s", times, what), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStore()
+					members := make([]string, times)
+					for i := range members {
+						members[i] = fmt.Sprintf(`"a%d.$":"$.large"`, i)
+					}
+					o := asker(s, fmt.Appendf(nil, `{"StartAt":"Ask","States":{"Ask":{"Type":"Task","Resource":%q,"Parameters":{%s},"End":true}}}`, approval, strings.Join(members, ",")))
+					e := engine(t, o)
+					start(t, e, s, "o-1", map[string]any{"large": text})
+					settle(t, e)
+					d := describe(t, e, "o-1")
+					page, _, err := e.HandedOut(t.Context(), "", 10)
+					if err != nil || (len(page) == 1) == (d.Status == asl.StatusFailed) {
+						t.Errorf("%s %s %.100s, %d handed out, %v", d.Status, d.Error, d.Cause, len(page), err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestAnAnswerWhoseSenderHasGone is not kept: while the store is away a sender that tries again would fill the memory.
+func TestAnAnswerWhoseSenderHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		o := asker(s, asking(``))
+		e := engine(t, o)
+		token := ask(t, e, s, "o-1").Token // and nobody drives it any more
+		for i := range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			refusedAs(t, e.SendTaskSuccess(ctx, token, i), fault.Transient)
+			cancel()
+		}
+		if err := sent(t, e, func(ctx context.Context) error { return e.SendTaskSuccess(ctx, token, "yes") }); err != nil {
+			t.Error(err)
+		}
+		if out, _ := describe(t, e, "o-1").Output.(map[string]any); out["answer"] != "yes" {
+			t.Errorf("%v", out)
+		}
+	})
+}
+
+// A laggard store gives back the head of "o-1" as it was, after what happens meanwhile.
+type laggard struct {
+	store.Store
+	meanwhile func()
+}
+
+func (l *laggard) Get(ctx context.Context, k store.Key, c store.Consistency) (store.Item, error) {
+	it, err := l.Store.Get(ctx, k, c)
+	if do := l.meanwhile; do != nil {
+		l.meanwhile = nil
+		do()
+	}
+	return it, err
+}
+
+// TestAnAnswerToAnEarlierLifeOfTheName is on its way while the execution is stopped, deleted, and begun anew under its name.
+func TestAnAnswerToAnEarlierLifeOfTheName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &laggard{Store: newStore()}
+		e := engine(t, asker(s, asking(``)))
+		token := ask(t, e, s, "o-1").Token
+		s.meanwhile = func() {
+			if _, err := e.Stop(t.Context(), "o-1", "", ""); err != nil {
+				t.Error(err)
+			}
+			settle(t, e)
+			if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
+				t.Error(err)
+			}
+			if err := s.Update(t.Context(), func(tx *store.Tx) error { flow.StageForget(tx, "o-1"); return nil }); err != nil {
+				t.Error(err)
+			}
+			if anew := ask(t, e, s, "o-1").Token; anew == token {
+				t.Error("the tokens are the same: this test proves nothing")
+			}
+		}
+		refusedAs(t, sent(t, e, func(ctx context.Context) error { return e.SendTaskSuccess(ctx, token, "yes") }), fault.TaskTimedOut)
+		handedOut(t, e, 1)
+	})
+}
+
+// TestOneWorkerIsEnough for a family: neither a parent nor who waits for an answer holds a worker, and to stop a child takes none.
+func TestOneWorkerIsEnough(t *testing.T) {
+	for _, stops := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore()
+			o := caller(s, calling(".sync:2", `,"Name.$":"States.Format('{}-c', $$.Execution.Name)"`, ""))
+			o.Children["check"] = []byte(strings.Replace(string(calling(".sync:2", `,"Name.$":"States.Format('{}-c', $$.Execution.Name)"`, "")), "stateMachine:check", "stateMachine:leaf", 1))
+			o.Children["leaf"] = []byte(`{"StartAt":"Ask","States":{"Ask":{"Type":"Task","Resource":"` + approval + `","End":true}}}`)
+			o.Workers = 1
+			e := engine(t, o)
+			stop := running(t, e)
+			for i := range 20 {
+				start(t, e, s, fmt.Sprintf("o-%02d", i), map[string]any{"n": i})
+			}
+			<-time.After(time.Hour)
+			tasks := handedOut(t, e, 20)
+			var all sync.WaitGroup
+			for i, task := range tasks {
+				all.Go(func() {
+					var err error
+					if stops && i%2 == 0 {
+						_, err = e.Stop(t.Context(), strings.TrimSuffix(task.Execution, "-c-c"), "", "")
+					} else {
+						err = e.SendTaskSuccess(t.Context(), task.Token, i)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			synctest.Wait()
+			ends := map[asl.Status]int{}
+			list, _, err := e.List(t.Context(), s, "", "", 100)
+			for _, x := range list {
+				ends[x.Status]++
+			}
+			if want := 30; err != nil || len(list) != 60 || stops && (ends[asl.StatusAborted] != want || ends[asl.StatusSucceeded] != want) || e.Open() != 0 || rowsLeft(t, s) != 0 {
+				t.Errorf("%v, %v, %d open, %d rows", ends, err, e.Open(), rowsLeft(t, s))
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
