@@ -81,6 +81,13 @@ func (r *run) forget() {
 	r.x, r.machine, r.head, r.handed, r.overs, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, nil, nil, 0
 }
 
+// unload forgets a run that will wait for long, unless it will be asked for often.
+func (r *run) unload() {
+	if len(r.flight) == 0 && len(r.handed) <= fewHanded {
+		r.forget()
+	}
+}
+
 func (r *run) wake() {
 	if r.awake == nil {
 		r.awake = new(awake)

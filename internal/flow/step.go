@@ -28,6 +28,7 @@ const (
 	minBackoff  = 20 * time.Millisecond
 	maxBackoff  = 10 * time.Second
 	shortSleep  = time.Minute // who sleeps longer is forgotten and read again
+	fewHanded   = 16          // tasks: who has handed out more is kept, since each answer would have its journal read
 	lateBackoff = time.Second // until a task that outlived its timeout may have returned
 )
 
@@ -112,14 +113,14 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 	}
 	switch {
 	case ticking:
-		if r.at = at; r.at.Sub(now) > shortSleep && len(r.flight) == 0 {
-			r.forget()
+		if r.at = at; r.at.Sub(now) > shortSleep {
+			r.unload()
 		}
 		return asleep
 	case len(r.flight) > 0:
 		return parked
 	case len(r.handed) > 0: // for as long as it takes
-		r.forget()
+		r.unload()
 		return parked
 	}
 	return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
