@@ -198,6 +198,13 @@ func (c *calls) stop() {
 	}
 }
 
+// areStopped reports whether the execution was stopped, which its journal then says.
+func (c *calls) areStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
 // anew forgets a Stop: the name is that of another execution now.
 func (c *calls) anew() {
 	c.mu.Lock()

@@ -40,6 +40,7 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 	r.wake()
 	r.paused = false
 	if r.x == nil {
+		stopped := r.calls.areStopped()
 		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
 			return e.tryLater(ctx, r, "read", err)
 		}
@@ -47,6 +48,9 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		e.beginChildren(r) // the reply to their start may have been lost
 		if r.x == nil || r.head.Str("status") != string(running) {
 			return gone
+		}
+		if stopped { // and yet it is open: it is another, under the name of the one that was stopped
+			r.calls.anew()
 		}
 		r.lookAgain()
 		r.recall()

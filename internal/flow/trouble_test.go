@@ -337,6 +337,32 @@ func TestAnAnswerToAnEarlierLifeOfTheName(t *testing.T) {
 	})
 }
 
+// TestANameIsBegunAnewBeforeItsStopIsSeen, by who sleeps: the Stop was of an execution that is no more.
+func TestANameIsBegunAnewBeforeItsStopIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		e := engine(t, flow.Options{Store: s, Definition: fmt.Appendf(nil, stoppable, ""), Tasks: map[string]flow.Task{"work": counted, "then": counted}})
+		start(t, e, s, "o-1", map[string]any{"pause": 3600})
+		for ran := true; ran; {
+			ran, _, _ = e.RunOne(t.Context())
+		}
+		if _, err := e.Stop(t.Context(), "o-1", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.ForgetJournal(t.Context(), "o-1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Update(t.Context(), func(tx *store.Tx) error { flow.StageForget(tx, "o-1"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		start(t, e, s, "o-1", map[string]any{"pause": 0})
+		settle(t, e)
+		if d := describe(t, e, "o-1"); d.Status != asl.StatusSucceeded || len(d.History) > 16 {
+			t.Errorf("%s after %d events", d.Status, len(d.History))
+		}
+	})
+}
+
 // TestOneWorkerIsEnough for a family: neither a parent nor who waits for an answer holds a worker, and to stop a child takes none.
 func TestOneWorkerIsEnough(t *testing.T) {
 	for _, stops := range []bool{false, true} {
