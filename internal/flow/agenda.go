@@ -16,6 +16,7 @@ type run struct {
 
 	told bool // of the start once more, while it was here: guarded by the agenda's lock
 	anew bool // it was redriven, while it was here: so, too
+	cut  bool // it was stopped while it neither slept nor was parked: so, too
 
 	// Of the tasks that run beside one another. What waits for a worker and what came back are guarded by the engine's lock.
 	flight map[int64]*errand // begun, by the command's ID: its answer was neither taken nor cancelled
@@ -50,7 +51,9 @@ type awake struct {
 	handed   map[int64]*handout // the tasks that are handed out, by their command's ID
 	overs    overs              // when their times are over
 	handsOut bool               // the journal that was read tells of one
-	early    bool               // a callback waits for the end of its task's function
+	early    bool               // callbacks wait for the next commit: of a task whose function still runs, or behind another
+
+	begun []string // the executions that the latest commit starts
 
 	follower Follower           // nil: nobody is told
 	noted    []asl.HistoryEvent // for the follower, since it was last told
@@ -69,6 +72,7 @@ type answer struct {
 	resource     string
 	endedAtStart bool
 	heard        chan<- error // of a callback: takes what becomes of it
+	token        string       // of a callback: what its sender has
 	child        bool         // of the end of a child; without a kind as long as that is not known
 }
 
@@ -76,6 +80,13 @@ type answer struct {
 func (r *run) forget() {
 	r.wake()
 	r.x, r.machine, r.head, r.handed, r.overs, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, nil, nil, 0
+}
+
+// unload forgets a run that will wait for long, unless it will be asked for often.
+func (r *run) unload() {
+	if len(r.flight) == 0 && len(r.handed) <= fewHanded {
+		r.forget()
+	}
 }
 
 func (r *run) wake() {

@@ -531,6 +531,50 @@ func TestManyCallbacksAtOnce(t *testing.T) {
 	}
 }
 
+// A countedReads store counts the pages that are read of the journal of "o-1".
+type countedReads struct {
+	store.Store
+	n atomic.Int64
+}
+
+func (c *countedReads) Range(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	if q.PK == "o-1" {
+		c.n.Add(1)
+	}
+	return c.Store.Range(ctx, q)
+}
+
+// TestAJournalIsNotReadForEachOfManyAnswers has a Map's tasks answered one by one: with a journal that is read for each, the time would grow with the
+// square of their number.
+func TestAJournalIsNotReadForEachOfManyAnswers(t *testing.T) {
+	for _, members := range []string{``, `"TimeoutSeconds":86400,`} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &countedReads{Store: newStore()}
+			e := engine(t, flow.Options{Store: s, Definition: []byte(`{"StartAt":"Each","States":{"Each":{"Type":"Map","ItemsPath":"$.items","End":true,
+				"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Ask","States":{"Ask":{"Type":"Task",` + members + `"Resource":"` + approval + `","End":true}}}}}}`)})
+			stop := running(t, e)
+			start(t, e, s, "o-1", items(100))
+			<-time.After(time.Hour)
+			before := s.n.Load()
+			for _, task := range handedOut(t, e, 100) {
+				if err := e.SendTaskSuccess(t.Context(), task.Token, 1); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+			}
+			if d := describe(t, e, "o-1"); d.Status != asl.StatusSucceeded {
+				t.Errorf("it is %s", d.Status)
+			}
+			if n := s.n.Load() - before; n < 1 || n > 40 {
+				t.Errorf("its journal was read %d times", n)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestAnAnswerWhoseFateIsUnknown is told as that: it may have been taken. The execution takes one answer in any case, be it its last or not.
 func TestAnAnswerWhoseFateIsUnknown(t *testing.T) {
 	last := fmt.Appendf(nil, `{"StartAt":"Ask","States":{"Ask":{"Type":"Task","Resource":%q,"Parameters":{"token.$":"$$.Task.Token"},"ResultPath":"$.answer","End":true}}}`, approval)

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,7 +80,7 @@ func (e *Engine) function(r *run, c asl.Command) Task {
 		return t
 	case e.startsChild(c.Resource):
 		return func(_ context.Context, call Call) (store.Effect, error) {
-			return e.startChild(call, c.ID, r.head.Int(attrDepth))
+			return e.startChild(r, call, c.ID)
 		}
 	case strings.HasSuffix(c.Resource, callbackSuffix):
 		return listed
@@ -141,12 +143,13 @@ func childName(c Call) string {
 	return c.Execution[:min(len(c.Execution), maxNameBytes-len(suffix))] + suffix
 }
 
-// startChild is the task that starts an execution, for a command of one that is so deep.
-func (e *Engine) startChild(c Call, command, depth int64) (store.Effect, error) {
+// startChild is the task that starts an execution, for a command of the run.
+func (e *Engine) startChild(r *run, c Call, command int64) (store.Effect, error) {
 	s, err := e.childOf(c)
 	if err != nil {
 		return store.Effect{}, err
 	}
+	depth := r.head.Int(attrDepth)
 	if depth >= maxDepth {
 		return store.Effect{}, &Failure{Name: "States.Runtime", Cause: "Executions have started one another " + strconv.Itoa(maxDepth) + " deep."}
 	}
@@ -157,7 +160,7 @@ func (e *Engine) startChild(c Call, command, depth int64) (store.Effect, error) 
 				return nil, err
 			}
 			if there != nil {
-				return nil, &Failure{Name: "StepFunctions.ExecutionAlreadyExistsException", Cause: "Execution Already Exists: '" + s.name + "'"}
+				return nil, alreadyExists(s.name)
 			}
 			head, err := e.stageStart(tx, s.of, s.name, s.input)
 			if err != nil {
@@ -168,11 +171,24 @@ func (e *Engine) startChild(c Call, command, depth int64) (store.Effect, error) 
 				head = head.With(store.S(attrParent, c.Execution), store.N(attrParentID, command))
 			}
 			tx.Put(headKey(s.name), head, store.Absent())
+			r.begun = append(r.begun, s.name)
 			started, err := startOf(s.name, head)
 			return map[string]any{"ExecutionArn": started.ID, "StartDate": milliseconds(head, "started_ms")}, err
 		},
-		Committed: func() { e.Begin(s.name) },
+		Refused: func(*store.Refusal) error { return alreadyExists(s.name) },
 	}, nil
+}
+
+func alreadyExists(name string) error {
+	return &Failure{Name: "StepFunctions.ExecutionAlreadyExistsException", Cause: "Execution Already Exists: '" + name + "'"}
+}
+
+// beginChildren begins what the run's latest commit has started, or may have: to begin what is not there does no harm.
+func (e *Engine) beginChildren(r *run) {
+	for _, name := range r.begun {
+		e.Begin(name)
+	}
+	r.begun = nil
 }
 
 func milliseconds(head store.Item, name string) json.Number {
@@ -198,7 +214,8 @@ func (e *Engine) toParent(head store.Item) {
 
 // endedChildren looks at the children of an execution whose journal was just read, and tells it of those that have ended. The others go on.
 func (e *Engine) endedChildren(ctx context.Context, r *run) error {
-	for id, h := range r.handed {
+	for _, id := range slices.Sorted(maps.Keys(r.handed)) {
+		h := r.handed[id]
 		if h.child == "" {
 			continue
 		}

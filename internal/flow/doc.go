@@ -76,6 +76,8 @@
 //   - A token is signed with a key of its execution. Another attempt has another token, and the old one is closed.
 //   - A resource without a function is one that nobody is told of: who asks HandedOut finds its tasks, as a worker of Step Functions' activities polls for them.
 //   - HandedOut lists what waits for an answer, with tokens and inputs: whoever may see it may answer.
+//   - A function that answers the task of another execution holds its worker while it waits for one that commits the answer. Where all workers may be
+//     at such functions they need timeouts.
 //
 // # Executions that start others
 //
@@ -121,7 +123,7 @@
 //     journal is read: either the answer is in it, or the same effect is staged again. The task is not called again.
 //   - OnFailed fails, a journal cannot be read, a step panics, a task of an older definition is missing in this build: the execution
 //     sleeps in the same way, with an error in the log at each try. It is never given up: all four are mended by another build.
-//   - The clock is set back: the journal's times stand still until it has caught up.
+//   - The clock is set back: the journal's times stand still until it has caught up, and a heartbeat of the time before counts until then.
 //   - ctx of Run ends: no task is started; those in flight have Grace to finish and commit, then their context is
 //     cancelled and they run again at the next start. Who ignores even that for 5 s is left behind, and its commit is not made.
 //
@@ -134,8 +136,9 @@
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
 //   - Open executions are limited by memory (BenchmarkOpenExecutions): one that is running has about 2.9 KB, one that sleeps for more than a
-//     minute, or waits for an answer, has dropped all but its name and its time, about 270 bytes, and reads its journal when it wakes. There is
-//     no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
+//     minute, or waits for an answer, has dropped all but its name and its time, about 270 bytes, and reads its journal when it wakes. One that
+//     waits for more than 16 answers stays, with about 830 bytes for each, since to read its journal for each would take the square of their
+//     number. There is no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
 //     are open, how many of them wait for a worker, and for how long the first of these has.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.

@@ -150,7 +150,7 @@ func (e *Engine) wakeOne() {
 	e.idle[last], e.idle = nil, e.idle[:last]
 }
 
-// settle puts a run where its last step left it, and reports whether it has to go on at once: a task came back in the meantime.
+// settle puts a run where its last step left it, and reports whether it has to go on at once: a task came back in the meantime, or it was stopped.
 // The caller holds mu.
 func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 	if out == away { // who has the run settles it
@@ -158,6 +158,11 @@ func (e *Engine) settle(r *run, out outcome) (goesOn bool) {
 	}
 	if len(r.flight) == 0 {
 		r.back = nil // all of it was cancelled
+	}
+	if r.cut && (out == parked || out == asleep) {
+		r.cut = false
+		r.forget()
+		return true
 	}
 	switch out {
 	case away:

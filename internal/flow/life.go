@@ -106,17 +106,18 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 		d, err := e.Head(ctx, name)
 		if err != nil || !d.Open {
 			if d.Status == asl.StatusAborted {
-				e.interrupt(name, d.Redrives+1) // here, so that the repeat of a Stop whose reply was lost does it too
+				e.interrupt(name, d.Redrives+1) // also for the repeat of a Stop whose reply was lost
 			}
 			return d, err
 		}
 		r.answer = &answer{kind: asl.Aborted, name: errorName, cause: cause}
 		if err := e.abort(ctx, &r); err != nil {
-			if refusal := store.RefusalOf(err); errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table {
+			if isStale(name, err) {
 				continue // the execution has moved
 			}
 			return Stored{}, err
 		}
+		e.interrupt(name, lifeOf(r.head)) // whether its caller is still there or not
 	}
 	return Stored{}, fault.New(fault.Transient, "flow: %s does not stand still", name)
 }
@@ -171,6 +172,8 @@ func (e *Engine) interrupt(name string, life int64) {
 			r.parked = false
 			e.agenda.push(r)
 			e.spawn()
+		case !r.parked: // it may have read its journal before the end was in it
+			r.cut = true
 		}
 	}
 	kick := e.kick
@@ -200,6 +203,13 @@ func (c *calls) stop(life int64) {
 			(*cancel)()
 		}
 	}
+}
+
+// stoppedLife is the life that was stopped, which the journal then says; 0: none.
+func (c *calls) stoppedLife() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
 }
 
 // anew forgets a Stop: the name is that of another execution now.

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func (e *Engine) Redrive(ctx context.Context, name, token string) (Stored, error
 	}
 	for range maxContended {
 		d, err := e.redrive(ctx, name, token)
-		if refusal := store.RefusalOf(err); errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table {
+		if isStale(name, err) {
 			continue // somebody else was faster
 		}
 		return d, err

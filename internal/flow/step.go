@@ -28,6 +28,7 @@ const (
 	minBackoff  = 20 * time.Millisecond
 	maxBackoff  = 10 * time.Second
 	shortSleep  = time.Minute // who sleeps longer is forgotten and read again
+	fewHanded   = 16          // tasks: who has handed out more is kept, since each answer would have its journal read
 	lateBackoff = time.Second // until a task that outlived its timeout may have returned
 )
 
@@ -39,10 +40,12 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 	r.wake()
 	r.paused = false
 	if r.x == nil {
+		stopped := r.calls.stoppedLife()
 		if err := e.replay(ctx, r, func(s asl.Start) func(asl.HistoryEvent) { return e.follow(r, s) }); err != nil {
 			return e.tryLater(ctx, r, "read", err)
 		}
 		r.loaded()
+		e.beginChildren(r) // the reply to their start may have been lost
 		open := r.x != nil && r.head.Str("status") == string(running)
 		if r.answer != nil && (!open || !r.expects(r.answer)) { // it was committed after all, or another engine's was
 			r.answer.hear(fault.New(fault.Transient, "Whether the answer was taken is not known."))
@@ -51,6 +54,10 @@ func (e *Engine) step(ctx context.Context, w *worker, r *run) outcome {
 		if !open {
 			return e.leave(ctx, r)
 		}
+		if stopped >= lifeOf(r.head) { // and yet it is open: it is another, under the name of the one that was stopped
+			r.calls.anew()
+		}
+		r.lookAgain()
 		r.recall()
 		if err := e.lookAround(ctx, r); err != nil {
 			r.forget()
@@ -127,14 +134,14 @@ func (e *Engine) carryOut(ctx context.Context, w *worker, r *run) outcome {
 	}
 	switch {
 	case ticking:
-		if r.at = at; r.at.Sub(now) > shortSleep && len(r.flight) == 0 {
-			r.forget()
+		if r.at = at; r.at.Sub(now) > shortSleep {
+			r.unload()
 		}
 		return asleep
 	case len(r.flight) > 0:
 		return parked
 	case len(r.handed) > 0: // for as long as it takes
-		r.forget()
+		r.unload()
 		return parked
 	}
 	return e.tryLater(ctx, r, "step", fault.New(fault.Internal, "flow: the machine waits for nothing"))
@@ -161,6 +168,13 @@ type commit struct {
 
 var errStale = errors.New("flow: this command was answered already")
 
+// isStale reports whether a commit was refused because the execution's journal or head is not what it was. A task's own writes may be to the
+// table, too: they start other executions.
+func isStale(name string, err error) bool {
+	refusal := store.RefusalOf(err)
+	return errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table && refusal.Key.PK == name
+}
+
 // commit makes the task's writes, the journal entry and, if the machine ended, the end: all at once.
 func (e *Engine) commit(ctx context.Context, r *run) outcome {
 	ctx = r.context(ctx)
@@ -184,7 +198,7 @@ func (e *Engine) commit(ctx context.Context, r *run) outcome {
 		r.handed[a.id].beat, r.answer = c.beat, nil
 		r.limit(a.id)
 		return again
-	case errors.Is(err, errStale) || refusal != nil && refusal.Key.Table == Table:
+	case isStale(r.name, err):
 		r.forget() // another engine was faster, or this one: an answer whose outcome was unknown
 		return again
 	case refusal != nil && c.ofTask(refusal.Key):
@@ -206,7 +220,7 @@ func (c *commit) stage(tx *store.Tx) error {
 	r, a := c.r, c.r.answer
 	c.x, c.seq, c.taskErr, c.hookErr, c.taskOps, c.linked = r.x, r.seq, nil, nil, nil, c.linked[:0]
 	c.void, c.submitted = c.void[:0], c.submitted[:0]
-	r.noted = r.noted[:0]
+	r.noted, r.begun = r.noted[:0], r.begun[:0]
 	c.at = c.e.now()
 	if c.at.Before(r.last) {
 		c.at = r.last // the clock was set back; the journal's does not
@@ -318,6 +332,7 @@ func (c *commit) committed() outcome {
 	for _, l := range c.linked {
 		c.e.report(r.name, l.state, l.effect)
 	}
+	c.e.beginChildren(r)
 	r.happened()
 	c.e.close(c.ctx, r.name, c.handouts(a))
 	if c.x.Status() != running {
@@ -328,10 +343,7 @@ func (c *commit) committed() outcome {
 	for _, id := range c.void {
 		r.cancel(id)
 	}
-	if r.early {
-		r.early = false
-		r.called.Store(true)
-	}
+	r.lookAgain()
 	return again
 }
 
