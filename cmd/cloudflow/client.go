@@ -75,7 +75,7 @@ func (c *cli) call(into any, do func(*apigen.Client) (*http.Response, error)) (p
 		return true, err
 	}
 	if into != nil {
-		if err := json.Unmarshal(body, into); err != nil {
+		if err := apigen.Decode(body, into); err != nil {
 			return false, fmt.Errorf("the answer of %s is not what its contract says: %w", c.URL, err)
 		}
 	}

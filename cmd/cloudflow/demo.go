@@ -262,7 +262,7 @@ func (c *cli) fetch(into any, do func(*apigen.Client) (*http.Response, error)) (
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err == nil && into != nil && resp.StatusCode < 400 {
-		err = json.Unmarshal(body, into)
+		err = apigen.Decode(body, into)
 	}
 	return resp.StatusCode, body, err
 }

@@ -110,6 +110,25 @@ func TestListsReadAllPages(t *testing.T) {
 	invoke(t, at, "dlq", "list").exits(1).hints("do not get on")
 }
 
+// What a machine of one's own computes with may be no number of Go's: it is shown to the last digit, and keeps nobody from seeing the rest.
+func TestNumbersAreShownAsTheyAre(t *testing.T) {
+	t.Parallel()
+	const input = `{"big":12345678901234567890,"cents":1.0,"huge":1e400}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := `{"tasks":[{"token":"t1","execution":"x","state":"Ask","resource":"r","since":"2026-01-15T10:30:00Z","input":` + input + `}]}`
+		if r.URL.Path != "/admin/tasks" {
+			answer = `{"order_id":"o","execution":"o","executions":["o"],"status":"RUNNING","started_at":"2026-01-15T10:30:00Z","updated_at":"2026-01-15T10:30:00Z",` +
+				`"input":` + input + `,"history":[{"id":1,"timestamp":"2026-01-15T10:30:00Z","type":"ExecutionStarted","input":` + input + `}]}`
+		}
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer server.Close()
+	at := []string{"CLOUDFLOW_URL=" + server.URL}
+	invoke(t, at, "saga", "tasks").exits(0).prints("t1")
+	invoke(t, at, "saga", "tasks", "--json").exits(0).prints(input)
+	invoke(t, at, "saga", "history", "o").exits(0).prints("ExecutionStarted")
+}
+
 func TestWhatAnswersIsNotAlwaysAnInstance(t *testing.T) {
 	t.Parallel()
 	status := http.StatusOK

@@ -110,7 +110,7 @@ func (v *visit) call(into any, do func(*apigen.Client) (*http.Response, error)) 
 	if into == nil {
 		return nil
 	}
-	return json.Unmarshal(body, into)
+	return apigen.Decode(body, into)
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,17 @@ func TestCallsAreTheVisitors(t *testing.T) {
 			if err := visit(answerWith(502, body), "localhost", nil); !errors.As(err, &no) || *no != (refusal{502, "UNKNOWN", "Bad Gateway", 0}) {
 				t.Errorf("%q: %+v", body, err)
 			}
+		}
+	})
+	t.Run("numbers keep their text, whatever they are", func(t *testing.T) {
+		const input = `{"big":12345678901234567890,"cents":1.0,"huge":1e400}`
+		r := httptest.NewRequest(http.MethodGet, "/dashboard/sagas/o", nil)
+		var saga apigen.Saga
+		err := answerWith(200, `{"input":`+input+`}`).visit(r).call(&saga, func(api *apigen.Client) (*http.Response, error) {
+			return api.GetSaga(r.Context(), "o", nil)
+		})
+		if text, _ := json.Marshal(saga.Input); err != nil || string(text) != input {
+			t.Errorf("%s %v", text, err)
 		}
 	})
 	t.Run("a good answer that cannot be read is an error, and no refusal", func(t *testing.T) {

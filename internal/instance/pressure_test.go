@@ -235,6 +235,47 @@ func TestAFloodFillsTheQueueAndNoMore(t *testing.T) {
 	}, bounded(limit.Bounds{Ready: 8}))
 }
 
+// One caller who gets no answer asks under the same key, many times at once: it is one order, whoever finds room, and none where there is no room.
+func TestOneKeyManyTimesAtOnceWhileThereIsTooMuchToDo(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		defer b.start()()
+		b.product("A", 1000)
+		if err := b.Provider.SetFault(provider.Fault{Hang: true}); err != nil {
+			t.Fatal(err)
+		}
+		r := newRush(b)
+		for room := 1; room >= 0; room-- {
+			before := len(r.accepted)
+			key := fmt.Sprintf("same-%d", room)
+			var all sync.WaitGroup
+			bodies := map[string]bool{}
+			for range 64 {
+				all.Go(func() {
+					if a := r.order(key); a.status == http.StatusAccepted {
+						r.mu.Lock()
+						defer r.mu.Unlock()
+						bodies[string(a.body)] = true
+					}
+				})
+			}
+			all.Wait()
+			if n := len(r.accepted) - before; n != room || len(bodies) != room {
+				t.Errorf("with room for %d: %d accepted, with %d different answers", room, n, len(bodies))
+			}
+		}
+		if l := b.Engine.Load(); l.Open != 1 {
+			t.Errorf("%+v", l)
+		}
+		for range 64 { // what was accepted is answered, full or not
+			r.order("same-1").is(http.StatusAccepted)
+		}
+		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
+			t.Fatal(err)
+		}
+		r.settle()
+	}, bounded(limit.Bounds{Open: 1}))
+}
+
 // An operator's redrive is let through, and what is open at a start is taken up, whatever the bounds say.
 func TestWhatIsThereAlreadyIsNeverRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {

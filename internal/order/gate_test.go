@@ -125,6 +125,22 @@ func TestTheGate(t *testing.T) {
 			t.Errorf("%d were let in, %d have not left", g.passed, g.within.Load())
 		}
 	})
+	t.Run("nor does it matter how it ended: by a panic, or with its caller's patience", func(t *testing.T) {
+		w, g := gated(t)
+		w.catalog.asked = func() { panic("a bug") }
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = w.Place(t.Context(), request(""))
+		}()
+		ctx, leave := context.WithCancel(t.Context())
+		w.catalog.asked = leave
+		if _, err := w.Place(ctx, request("")); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		if g.passed != 2 || g.within.Load() != 0 {
+			t.Errorf("%d were let in, %d have not left", g.passed, g.within.Load())
+		}
+	})
 	t.Run("an operator's redrive does not pass it", func(t *testing.T) {
 		w, g := gated(t)
 		id := w.place()

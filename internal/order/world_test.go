@@ -304,10 +304,14 @@ func (f *flakyStore) Update(ctx context.Context, fn func(*store.Tx) error) error
 
 type fakeCatalog struct {
 	quotes map[string]Quote
+	asked  func() // nil: nothing happens then
 	err    error
 }
 
 func (c *fakeCatalog) Quote(_ context.Context, ids []string) (map[string]Quote, error) {
+	if c.asked != nil {
+		c.asked()
+	}
 	out := make(map[string]Quote, len(ids))
 	for _, id := range ids {
 		if q, ok := c.quotes[id]; ok {

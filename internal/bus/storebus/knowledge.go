@@ -190,7 +190,11 @@ func earlier(a, b time.Time) time.Time {
 func (q *Queue) Next() time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.known.next(q.clock())
+	next := q.known.next(q.clock())
+	if next.IsZero() {
+		return next
+	}
+	return next.Add(-q.ahead)
 }
 
 // Wait returns nil once a Receive may find something: after a Notify, when a visibility timeout ends, when a staged message

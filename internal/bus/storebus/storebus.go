@@ -72,8 +72,9 @@ type Queue struct {
 	moving chan struct{}
 
 	mu      sync.Mutex
-	last    time.Time // the latest time seen: the clock never goes back here
-	stamp   int64     // the last moment of sending that was given out, µs; strictly rising
+	asked   time.Time     // the clock's last answer
+	ahead   time.Duration // how far the time here is ahead of it
+	stamp   int64         // the last moment of sending that was given out, µs; strictly rising
 	known   knowledge
 	waits   chan struct{} // closed and replaced to wake those who wait
 	waiting int
@@ -224,14 +225,17 @@ func (q *Queue) place(id string) (sk string, now time.Time) {
 	return sk, now
 }
 
-// clock is the time, which here never goes back: a message that was hidden until a moment that has come stays visible. The
-// caller holds mu.
+// clock is the time, which here never goes back: a message that was hidden until a moment that has come stays visible. Nor does it stand still until a
+// clock that was set back has caught up: it goes at half the pace meanwhile, so that nothing is hidden for more than twice its time. The caller holds mu.
 func (q *Queue) clock() time.Time {
-	// Round drops the monotonic reading: sort keys hold the time on the wall.
-	if now := q.now().Round(0); now.After(q.last) {
-		q.last = now
+	now := q.now().Round(0) // drops the monotonic reading: sort keys hold the time on the wall
+	if passed := now.Sub(q.asked); passed < 0 {
+		q.ahead -= passed
+	} else {
+		q.ahead -= min(q.ahead, passed/2)
 	}
-	return q.last
+	q.asked = now
+	return now.Add(q.ahead)
 }
 
 // appendPadded appends n in decimal with at least width digits, so that texts sort as numbers do.

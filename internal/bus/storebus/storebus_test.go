@@ -228,6 +228,57 @@ func TestAReceiveWhoseReplyWasLostHidesNothingForGood(t *testing.T) {
 	}
 }
 
+// A clock that is set back an hour must not hide for that hour what was to be hidden for half a minute.
+func TestAClockThatIsSetBackHidesNothingForThatLong(t *testing.T) {
+	const visibility = 30 * time.Second
+	q, s, c := newQueue(t)
+	for _, id := range []string{"left", "deferred"} {
+		stage(t, s, q, id)
+	}
+	m, err := q.Receive(t.Context(), 2, visibility)
+	if err != nil || len(m) != 2 {
+		t.Fatal(m, err)
+	}
+	if err := q.Defer(t.Context(), visibility, "not now", m[1].Receipt); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(-time.Hour)
+	for passed := time.Second; ; passed += time.Second {
+		c.advance(time.Second)
+		switch got := drain(t, q); {
+		case len(got) == 2 && passed >= visibility:
+			return
+		case len(got) > 0:
+			t.Fatalf("received %q after %s", got, passed)
+		case passed > 2*visibility:
+			t.Fatalf("hidden for %s", passed)
+		}
+	}
+}
+
+// Whoever is driven step by step sleeps until Next, by a clock of its own.
+func TestNextIsByTheClockOfWhoAsks(t *testing.T) {
+	q, s, c := newQueue(t)
+	stage(t, s, q, "m")
+	if m, err := q.Receive(t.Context(), 1, time.Minute); err != nil || len(m) != 1 {
+		t.Fatal(m, err)
+	}
+	drain(t, q)
+	c.advance(-time.Hour)
+	began := c.now()
+	for range 100 {
+		next := q.Next()
+		if next.After(began.Add(2 * time.Minute)) {
+			t.Fatalf("it sleeps for %s", next.Sub(c.now()))
+		}
+		c.advance(max(next.Sub(c.now()), time.Millisecond))
+		if len(drain(t, q)) == 1 {
+			return
+		}
+	}
+	t.Error("the message never came")
+}
+
 func TestReceiversRace(t *testing.T) {
 	const messages, receivers = 400, 8
 	c := newClock()
