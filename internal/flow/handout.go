@@ -230,7 +230,7 @@ func (c *commit) stageRow(tx *store.Tx, ev asl.Event) {
 // close stops the children of tasks that are closed, and deletes the rows of all but those whose child could not be stopped. What it leaves behind, as a
 // crash does, is done at the next start, or when the journal is read; a heartbeat may until then be taken for a task that nobody waits for, and an
 // answer never.
-func (e *Engine) close(ctx context.Context, name string, left []closed) {
+func (e *Engine) close(ctx context.Context, left []closed) {
 	rows := make([]store.Key, 0, len(left))
 	for _, t := range left {
 		if t.child == "" || e.stopChild(ctx, t.child) {
@@ -247,7 +247,7 @@ func (e *Engine) close(ctx context.Context, name string, left []closed) {
 			return nil
 		})
 		if err != nil {
-			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: rows of closed tasks stay for now", slog.String("execution", name), slog.Any("error", err))
+			e.o.Log.LogAttrs(ctx, slog.LevelWarn, "flow: rows of closed tasks stay for now", slog.String("first", page[0].SK), slog.Any("error", err))
 			return
 		}
 	}
@@ -269,7 +269,7 @@ func (e *Engine) lookAround(ctx context.Context, r *run) error {
 		}
 	})
 	if err == nil {
-		e.close(ctx, r.name, left)
+		e.close(ctx, left)
 	}
 	return err
 }
@@ -287,15 +287,17 @@ func (e *Engine) closeEnded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		var ended []closed
 		for _, name := range slices.Sorted(maps.Keys(left)) {
 			open, err := e.isOpen(ctx, name)
 			if err != nil {
 				return err
 			}
 			if !open {
-				e.close(ctx, name, left[name])
+				ended = append(ended, left[name]...)
 			}
 		}
+		e.close(ctx, ended)
 	}
 	return nil
 }
@@ -316,7 +318,7 @@ func (e *Engine) forgetRows(ctx context.Context, name string) error {
 	var left []closed
 	err := e.eachRow(ctx, name, func(key store.Key, _ int64, row store.Item) { left = append(left, closed{key, row.Str("child")}) })
 	if err == nil {
-		e.close(ctx, name, left)
+		e.close(ctx, left)
 	}
 	return err
 }

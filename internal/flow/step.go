@@ -334,7 +334,7 @@ func (c *commit) committed() outcome {
 	}
 	c.e.beginChildren(r)
 	r.happened()
-	c.e.close(c.ctx, r.name, c.handouts(a))
+	c.e.close(c.ctx, c.handouts(a))
 	if c.x.Status() != running {
 		c.over()
 		return gone
