@@ -190,6 +190,9 @@ func outgrown(t *testing.T) *shop {
 		s.stop(s.place(provider.Visa, "LAST", 1), "order.fail")
 	}
 	for _, at := range stands {
+		if at.state == "ChargePayment" {
+			continue // later: its six retries may be over in six seconds, if chance wants it
+		}
 		id := s.stop(s.place(at.method, "A", 1), at.task)
 		if at.state == "ResolvePayment" {
 			s.fail(id, "payment.charge")
@@ -214,6 +217,7 @@ func outgrown(t *testing.T) *shop {
 	}
 	s.works(2 * time.Second)
 	s.mute = true
+	s.stop(s.place(provider.Visa, "A", 1), "payment.charge")
 	s.place(provider.Visa, "A", 1)
 	s.works(2 * time.Second) // its message waits
 	s.mute = false
