@@ -36,7 +36,7 @@ func (c *compiler) resource(o *fields) *task {
 	}
 	t := &task{resource: r, short: shortOf(r), prefix: "Task"}
 	t.job = strings.HasSuffix(r, ".sync") || strings.HasSuffix(r, ".sync:2")
-	t.callback = t.job || strings.HasSuffix(r, ".waitForTaskToken")
+	t.callback = t.job || IsCallback(r)
 	parts := strings.Split(r, ":")
 	switch {
 	case len(parts) >= 7 && parts[2] == "lambda" && parts[5] == "function":
@@ -53,6 +53,10 @@ func (c *compiler) resource(o *fields) *task {
 	}
 	return t
 }
+
+// IsCallback reports whether a task of that resource waits for who has its token, as against a job that has one too
+// (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html).
+func IsCallback(resource string) bool { return strings.HasSuffix(resource, ".waitForTaskToken") }
 
 // shortOf is how AWS names a resource in DataLimitExceeded: an integration by its service, any other by its ARN.
 func shortOf(resource string) string {

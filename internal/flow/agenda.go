@@ -49,7 +49,7 @@ type awake struct {
 	tries  int     // failures in a row that are not the execution's
 
 	handed   map[int64]*handout // the tasks that are handed out, by their command's ID
-	overs    overs              // when their times are over
+	expiries expiries           // when their times are over
 	handsOut bool               // the journal that was read tells of one
 	early    bool               // callbacks wait for the next commit: of a task whose function still runs, or behind another
 
@@ -79,7 +79,7 @@ type answer struct {
 // forget drops what is loaded; the next step reads the journal again.
 func (r *run) forget() {
 	r.wake()
-	r.x, r.machine, r.head, r.handed, r.overs, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, nil, nil, 0
+	r.x, r.machine, r.head, r.handed, r.expiries, r.follower, r.noted, r.sent = nil, nil, nil, nil, nil, nil, nil, 0
 }
 
 // unload forgets a run that will wait for long, unless it will be asked for often.
@@ -117,10 +117,10 @@ func (r *run) due() (a answer, at time.Time, ok bool) {
 	if timer, ticking := r.x.Open().Timer(); ticking {
 		a, at, ok = answer{kind: asl.TimerFired, id: timer.ID, state: timer.State}, timer.At, true
 	}
-	if over, limited := r.firstOver(); limited && (!ok || over.at.Before(at)) {
-		c, _ := r.x.Open().Command(over.id)
-		a, at, ok = answer{kind: asl.TaskTimedOut, id: c.ID, state: c.State, attempt: attemptName(r.name, c)}, over.at, true
-		if over.silent {
+	if first, limited := r.firstExpiry(); limited && (!ok || first.at.Before(at)) {
+		c, _ := r.x.Open().Command(first.id)
+		a, at, ok = answer{kind: asl.TaskTimedOut, id: c.ID, state: c.State, attempt: attemptName(r.name, c)}, first.at, true
+		if first.silent {
 			a.name = heartbeatTimeout
 		}
 	}

@@ -26,8 +26,8 @@ func (e *Engine) SendTaskSuccess(ctx context.Context, token string, result any) 
 	return e.callBack(ctx, token, answer{kind: asl.TaskSucceeded, effect: store.Effect{Result: value}})
 }
 
-// SendTaskFailure answers the task of a token: it has failed. Either text may be empty, which is as if there were none. Its errors are those of SendTaskSuccess; fault.BadRequest is
-// also an error over 256 bytes or a cause over 32,768, Step Functions' limits.
+// SendTaskFailure answers the task of a token: it has failed. Either text may be empty, which is as if there were none. Its errors are those of
+// SendTaskSuccess; fault.BadRequest is also an error over 256 bytes or a cause over 32,768, Step Functions' limits.
 func (e *Engine) SendTaskFailure(ctx context.Context, token, errorName, cause string) error {
 	if err := checkFailure(errorName, cause); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (e *Engine) callBack(ctx context.Context, token string, a answer) error {
 	case <-ctx.Done():
 		e.withdraw(name, heard)
 		return fault.Wrap(fault.Transient, ctx.Err(), "Whether the answer was taken is not known.")
-	case <-e.over:
+	case <-e.returned:
 		return fault.New(fault.Unavailable, "The engine has stopped, and whether the answer was taken is not known.")
 	}
 }

@@ -51,28 +51,6 @@ func startsExecution(resource string) (h how, ok bool) {
 	return h, ok && strings.HasPrefix(arn, "arn:aws") && (h == startsOnly || h == waitsForText || h == waitsForJSON || h == startsAndAsk)
 }
 
-// A definition is a machine that executions run.
-type definition struct {
-	name     string
-	text     []byte
-	machine  *asl.Machine
-	handsOut bool // it has a task that is handed out
-}
-
-// define reads a definition. Its errors are fault.Internal: the program is wired wrongly.
-func define(name string, text []byte, parse func([]byte) (*asl.Machine, error)) (*definition, error) {
-	if n := len(text); n > store.MaxItemBytes-1000 {
-		return nil, fault.New(fault.Internal, "flow: the definition of %s does not fit into one item: %d bytes", name, n)
-	}
-	m, err := parse(text)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, err, "flow: the definition of %s", name)
-	}
-	d := &definition{name: name, text: text, machine: m}
-	eachTask(m, func(s asl.StateInfo) { d.handsOut = d.handsOut || strings.HasSuffix(s.Resource, callbackSuffix) })
-	return d, nil
-}
-
 // function is what does a task, nil if nothing here does.
 func (e *Engine) function(r *run, c asl.Command) Task {
 	switch t := e.o.Tasks[c.Resource]; {
@@ -82,7 +60,7 @@ func (e *Engine) function(r *run, c asl.Command) Task {
 		return func(_ context.Context, call Call) (store.Effect, error) {
 			return e.startChild(r, call, c.ID)
 		}
-	case strings.HasSuffix(c.Resource, callbackSuffix):
+	case asl.IsCallback(c.Resource):
 		return listed
 	}
 	return nil
@@ -90,7 +68,7 @@ func (e *Engine) function(r *run, c asl.Command) Task {
 
 // does reports whether there is a function for a resource.
 func (e *Engine) does(resource string) bool {
-	return e.o.Tasks[resource] != nil || strings.HasSuffix(resource, callbackSuffix) || e.startsChild(resource)
+	return e.o.Tasks[resource] != nil || asl.IsCallback(resource) || e.startsChild(resource)
 }
 
 // startsChild reports whether the engine itself does the task of that resource.
@@ -286,7 +264,13 @@ func (e *Engine) childEnded(ctx context.Context, name string, c asl.Command) (*a
 	if d.Cause != "" {
 		result["Cause"] = d.Cause
 	}
-	return &answer{kind: asl.TaskFailed, name: taskFailed, cause: fault.Clip(string(asl.AppendJSON(nil, result)), maxCauseBytes)}, nil
+	cause := asl.AppendJSON(nil, result)
+	if len(cause) > maxCauseBytes { // else a Catch could not read it as JSON
+		delete(result, "Input")
+		result["InputDetails"] = map[string]any{"Included": false}
+		cause = asl.AppendJSON(nil, result)
+	}
+	return &answer{kind: asl.TaskFailed, name: taskFailed, cause: fault.Clip(string(cause), maxCauseBytes)}, nil
 }
 
 // stopChild ends a child for which nobody waits any more, and reports whether it has ended. Who had no reply asks again, which also wakes a child that is

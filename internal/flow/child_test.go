@@ -128,6 +128,23 @@ func TestAChildThatFails(t *testing.T) {
 	})
 }
 
+// TestTheEndOfAChildFitsIntoACause has a child fail whose input is larger than a cause may be: what the machine is told stays JSON.
+func TestTheEndOfAChildFitsIntoACause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		o := caller(s, fmt.Appendf(nil, `{"StartAt":"Call","States":{"Call":{"Type":"Task","Resource":"%s.sync:2","Parameters":{"StateMachineArn":"check","Input.$":"$"},"End":true}}}`, startExecution))
+		o.Tasks["judge"] = always(nil, fault.New(fault.OrderState, "no"))
+		e := engine(t, o)
+		start(t, e, s, "o-1", map[string]any{"large": strings.Repeat("x", 40_000)})
+		settle(t, e)
+		cause, err := asl.DecodeJSON([]byte(describe(t, e, "o-1").Cause))
+		told, _ := cause.(map[string]any)
+		if err != nil || told["Error"] != "OrderState" || told["Input"] != nil || string(asl.AppendJSON(nil, told["InputDetails"])) != `{"Included":false}` {
+			t.Errorf("%v, %v", told, err)
+		}
+	})
+}
+
 func TestWhatCannotBeStarted(t *testing.T) {
 	for _, c := range []struct{ what, parameters, error, cause string }{
 		{"a machine that is not there", `{"StateMachineArn":"arn:aws:states:eu-central-1:123456789012:stateMachine:other"}`,
@@ -215,6 +232,9 @@ func TestAChildForWhichNobodyWaits(t *testing.T) {
 						if !ran {
 							<-time.After(min(time.Until(wake), time.Second))
 						}
+					}
+					if d := describe(t, e, "o-1"); d.Awaits != nil {
+						t.Errorf("%q wait for an answer, and nobody but a child can give it", d.Awaits)
 					}
 					armed = dies
 					if c.stop && !survives(func() { _, _ = e.Stop(t.Context(), "o-1", "", "") }) {

@@ -29,25 +29,26 @@
 //
 // # The life of an execution
 //
-// Start begins one in a commit of its own; with the same name and input again it is the same execution, with another input it is refused. A name is
-// taken as long as the head is kept, and with it the input or, when the journal was deleted, the input's hash. Stop ends one as ABORTED, from beside: its entry
-// takes the next number in the journal, so that either it or the execution's own answer is refused; one that was too late reads what is new and
-// tries again. Then the contexts of its tasks end, and it is
-// woken if it sleeps. Head, Summary and Describe show one, List and Running many. Check replays all of them on a changed machine and says
-// which would diverge, and where.
+// Start begins one in a commit of its own; with the same name and input again it is the same execution, with another input it is refused. A
+// name is taken as long as the head is kept, and with it the input or, when the journal was deleted, the input's hash. Stop ends one as
+// ABORTED, from beside: its entry takes the next number in the journal, so that either it or the execution's own answer is refused; one that
+// was too late reads what is new and tries again. Then the contexts of its tasks end, and it is woken if it sleeps. Head, Summary and Describe
+// show one, List and Running many. Check replays all of them on a changed machine and says which would diverge, and where.
 //
-// Redrive lets one that ended without success go on as itself where it did not succeed, if RedriveWithin says so; asl's doc.go has what becomes of
-// each state. One commit has the journal entry, the head, which is RUNNING again, and the place in the index, and stands on the head that was replayed: of
-// two redrives one is made, and none of an execution whose journal is being deleted. Who had no answer repeats with the same token. What a task of the
-// earlier life still returns is dropped, and a Stop reaches the life that it ended. What was handed out was closed by the end: it is handed out again, under
-// another token, and children are started anew. A child may be redriven by itself, but its parent hears of its first end alone, unless it had not yet looked.
-// OnFailed is asked at each end. The orders' engine redrives nothing: their saga resumes in an execution of its own, with members that are signed anew.
+// Redrive lets one that ended without success go on as itself where it did not succeed, if RedriveWithin says so; asl's doc.go has what
+// becomes of each state. One commit has the journal entry, the head, which is RUNNING again, and the place in the index, and stands on the
+// head that was replayed: of two redrives one is made, and none of an execution whose journal is being deleted. Who had no answer repeats with
+// the same token. What a task of the earlier life still returns is dropped, and a Stop reaches the life that it ended. What was handed out was
+// closed by the end: it is handed out again, under another token, and children are started anew. A child may be redriven by itself, but its
+// parent hears of its first end alone, unless it had not yet looked. OnFailed is asked at each end. The orders' engine redrives nothing: their
+// saga resumes in an execution of its own, with members that are signed anew.
 //
 // What has ended is deleted in two steps, the journal with the input, then the head, after which the name is free. Either the owner says when
-// (ForgetJournal, StageForget: orders are kept for seven years), or the engine does by itself: Keep after the end the journal goes, and 90 days after the
-// end, or with the journal if that is later, the name is free, as on Step Functions, which counts from the end as well. Run walks over the heads once an
-// hour, two thousand entries a second where nothing is due, and deletes at most a hundred rows in a commit; no lock is held and no index kept. Each deletion
-// looks again whether it is due, so that it takes nothing from an execution that was redriven or has a freed name.
+// (ForgetJournal, StageForget: orders are kept for seven years), or the engine does by itself: Keep after the end the journal goes, and 90
+// days after the end, or with the journal if that is later, the name is free, as on Step Functions, which counts from the end as well. Run
+// walks over the heads once an hour, two thousand entries a second where nothing is due, and deletes at most a hundred rows in a commit; no
+// lock is held and no index kept. Each deletion looks again whether it is due, so that it takes nothing from an execution that was redriven or
+// has a freed name.
 //
 // # Side by side
 //
@@ -71,10 +72,11 @@
 // more memory than one that sleeps. SendTaskSuccess and SendTaskFailure answer it and return when the answer is durable: it is committed
 // by the execution's own worker, as that of a function is. Who repeats an answer is told that the task is closed (fault.TaskTimedOut).
 //
-//   - Timeouts count from when the task was handed out, and go on counting while no process runs. A heartbeat is a write to the task's row beside the journal.
-//     The commit that would tell of a silence reads that row, so that either it or the heartbeat is refused.
+//   - Timeouts count from when the task was handed out, and go on counting while no process runs. A heartbeat is a write to the task's row
+//     beside the journal. The commit that would tell of a silence reads that row, so that either it or the heartbeat is refused.
 //   - A token is signed with a key of its execution. Another attempt has another token, and the old one is closed.
-//   - A resource without a function is one that nobody is told of: who asks HandedOut finds its tasks, as a worker of Step Functions' activities polls for them.
+//   - A resource without a function is one that nobody is told of: who asks HandedOut finds its tasks, as a worker of Step Functions' activities
+//     polls for them.
 //   - HandedOut lists what waits for an answer, with tokens and inputs: whoever may see it may answer.
 //   - A function that answers the task of another execution holds its worker while it waits for one that commits the answer. Where all workers may be
 //     at such functions they need timeouts.
@@ -82,18 +84,19 @@
 // # Executions that start others
 //
 // A task of arn:aws:states:::states:startExecution needs no function: the engine starts an execution of one of Options.Children, in the commit
-// that says so in the parent's journal. With .sync (and .sync:2) the parent waits for the child's end as for a callback, and its result is what Step Functions
-// gives. The child is an execution as any other, which Describe, List and Stop know; only OnFailed is not told of its failure, which the parent hears.
-// When the parent's task is closed by something else the child is stopped, at the next start if the process dies in between. Executions
-// start one another 32 deep at most.
+// that says so in the parent's journal. With .sync (and .sync:2) the parent waits for the child's end as for a callback, and its result is
+// what Step Functions gives. The child is an execution as any other, which Describe, List and Stop know; only OnFailed is not told of its
+// failure, which the parent hears. When the parent's task is closed by something else the child is stopped, at the next start if the process
+// dies in between. Executions start one another 32 deep at most.
 //
 // # What it keeps
 //
-// Table "flow". An execution's partition is its name: "head" (status, input, the definition's hash, start, seed), then one
-// entry for each answer, "j#0000000001" and on: its kind, the command's ID, the time, the seed of the step, and the task's result or
-// its error. Of a machine that hands tasks out the head has the key of the tokens, and each task that is handed out has a row in one of 16 other partitions, "task#00" and on. Inputs of tasks are not kept, nor is the history: asl is a pure function of the head and the entries, so both are
-// rendered by replaying. The index has an item for each open execution in one of 16 partitions, "open#00" and on, written with the start,
-// deleted with the end.
+// Table "flow". An execution's partition is its name: "head" (status, input, the definition's hash, start, seed), then one entry for each
+// answer, "j#0000000001" and on: its kind, the command's ID, the time, the seed of the step, and the task's result or its error. Of a machine
+// that hands tasks out the head has the key of the tokens, and each task that is handed out has a row in one of 16 other partitions, "task#00"
+// and on. Inputs of tasks are not kept, nor is the history: asl is a pure function of the head and the entries, so both are rendered by
+// replaying. The index has an item for each open execution in one of 16 partitions, "open#00" and on, written with the start, deleted with the
+// end.
 //
 // What a task returns is turned into JSON and read back before the machine sees it, so that the process which ran
 // the task and one which only reads the journal can not differ. For the same reason times are cut to milliseconds.
@@ -129,24 +132,25 @@
 //
 // # Limits
 //
-//   - 512 executions are advanced, and tasks run, at once (Workers), of one execution a quarter as many (PerExecution): four that have
-//     thousands of slow tasks each are needed to hold all workers, and then the next one that is free is anybody's. A worker is held while a
-//     task runs, and the slowest waits 12 s for a payment provider: at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take a millisecond and four would do. It also bounds
-//     the commits that wait for one sync. Of those that have nothing to do, 128 wait for more and the others end.
+//   - 512 executions are advanced, and tasks run, at once (Workers), of one execution a quarter as many (PerExecution): four that have thousands
+//     of slow tasks each are needed to hold all workers, and then the next one that is free is anybody's. A worker is held while a task runs,
+//     and the slowest waits 12 s for a payment provider: at 40 orders a second all of them waiting, 512 is enough; at the target rate tasks take
+//     a millisecond and four would do. It also bounds the commits that wait for one sync. Of those that have nothing to do, 128 wait for more
+//     and the others end.
 //   - As many tasks as there are workers may outlive their timeout; then no further task that has a timeout starts until one returns. Each is a
 //     goroutine that nobody can end, so without a limit a provider that hangs would eat the memory.
 //   - Open executions are limited by memory (BenchmarkOpenExecutions): one that is running has about 2.9 KB, one that sleeps for more than a
 //     minute, or waits for an answer, has dropped all but its name and its time, about 270 bytes, and reads its journal when it wakes. One that
 //     waits for more than 16 answers stays, with about 830 bytes for each, since to read its journal for each would take the square of their
-//     number. There is no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders limits them, and asks Load: how many
-//     are open, how many of them wait for a worker, and for how long the first of these has.
+//     number. There is no limit at which a Begin would be refused, since the start that it tells of is committed already; whoever accepts orders
+//     limits them, and asks Load: how many are open, how many of them wait for a worker, and for how long the first of these has.
 //   - 256 KiB for an input or a result, 80 bytes for a name: Step Functions' limits, so that what runs here runs there.
 //     25,000 history events for an execution: asl's, for the same reason.
 //   - A commit costs the same however many tasks are open beside its own: it steps a clone, which shares what it does not change. A Map
 //     of 10,000 items has all of them open at once, as AWS grants it, and takes some ten times as long as one of 1,000.
 //   - A task without a timeout that ignores that it was cancelled holds its worker until it returns.
 //   - Any other Task with .sync is called as one without: its function does the whole job, and its result is the answer.
-//   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal or Keep is over. Definitions stay: each is kept
-//     once, under its hash.
+//   - Ended executions stay in the store, as the orders' record of what was done, until somebody calls ForgetJournal or Keep is over.
+//     Definitions stay: each is kept once, under its hash.
 //   - A history that is full is not redriven, nor is an execution a year after its start, or RedriveWithin after its end: Step Functions' limits.
 package flow

@@ -29,7 +29,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if !e.begin(work, kick) {
 		return fault.New(fault.Internal, "flow: this engine is driven already")
 	}
-	defer close(e.over)
+	defer close(e.returned)
 	var keepers sync.WaitGroup
 	keepers.Go(func() { e.keepTimers(ctx, kick) })
 	keepers.Go(func() { e.keepRecovering(ctx) })

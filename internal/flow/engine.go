@@ -3,9 +3,7 @@ package flow
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,7 +55,6 @@ type Ended struct {
 type Options struct {
 	Store      store.Store
 	Definition []byte          // what new executions run; stored, so that they go on with it when it has changed
-	Machine    *asl.Machine    // parsed from Definition, if the caller has it already
 	Tasks      map[string]Task // by Resource; one that ends in .waitForTaskToken needs none: then its tasks are in HandedOut, and nobody is told
 	Name       string          // of the machine, as $$.StateMachine.Name shows it; "cloudflow" if empty
 	// Children are machines, by name, that tasks of arn:aws:states:::states:startExecution, .sync, .sync:2 or .waitForTaskToken may start, in
@@ -131,7 +128,7 @@ type Engine struct {
 	children map[string]*definition // by name
 
 	callbacks  map[*run][]answer // to tasks that are handed out, not committed yet
-	over       chan struct{}     // closed when Run returns
+	returned   chan struct{}     // closed when Run returns
 	chosenSeed bool              // all chance comes from Options.Seed
 }
 
@@ -153,10 +150,6 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Machine != nil && o.Machine.Hash() != own.machine.Hash() {
-		return nil, fault.New(fault.Internal, "flow: the machine is not of this definition")
-	}
-	o.Machine = own.machine
 	if o.Region == "" {
 		o.Region = localRegion
 	}
@@ -184,7 +177,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		o: o, own: own, children: make(map[string]*definition), machines: make(map[string]*asl.Machine), agenda: newAgenda(o.Now),
-		callbacks: make(map[*run][]answer), over: make(chan struct{}), tookUp: make(chan struct{}), chosenSeed: chosenSeed,
+		callbacks: make(map[*run][]answer), returned: make(chan struct{}), tookUp: make(chan struct{}), chosenSeed: chosenSeed,
 	}
 	for name, text := range o.Children {
 		if e.children[name], err = define(name, text, o.Parse); err != nil {
@@ -197,45 +190,8 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// definitions are the engine's own, and those of the children by name.
-func (e *Engine) definitions() []*definition {
-	all := []*definition{e.own}
-	for _, name := range slices.Sorted(maps.Keys(e.children)) {
-		all = append(all, e.children[name])
-	}
-	return all
-}
-
-func (e *Engine) missingTasks() (missing []string) {
-	for _, d := range e.definitions() {
-		eachTask(d.machine, func(s asl.StateInfo) {
-			if !e.does(s.Resource) {
-				missing = append(missing, s.Resource+" (state "+s.Name+")")
-			}
-		})
-	}
-	return missing
-}
-
-// eachTask visits the Task states of a machine, wherever they are.
-func eachTask(m *asl.Machine, visit func(asl.StateInfo)) {
-	var look func(states []string)
-	look = func(states []string) {
-		for _, name := range states {
-			s, _ := m.State(name)
-			if s.Type == "Task" {
-				visit(s)
-			}
-			for _, inside := range s.Flows {
-				look(inside)
-			}
-		}
-	}
-	look(m.States())
-}
-
 // Machine is what new executions run.
-func (e *Engine) Machine() *asl.Machine { return e.o.Machine }
+func (e *Engine) Machine() *asl.Machine { return e.own.machine }
 
 // Stage stages the start of an execution into the caller's commit: the head and its entry in the index of open executions,
 // two operations (three until Run has stored the definition). If an execution of that name exists already the commit is refused;
@@ -286,55 +242,6 @@ func (e *Engine) Open() int { return int(e.agenda.gauge.open.Load()) }
 
 // now has the journal's precision, so that a replay sees the same times.
 func (e *Engine) now() time.Time { return e.o.Now().UTC().Truncate(time.Millisecond) }
-
-// machine returns the machine of that hash: the current one, or an older one from the store.
-func (e *Engine) machine(ctx context.Context, hash string) (*asl.Machine, error) {
-	if hash == e.o.Machine.Hash() {
-		return e.o.Machine, nil
-	}
-	e.mu.Lock()
-	m := e.machines[hash]
-	e.mu.Unlock()
-	if m != nil {
-		return m, nil
-	}
-	it, err := e.o.Store.Get(ctx, definitionKey(hash), store.Strong)
-	if err != nil {
-		return nil, err
-	}
-	if it == nil {
-		return nil, fault.New(fault.Internal, "flow: the definition %s is not in the store", hash)
-	}
-	m, err = e.o.Parse(it.Bytes("definition"))
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, err, "flow: the definition %s", hash)
-	}
-	e.mu.Lock()
-	e.machines[hash] = m
-	e.mu.Unlock()
-	return m, nil
-}
-
-func (d *definition) stage(tx *store.Tx) {
-	tx.Put(definitionKey(d.machine.Hash()), store.Item{store.B("definition", d.text)})
-}
-
-func (e *Engine) storeDefinitions(ctx context.Context) error {
-	if e.stored.Load() {
-		return nil
-	}
-	for _, d := range e.definitions() {
-		err := e.o.Store.Update(ctx, func(tx *store.Tx) error {
-			d.stage(tx)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	e.stored.Store(true)
-	return nil
-}
 
 // checkName refuses what Step Functions would refuse, and what would collide with flow's own partitions.
 func checkName(name string) error {

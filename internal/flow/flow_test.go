@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/utkarsh698/cloudflow/asl"
 	"github.com/utkarsh698/cloudflow/internal/fault"
 	"github.com/utkarsh698/cloudflow/internal/flow"
 	"github.com/utkarsh698/cloudflow/internal/store"
@@ -431,15 +430,10 @@ func TestStage(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	other, err := asl.Parse([]byte(steps("b")))
-	if err != nil {
-		t.Fatal(err)
-	}
 	definition, tasks := []byte(steps("a")), map[string]flow.Task{arn("a"): counted}
 	for rule, o := range map[string]flow.Options{
 		"a store is required":                   {Definition: definition, Tasks: tasks},
 		"a definition is required":              {Store: newStore(), Tasks: tasks},
-		"a machine is of the definition":        {Store: newStore(), Definition: definition, Tasks: tasks, Machine: other},
 		"each Task of the definition is served": {Store: newStore(), Definition: definition},
 		"each Task of a branch is served":       {Store: newStore(), Definition: parallel("", "a", "b"), Tasks: tasks},
 		"each Task of an iteration is served":   {Store: newStore(), Definition: mapped(""), Tasks: tasks},

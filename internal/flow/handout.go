@@ -25,14 +25,11 @@ import (
 // and deleted with the other. Heartbeats are noted there, since a journal of them would grow by the minute; and to list what is handed out is to
 // read the rows. A row whose task was closed by something else, as by the failure of a branch beside it, is deleted a moment later.
 
-const (
-	callbackSuffix = ".waitForTaskToken"
-	clearPage      = 90 // rows that are deleted in one commit: far below what one takes
-)
+const clearPage = 90 // rows that are deleted in one commit: far below what one takes
 
 // isHandedOut reports whether the command's task is of that kind.
 func isHandedOut(c asl.Command) bool {
-	return c.Kind == asl.RunTask && strings.HasSuffix(c.Resource, callbackSuffix)
+	return c.Kind == asl.RunTask && asl.IsCallback(c.Resource)
 }
 
 // listed hands a task out to nobody: whoever lists what is handed out finds it there.
@@ -81,8 +78,8 @@ type handout struct {
 	child string
 }
 
-// over is when the task's time is over, and whether it is because it was silent; ok is false if it has no limit.
-func (h handout) over() (at time.Time, silent, ok bool) {
+// expires is when the task's time is over, and whether it is because it was silent; ok is false if it has no limit.
+func (h handout) expires() (at time.Time, silent, ok bool) {
 	if h.timeout > 0 {
 		at, ok = h.at.Add(h.timeout), true
 	}
@@ -94,23 +91,23 @@ func (h handout) over() (at time.Time, silent, ok bool) {
 	return at, false, ok
 }
 
-// An over is when the time of a task is over that is handed out, as was known once.
-type over struct {
+// An expiry is when the time of a task is over that is handed out, as was known once.
+type expiry struct {
 	at     time.Time
 	id     int64
 	silent bool
 }
 
-// overs is a heap, the first at its root.
-type overs []over
+// expiries is a heap, the first at its root.
+type expiries []expiry
 
-func (o overs) Len() int { return len(o) }
-func (o overs) Less(i, j int) bool {
+func (o expiries) Len() int { return len(o) }
+func (o expiries) Less(i, j int) bool {
 	return o[i].at.Before(o[j].at) || o[i].at.Equal(o[j].at) && o[i].id < o[j].id
 }
-func (o overs) Swap(i, j int) { o[i], o[j] = o[j], o[i] }
-func (o *overs) Push(x any)   { *o = append(*o, x.(over)) } //nolint:forcetypeassert // from limit alone
-func (o *overs) Pop() any {
+func (o expiries) Swap(i, j int) { o[i], o[j] = o[j], o[i] }
+func (o *expiries) Push(x any)   { *o = append(*o, x.(expiry)) } //nolint:forcetypeassert // from limit alone
+func (o *expiries) Pop() any {
 	last := (*o)[len(*o)-1]
 	*o = (*o)[:len(*o)-1]
 	return last
@@ -127,23 +124,23 @@ func (r *run) handOut(c asl.Command, at time.Time, child string) {
 
 // limit notes when the task's time is over.
 func (r *run) limit(id int64) {
-	if at, silent, ok := r.handed[id].over(); ok {
-		heap.Push(&r.overs, over{at, id, silent})
+	if at, silent, ok := r.handed[id].expires(); ok {
+		heap.Push(&r.expiries, expiry{at, id, silent})
 	}
 }
 
-// firstOver is the first task whose time is over, of those that are handed out.
-func (r *run) firstOver() (first over, ok bool) {
-	for len(r.overs) > 0 {
-		first = r.overs[0]
+// firstExpiry is the first task whose time is over, of those that are handed out.
+func (r *run) firstExpiry() (first expiry, ok bool) {
+	for len(r.expiries) > 0 {
+		first = r.expiries[0]
 		if h := r.handed[first.id]; h != nil {
-			if at, _, _ := h.over(); at.Equal(first.at) {
+			if at, _, _ := h.expires(); at.Equal(first.at) {
 				return first, true
 			}
 		}
-		heap.Pop(&r.overs) // it was answered, or has sent a heartbeat
+		heap.Pop(&r.expiries) // it was answered, or has sent a heartbeat
 	}
-	return over{}, false
+	return expiry{}, false
 }
 
 // takeIn forgets the tasks that an event closed: the one that it answers and those that it makes void.
@@ -159,30 +156,30 @@ func (r *run) takeIn(answered int64, followed []asl.Command) {
 	}
 }
 
-// awaits are the states of the tasks that are handed out, in the order in which the machine asked for them.
+// awaits are the states of the tasks that wait for who has their token, in the order in which the machine asked for them.
 func (r *run) awaits() (states []string) {
 	if len(r.handed) == 0 {
 		return nil
 	}
 	for c := range r.x.Open().After(0) {
-		if r.handed[c.ID] != nil {
+		if h := r.handed[c.ID]; h != nil && h.child == "" {
 			states = append(states, c.State)
 		}
 	}
 	return states
 }
 
-// closed is a task that was handed out and that something else than its answer has closed.
-type closed struct {
+// A closedTask was handed out, and something else than its answer has closed it.
+type closedTask struct {
 	row   store.Key
 	child string // as a handout's
 }
 
 // handouts brings what is handed out up to the commit, and returns what that has closed.
-func (c *commit) handouts(a *answer) (left []closed) {
+func (c *commit) handouts(a *answer) (left []closedTask) {
 	r := c.r
 	if h := r.handed[a.id]; h != nil && h.child != "" && !a.child {
-		left = append(left, closed{rowKey(r.name, a.id), h.child})
+		left = append(left, closedTask{rowKey(r.name, a.id), h.child})
 	}
 	delete(r.handed, a.id)
 	for _, s := range c.submitted {
@@ -193,7 +190,7 @@ func (c *commit) handouts(a *answer) (left []closed) {
 	}
 	for _, id := range c.void {
 		if h := r.handed[id]; h != nil {
-			left = append(left, closed{rowKey(r.name, id), h.child})
+			left = append(left, closedTask{rowKey(r.name, id), h.child})
 			delete(r.handed, id)
 		}
 	}
@@ -227,10 +224,10 @@ func (c *commit) stageRow(tx *store.Tx, ev asl.Event) {
 	}
 }
 
-// close stops the children of tasks that are closed, and deletes the rows of all but those whose child could not be stopped. What it leaves behind, as a
+// closeTasks stops the children of tasks that are closed, and deletes the rows of all but those whose child could not be stopped. What it leaves behind, as a
 // crash does, is done at the next start, or when the journal is read; a heartbeat may until then be taken for a task that nobody waits for, and an
 // answer never.
-func (e *Engine) close(ctx context.Context, left []closed) {
+func (e *Engine) closeTasks(ctx context.Context, left []closedTask) {
 	rows := make([]store.Key, 0, len(left))
 	for _, t := range left {
 		if t.child == "" || e.stopChild(ctx, t.child) {
@@ -262,14 +259,14 @@ func (e *Engine) lookAround(ctx context.Context, r *run) error {
 	if err := e.endedChildren(ctx, r); err != nil {
 		return err
 	}
-	var left []closed
+	var left []closedTask
 	err := e.eachRow(ctx, r.name, func(key store.Key, id int64, row store.Item) {
 		if r.handed[id] == nil {
-			left = append(left, closed{key, row.Str("child")})
+			left = append(left, closedTask{key, row.Str("child")})
 		}
 	})
 	if err == nil {
-		e.close(ctx, left)
+		e.closeTasks(ctx, left)
 	}
 	return err
 }
@@ -278,16 +275,16 @@ func (e *Engine) lookAround(ctx context.Context, r *run) error {
 // looked at after its rows: then they are of a life that is over, whoever redrives it meanwhile.
 func (e *Engine) closeEnded(ctx context.Context) error {
 	for _, pk := range taskPartitions {
-		left := make(map[string][]closed)
+		left := make(map[string][]closedTask)
 		err := store.Each(ctx, e.o.Store, store.Query{Table: Table, PK: pk}, func(en store.Entry) error {
 			name, _, _ := strings.Cut(en.Key.SK, "/")
-			left[name] = append(left[name], closed{en.Key, en.Item.Str("child")})
+			left[name] = append(left[name], closedTask{en.Key, en.Item.Str("child")})
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		var ended []closed
+		var ended []closedTask
 		for _, name := range slices.Sorted(maps.Keys(left)) {
 			open, err := e.isOpen(ctx, name)
 			if err != nil {
@@ -297,7 +294,7 @@ func (e *Engine) closeEnded(ctx context.Context) error {
 				ended = append(ended, left[name]...)
 			}
 		}
-		e.close(ctx, ended)
+		e.closeTasks(ctx, ended)
 	}
 	return nil
 }
@@ -315,10 +312,10 @@ func (e *Engine) isOpen(ctx context.Context, name string) (bool, error) {
 
 // forgetRows closes what a crash has left of an execution that has ended.
 func (e *Engine) forgetRows(ctx context.Context, name string) error {
-	var left []closed
-	err := e.eachRow(ctx, name, func(key store.Key, _ int64, row store.Item) { left = append(left, closed{key, row.Str("child")}) })
+	var left []closedTask
+	err := e.eachRow(ctx, name, func(key store.Key, _ int64, row store.Item) { left = append(left, closedTask{key, row.Str("child")}) })
 	if err == nil {
-		e.close(ctx, left)
+		e.closeTasks(ctx, left)
 	}
 	return err
 }
@@ -390,6 +387,6 @@ func handedOutOf(name string, row store.Item) (HandedOut, error) {
 	t.Until, _, _ = handout{
 		at: t.Since, timeout: time.Duration(row.Int("timeout_ms")) * time.Millisecond,
 		beat: t.Beat, heartbeat: time.Duration(row.Int("heartbeat_ms")) * time.Millisecond,
-	}.over()
+	}.expires()
 	return t, err
 }

@@ -225,7 +225,7 @@ func (e *Engine) startAgain(ctx context.Context, r *run, head store.Item, observ
 	start.Observe = observer(start)
 	x, _ := m.Start(start)
 	r.x, r.machine, r.seq, r.last = x, m, 0, start.Time
-	r.handed, r.overs, r.handsOut = nil, nil, false
+	r.handed, r.expiries, r.handsOut = nil, nil, false
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (r *run) read(en store.Entry) error {
 		c, _ := r.x.Open().Command(ev.ID)
 		r.handOut(c, ev.Time, childIn(c, ev.Output))
 	case asl.Redriven:
-		r.handed, r.overs = nil, nil // the end has closed all of it
+		r.handed, r.expiries = nil, nil // the end has closed all of it
 	default:
 		r.takeIn(ev.ID, followed)
 	}

@@ -75,7 +75,7 @@ func (e *Engine) redrive(ctx context.Context, name, token string) (Stored, error
 		return Stored{}, err
 	}
 	if c.x.Status() != running {
-		c.over()
+		c.tellEnd()
 	} else {
 		e.beginAgain(name)
 	}

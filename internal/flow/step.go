@@ -334,9 +334,9 @@ func (c *commit) committed() outcome {
 	}
 	c.e.beginChildren(r)
 	r.happened()
-	c.e.close(c.ctx, c.handouts(a))
+	c.e.closeTasks(c.ctx, c.handouts(a))
 	if c.x.Status() != running {
-		c.over()
+		c.tellEnd()
 		return gone
 	}
 	r.x, r.seq, r.last = c.x, c.seq, c.at
@@ -347,8 +347,8 @@ func (c *commit) committed() outcome {
 	return again
 }
 
-// over tells of an end that has become durable.
-func (c *commit) over() {
+// tellEnd tells of an end that has become durable.
+func (c *commit) tellEnd() {
 	c.logFailure()
 	c.e.toParent(c.r.head)
 	if c.e.o.OnEnded != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/utkarsh698/cloudflow/internal/inventory"
 	"github.com/utkarsh698/cloudflow/internal/notification"
 	"github.com/utkarsh698/cloudflow/internal/pii"
+	"github.com/utkarsh698/cloudflow/internal/provider"
 	"github.com/utkarsh698/cloudflow/internal/saga"
 	"github.com/utkarsh698/cloudflow/internal/store"
 	"github.com/utkarsh698/cloudflow/internal/store/memstore"
@@ -129,6 +130,14 @@ func (b *bubble) outcome(id string) apigen.Order {
 		b.t.Fatal(err)
 	}
 	return b.call("GET", "/orders/"+id+"?min_version="+strconv.FormatInt(view.Version, 10), nil).is(http.StatusOK).order()
+}
+
+// fault is what goes wrong with the provider from now on; the zero Fault: nothing.
+func (b *bubble) fault(f provider.Fault) {
+	b.t.Helper()
+	if err := b.Provider.SetFault(f); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bubble) product(id string, stock int64) {

@@ -102,9 +102,7 @@ func TestNewOrdersAreRefusedWhileThereIsTooMuchToDo(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		defer b.start()()
 		b.product("A", 1000)
-		if err := b.Provider.SetFault(provider.Fault{Hang: true}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Hang: true})
 		r := newRush(b)
 		for n := range 30 {
 			a := r.order(fmt.Sprintf("k-%d", n))
@@ -125,9 +123,7 @@ func TestNewOrdersAreRefusedWhileThereIsTooMuchToDo(t *testing.T) {
 		b.call("GET", "/ready", nil).is(http.StatusOK)
 		b.call("GET", "/health", nil).is(http.StatusOK)
 
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		wait(time.Minute) // what hung is given up, and the queue goes on
 		for _, key := range []string{"k-20", "k-100"} {
 			if a := r.order(key); a.status != http.StatusAccepted || a.header.Get("Idempotent-Replayed") != "" {
@@ -143,9 +139,7 @@ func TestNewOrdersAreRefusedWhileTheFirstHasWaitedForLong(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		defer b.start()()
 		b.product("A", 1000)
-		if err := b.Provider.SetFault(provider.Fault{Hang: true}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Hang: true})
 		r := newRush(b)
 		for n := range 6 {
 			r.order(fmt.Sprintf("k-%d", n))
@@ -158,9 +152,7 @@ func TestNewOrdersAreRefusedWhileTheFirstHasWaitedForLong(t *testing.T) {
 		if a := r.order("late"); a.status != http.StatusServiceUnavailable {
 			t.Errorf("answered %d", a.status)
 		}
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		r.settle()
 	}, bounded(limit.Bounds{Ready: 1000, Wait: 2 * time.Second}))
 }
@@ -171,9 +163,7 @@ func TestOrdersThatSleepDoNotBlockNewOnes(t *testing.T) {
 		defer b.start()()
 		b.product("A", 1000)
 		// A charge without an answer, and no way to take it back: the saga asks again and again, with longer and longer pauses.
-		if err := b.Provider.SetFault(provider.Fault{Only: "cancel", Down: true}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Only: "cancel", Down: true})
 		r := newRush(b)
 		r.method = provider.Timeout
 		for n := range 40 { // five times what may be ready
@@ -192,9 +182,7 @@ func TestOrdersThatSleepDoNotBlockNewOnes(t *testing.T) {
 				t.Errorf("an order beyond the bound was answered %d", a.status)
 			}
 		}
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		wait(10 * time.Minute)
 		if a := r.order("at-the-end"); a.status != http.StatusAccepted {
 			t.Errorf("answered %d while %+v", a.status, b.Engine.Load())
@@ -210,9 +198,7 @@ func TestAFloodFillsTheQueueAndNoMore(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		defer b.start()()
 		b.product("A", 100_000)
-		if err := b.Provider.SetFault(provider.Fault{Hang: true}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Hang: true})
 		r := newRush(b)
 		var most atomic.Int64
 		var flood sync.WaitGroup
@@ -228,9 +214,7 @@ func TestAFloodFillsTheQueueAndNoMore(t *testing.T) {
 		if n := len(r.accepted); most.Load() > 4+8 || n > 4+8 || n < 8 || len(r.refused) != callers*each-n {
 			t.Errorf("%d accepted and %d refused of %d; at most %d were open", n, len(r.refused), callers*each, most.Load())
 		}
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		r.settle()
 	}, bounded(limit.Bounds{Ready: 8}))
 }
@@ -240,9 +224,7 @@ func TestOneKeyManyTimesAtOnceWhileThereIsTooMuchToDo(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		defer b.start()()
 		b.product("A", 1000)
-		if err := b.Provider.SetFault(provider.Fault{Hang: true}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Hang: true})
 		r := newRush(b)
 		for room := 1; room >= 0; room-- {
 			before := len(r.accepted)
@@ -269,9 +251,7 @@ func TestOneKeyManyTimesAtOnceWhileThereIsTooMuchToDo(t *testing.T) {
 		for range 64 { // what was accepted is answered, full or not
 			r.order("same-1").is(http.StatusAccepted)
 		}
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		r.settle()
 	}, bounded(limit.Bounds{Open: 1}))
 }
@@ -282,14 +262,10 @@ func TestWhatIsThereAlreadyIsNeverRefused(t *testing.T) {
 		defer b.start()()
 		b.product("A", 1000)
 		id, heal := b.failing()
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		wait(time.Minute)
 		heal()
-		if err := b.Provider.SetFault(provider.Fault{Hang: true}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Hang: true})
 		r := newRush(b)
 		for n := range 6 {
 			r.order(fmt.Sprintf("k-%d", n))
@@ -302,9 +278,7 @@ func TestWhatIsThereAlreadyIsNeverRefused(t *testing.T) {
 		if l := b.Engine.Load(); l.Open != len(r.accepted)+1 {
 			t.Errorf("after the redrive: %+v", l)
 		}
-		if err := b.Provider.SetFault(provider.Fault{}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{})
 		if v := b.outcome(id); v.Status != "CONFIRMED" {
 			t.Errorf("it is %s", v.Status)
 		}

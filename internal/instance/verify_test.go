@@ -15,9 +15,7 @@ func TestVerifyWhileOrdersArrive(t *testing.T) {
 		defer b.start()()
 		b.product("A", 5)
 		b.outcome(b.accepted(request(visa, "A")))
-		if err := b.Provider.SetFault(provider.Fault{Only: "open", Latency: 2 * time.Second}); err != nil {
-			t.Fatal(err)
-		}
+		b.fault(provider.Fault{Only: "open", Latency: 2 * time.Second})
 		pending := b.accepted(request(visa, "A")) // no payment of it stands in our dump
 		wait(time.Second)
 		begun := time.Now()

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-)
 
-// callbackSuffix ends the Resource of a task that waits for who has its token. Nobody here does it: it is listed, and answered over the API.
-const callbackSuffix = ".waitForTaskToken"
+	"github.com/utkarsh698/cloudflow/asl"
+)
 
 // Missing says which tasks of a machine this program cannot do, one text for each state, in the order of the names; none: it can do all. It
 // looks at the Resource and at the name of the task in the Parameters (or Arguments), in branches and iterations too. A name that is only
@@ -62,7 +60,7 @@ func (l *lookup) flow(f flow) {
 // task says what is missing for a task; "": nothing.
 func (l *lookup) task(resource string, parameters ...json.RawMessage) string {
 	r := l.resources
-	if strings.HasSuffix(resource, callbackSuffix) {
+	if asl.IsCallback(resource) { // nobody here does it: it is listed, and answered over the API
 		return ""
 	}
 	if !slices.Contains([]string{r.Inventory, r.Order, r.Payment}, resource) {
