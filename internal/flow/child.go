@@ -265,12 +265,12 @@ func (e *Engine) childEnded(ctx context.Context, name string, c asl.Command) (*a
 		result["Cause"] = d.Cause
 	}
 	cause := asl.AppendJSON(nil, result)
-	if len(cause) > maxCauseBytes { // else a Catch could not read it as JSON
+	if len(cause) > MaxCauseBytes { // else a Catch could not read it as JSON
 		delete(result, "Input")
 		result["InputDetails"] = map[string]any{"Included": false}
 		cause = asl.AppendJSON(nil, result)
 	}
-	return &answer{kind: asl.TaskFailed, name: taskFailed, cause: fault.Clip(string(cause), maxCauseBytes)}, nil
+	return &answer{kind: asl.TaskFailed, name: taskFailed, cause: fault.Clip(string(cause), MaxCauseBytes)}, nil
 }
 
 // stopChild ends a child for which nobody waits any more, and reports whether it has ended. Who had no reply asks again, which also wakes a child that is

@@ -18,6 +18,6 @@ func (f *Failure) Error() string { return f.Name + ": " + f.Cause }
 func (f *Failure) answer(of answer) *answer {
 	return &answer{
 		kind: asl.TaskFailed, id: of.id, state: of.state, attempt: of.attempt,
-		name: fault.Clip(f.Name, maxErrorBytes), cause: fault.Clip(f.Cause, maxCauseBytes), noName: f.NoName, noCause: f.NoCause,
+		name: fault.Clip(f.Name, MaxErrorBytes), cause: fault.Clip(f.Cause, MaxCauseBytes), noName: f.NoName, noCause: f.NoCause,
 	}
 }

@@ -124,8 +124,8 @@ func (e *Engine) Stop(ctx context.Context, name, errorName, cause string) (Store
 
 // checkFailure bounds what comes from outside, as Step Functions does.
 func checkFailure(errorName, cause string) error {
-	if len(errorName) > maxErrorBytes || len(cause) > maxCauseBytes {
-		return fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", maxErrorBytes, maxCauseBytes)
+	if len(errorName) > MaxErrorBytes || len(cause) > MaxCauseBytes {
+		return fault.New(fault.BadRequest, "an error has at most %d bytes, a cause %d", MaxErrorBytes, MaxCauseBytes)
 	}
 	return nil
 }

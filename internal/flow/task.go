@@ -15,8 +15,8 @@ import (
 
 // What bounds an error's name and its cause, as on Step Functions. fault.OfTask bounds what a function's failure shows of itself.
 const (
-	maxErrorBytes = 256
-	maxCauseBytes = 32768
+	MaxErrorBytes = 256
+	MaxCauseBytes = 32768
 )
 
 // heartbeatTimeout is the name that Step Functions gives to a task that was silent for too long.
@@ -248,7 +248,7 @@ func (e *Engine) failure(ctx context.Context, execution string, of answer, err e
 	cause := asl.AppendJSON(nil, map[string]any{"errorType": string(kind), "errorMessage": message})
 	return &answer{
 		kind: asl.TaskFailed, id: of.id, state: of.state, attempt: of.attempt,
-		name: fault.Clip(string(kind), maxErrorBytes), cause: string(cause),
+		name: fault.Clip(string(kind), MaxErrorBytes), cause: string(cause),
 	}
 }
 

@@ -83,11 +83,9 @@ var (
 	taskHeartbeatShape = &shape{members: map[string]*shape{"token": scalar}}
 )
 
-// What an answer may be: Step Functions' limits, but for its output, which is as long as a body may be.
+// What an answer may be, but for its output, which is as long as a body may be, and what flow says of an error and a cause.
 const (
 	maxTaskToken = 512 // bytes; ours have up to 142
-	maxTaskError = 256
-	maxTaskCause = 32768
 	// maxTaskWait is how long the saga may take to commit an answer, some milliseconds as a rule. A drain waits longer for calls, and the engine
 	// works until the last one is answered: what was taken before it is committed in it.
 	maxTaskWait = maxWait
@@ -112,8 +110,8 @@ func (s *server) SendTaskFailure(w http.ResponseWriter, r *http.Request) {
 	x := of(w)
 	var f form
 	token := f.taskToken(x.body)
-	name := f.shortText(x.body, "error", maxTaskError)
-	cause := f.shortText(x.body, "cause", maxTaskCause)
+	name := f.shortText(x.body, "error", flow.MaxErrorBytes)
+	cause := f.shortText(x.body, "cause", flow.MaxCauseBytes)
 	s.answerTask(x, r, taskFailureShape, &f, token, "failure", func(ctx context.Context) error {
 		return s.tasks.SendTaskFailure(ctx, token, name, cause)
 	})
